@@ -1,0 +1,48 @@
+"""Constant values inside nodes: an immutable array that hashes by content.
+
+Small arrays compare by bytes, so equal constants intern to one node; 0.0 and -0.0, NaN payloads
+and dtypes stay apart because bytes and dtype are compared. Arrays above `CONTENT_LIMIT` bytes
+compare by identity: hashing them would cost more than sharing them saves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from symtensor.ir.dtypes import DType, as_dtype
+
+CONTENT_LIMIT = 1 << 20
+
+
+class Literal:
+    """A read-only copy of an array, usable as a node attribute."""
+
+    __slots__ = ("_key", "array", "dtype")
+
+    def __init__(self, value: Any, dtype: DType | None = None) -> None:
+        array = np.array(value, dtype=None if dtype is None else dtype.numpy, order="C", copy=True)
+        self.dtype = as_dtype(array.dtype)
+        self.array = array.astype(self.dtype.numpy, copy=False)
+        self.array.flags.writeable = False
+        self._key: Any = id(self)
+        if array.nbytes <= CONTENT_LIMIT:
+            data = self.array.tobytes()
+            self._key = data if len(data) <= 64 else hashlib.blake2b(data, digest_size=16).digest()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Literal):
+            return NotImplemented
+        return self is other or (
+            self.dtype is other.dtype
+            and self.array.shape == other.array.shape
+            and self._key == other._key
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.dtype, self.array.shape, self._key))
+
+    def __repr__(self) -> str:
+        return f"Literal({self.array.tolist() if self.array.size <= 8 else '...'}, {self.dtype})"

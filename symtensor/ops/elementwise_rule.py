@@ -1,0 +1,129 @@
+"""How an elementwise op is declared: one call gives the record and the user's function.
+
+    tanh = elementwise("tanh", FLOATING, evaluate=..., scalar=..., vjp=..., doc=...)
+
+The function promotes operands (NEP 50), moves them into the op's domain, broadcasts, and applies.
+At the IR level operands must already have one dtype of the domain and one shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from symtensor.errors import DTypeError, ShapeError
+from symtensor.ir import dims as D
+from symtensor.ir.dtypes import DType, bool_, float64, floating_for
+from symtensor.ir.node import EvaluateRule, VjpRule
+from symtensor.ir.tensor import Tensor
+from symtensor.ir.types import TensorType, format_shape
+from symtensor.ops.build import TensorLike, apply, operands
+from symtensor.ops.families import Elementwise, ScalarRule
+from symtensor.ops.registry import define
+
+Domain = Callable[[DType], DType]
+"""Promoted dtype of the operands -> dtype the op computes in; raises `DTypeError`."""
+
+
+class ElementwiseFunction(Protocol):
+    """A user-facing elementwise function."""
+
+    __name__: str
+
+    def __call__(self, *operands: TensorLike, **attrs: Any) -> Tensor: ...
+
+
+def ANY(dtype: DType) -> DType:
+    """Domain: every dtype, unchanged."""
+    return dtype
+
+
+def NUMERIC(dtype: DType) -> DType:
+    """Domain: integers and floats."""
+    if dtype.is_bool:
+        raise DTypeError("expected numbers, found bool", help="cast to an integer first, or use logic")
+    return dtype
+
+
+def FLOATING(dtype: DType) -> DType:
+    """Domain: floats; integers become the float that NumPy's float functions give."""
+    return floating_for(dtype)
+
+
+def DIVISION(dtype: DType) -> DType:
+    """Domain of true division: floats; bools and integers become float64."""
+    return dtype if dtype.is_floating else float64
+
+
+def BITS(dtype: DType) -> DType:
+    """Domain: integers and bool."""
+    if dtype.is_floating:
+        raise DTypeError(f"expected integers or bool, found {dtype}")
+    return dtype
+
+
+def INTEGER(dtype: DType) -> DType:
+    """Domain: integers; bool counts as int8, as in NumPy."""
+    from symtensor.ir.dtypes import int8
+
+    return int8 if dtype.is_bool else BITS(dtype)
+
+
+def LOGICAL(dtype: DType) -> DType:
+    """Domain: bool; numbers are true where they are not zero."""
+    return bool_
+
+
+def same_shapes(types: tuple[TensorType, ...]) -> None:
+    """Raise `ShapeError` unless all types have provably one shape."""
+    first = types[0].shape
+    for t in types[1:]:
+        if not D.same_shape(t.shape, first):
+            raise ShapeError(
+                f"expected equal shapes, found {format_shape(first)} and {format_shape(t.shape)}"
+            )
+
+
+def elementwise(
+    name: str,
+    domain: Domain,
+    *,
+    evaluate: EvaluateRule,
+    vjp: VjpRule | None = None,
+    scalar: ScalarRule | None = None,
+    result: DType | None = None,
+    arity: int = 1,
+    commutative: bool = False,
+    doc: str,
+) -> ElementwiseFunction:
+    """Declare an elementwise op and return its user-facing function.
+
+    `result` is the dtype of the result where it is not that of the operands (comparisons).
+    """
+
+    def infer(*types: TensorType, **attrs: Any) -> TensorType:
+        for t in types:
+            if t.dtype is not types[0].dtype or domain(t.dtype) is not t.dtype:
+                found = ", ".join(str(t.dtype) for t in types)
+                raise DTypeError(f"operands of dtype {found} are not in the domain of {name}")
+        same_shapes(types)
+        return TensorType(result or types[0].dtype, types[0].shape)
+
+    op = define(
+        name,
+        infer=infer,
+        evaluate=evaluate,
+        vjp=vjp,
+        family=None if scalar is None else Elementwise(scalar),
+        commutative=commutative,
+        doc=doc,
+    )
+
+    def function(*values: TensorLike, **attrs: Any) -> Tensor:
+        if len(values) != arity:
+            raise TypeError(f"{name}() takes {arity} operands, found {len(values)}")
+        return apply(op, *operands(values, domain), **attrs)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function

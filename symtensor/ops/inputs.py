@@ -1,0 +1,91 @@
+"""Where values enter a graph: placeholders, variables, constants, body parameters, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from symtensor.errors import AttributeValueError, SymtensorError
+from symtensor.ir import dims as D
+from symtensor.ir.dims import Dim, DimExpr
+from symtensor.ir.dtypes import as_dtype, int64
+from symtensor.ir.literal import Literal
+from symtensor.ir.node import fresh_uid, make_node
+from symtensor.ir.tensor import Tensor
+from symtensor.ir.types import TensorType, tensor_type
+from symtensor.ops.registry import define
+
+
+def _no_value(xp: Any, **attrs: Any) -> Any:
+    raise SymtensorError("a placeholder has no value of its own: pass it as an input")
+
+
+PLACEHOLDER = define(
+    "placeholder",
+    infer=lambda *, type, uid: type,
+    evaluate=_no_value,
+    doc="A tensor fed at each call.",
+)
+
+PARAMETER = define(
+    "parameter",
+    infer=lambda *, type, index: type,
+    evaluate=_no_value,
+    doc="The index-th input of a body graph (scan, cond, while_loop).",
+)
+
+CONSTANT = define(
+    "constant",
+    infer=lambda *, value: TensorType(value.dtype, value.array.shape),
+    evaluate=lambda xp, *, value: value.array,
+    doc="A value known when the graph is built.",
+)
+
+DIM_VALUE = define(
+    "dim_value",
+    infer=lambda *, dim: TensorType(int64, ()),
+    evaluate=lambda xp, *, dim: xp.asarray(dim, dtype=xp.int64),
+    doc="A symbolic size as an int64 scalar.",
+)
+
+
+def normalize_dim(size: Any, axis: int = 0) -> Dim:
+    """Return a Dim for None (a fresh symbol), a name, an int or a Dim."""
+    if size is None:
+        return D.symbol()
+    if isinstance(size, str):
+        return D.dim(size)
+    if isinstance(size, DimExpr):
+        return size
+    try:
+        return int(size.__index__())
+    except AttributeError:
+        raise AttributeValueError(
+            f"size of axis {axis}: expected an int, None, a name or a dim, found {size!r}"
+        ) from None
+
+
+def placeholder(
+    shape: Sequence[Any] = (), dtype: Any = "float32", name: str | None = None
+) -> Tensor:
+    """Return a tensor that is fed at each call.
+
+    `shape` holds ints, None for a size known only at call time, or names: the same name is the
+    same size wherever it occurs.
+    """
+    sizes = tuple(normalize_dim(size, axis) for axis, size in enumerate(shape))
+    type_ = tensor_type(as_dtype(dtype), sizes)
+    return Tensor(make_node(PLACEHOLDER, (), {"type": type_, "uid": fresh_uid()}, name=name))
+
+
+def constant(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
+    """Return a tensor of fixed value; the array is copied, later changes to it have no effect."""
+    literal = Literal(value, None if dtype is None else as_dtype(dtype))
+    return Tensor(make_node(CONSTANT, (), {"value": literal}, name=name))
+
+
+def dim_value(dim: Dim) -> Tensor:
+    """Return a size as an int64 scalar tensor."""
+    if isinstance(dim, int):
+        return constant(dim, int64)
+    return Tensor(make_node(DIM_VALUE, (), {"dim": dim}))

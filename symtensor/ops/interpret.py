@@ -1,0 +1,134 @@
+"""The interpreter: a graph's value by one `evaluate` call per node. It is the definition.
+
+`run_graph` walks producers first, binds dimension symbols from the shapes of the inputs, hands each
+rule plain arrays, ints for dims and callables for body graphs, and adds the op and the user's line
+to any error. Engines that can't lower an op call `evaluate_node`, so a call-out means the same
+everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from symtensor.errors import (
+    IndexOutOfRange,
+    LinAlgError,
+    MissingInputError,
+    ShapeError,
+    SymtensorError,
+)
+from symtensor.ir import dims as D
+from symtensor.ir.binding import bind_shapes
+from symtensor.ir.dims import DimExpr, Symbol
+from symtensor.ir.dtypes import DType
+from symtensor.ir.graph import Graph
+from symtensor.ir.node import Node, map_attribute
+from symtensor.ir.types import TensorType
+
+Array = np.ndarray[Any, Any]
+RunBody = Callable[[Graph, dict[Symbol, int]], Callable[..., list[Any]]]
+"""``(body, sizes known outside) -> callable on arrays``; engines pass their compiled bodies."""
+
+_TRANSLATED: tuple[tuple[type[Exception], type[SymtensorError]], ...] = (
+    (IndexError, IndexOutOfRange),
+    (np.linalg.LinAlgError, LinAlgError),
+    (ValueError, ShapeError),
+)
+
+
+def run_graph(
+    graph: Graph,
+    inputs: Sequence[Array],
+    variables: Mapping[Node, Array] | None = None,
+    env: Mapping[Symbol, int] | None = None,
+    observe: Callable[[Node, Any], None] | None = None,
+) -> list[Array]:
+    """Return the values of ``graph.roots``: outputs, then next values of the updates.
+
+    `env` gives sizes that come from outside; `observe` sees every node's value.
+    """
+    sizes = dict(env or {})
+    names = [node.name or f"input {i}" for i, node in enumerate(graph.inputs)]
+    types = [node.tensor_type for node in graph.inputs]
+    bind_shapes(types, [x.shape for x in inputs], names, sizes)
+    values: dict[Node, Any] = dict(zip(graph.inputs, inputs, strict=True))
+    for node, value in (variables or {}).items():
+        values[node] = value
+        bind_shapes([node.tensor_type], [value.shape], [node.name or "variable"], sizes)
+    with np.errstate(all="ignore"):
+        for node in graph.nodes():
+            if node not in values:
+                values[node] = evaluate_node(node, [values[x] for x in node.inputs], sizes)
+                bind_result(node, values[node], sizes)
+            if observe is not None:
+                observe(node, values[node])
+    return [values[root] for root in graph.roots]
+
+
+def run_body(graph: Graph, env: dict[Symbol, int]) -> Callable[..., list[Array]]:
+    """Return a body graph as a callable that interprets it."""
+    return lambda *arrays: run_graph(graph, arrays, env=env)
+
+
+def evaluate_node(
+    node: Node, values: Sequence[Any], env: dict[Symbol, int], body: RunBody = run_body
+) -> Any:
+    """Return the value of one node; errors carry the op, operand types and the user's line."""
+    if node.op.name in ("placeholder", "variable"):
+        raise MissingInputError(f"{node!r} has no value: it is not among the inputs")
+    try:
+        attrs = resolve_attributes(node, env, body)
+        value = node.op.evaluate(np, *values, **attrs)
+        if isinstance(node.type, TensorType):
+            return as_declared(value, node.type.dtype)
+        return tuple(as_declared(v, t.dtype) for v, t in zip(value, node.type, strict=True))
+    except Exception as error:
+        raise located(error, node, values) from error
+
+
+def as_declared(value: Any, dtype: DType) -> Array:
+    """Return an array of exactly `dtype`; NumPy scalars become 0-d arrays."""
+    array = np.asarray(value)
+    return array if array.dtype == dtype.numpy else array.astype(dtype.numpy)
+
+
+def located(error: Exception, node: Node, values: Sequence[Any]) -> Exception:
+    """Return `error` as a symtensor error that names op, actual shapes and the user's line."""
+    if not isinstance(error, SymtensorError):
+        for builtin, ours in _TRANSLATED:
+            if isinstance(error, builtin):
+                error = ours(str(error))
+                break
+        else:
+            error.add_note(f"while evaluating {node.op.name} built at {node.loc}")
+            return error
+    operands = [f"{getattr(v, 'dtype', '?')}{getattr(v, 'shape', '')}" for v in values]
+    error.add_context(node.op.name, operands, node.loc)
+    return error
+
+
+def resolve_attributes(node: Node, env: dict[Symbol, int], body: RunBody) -> dict[str, Any]:
+    """Return the attributes with dims as ints and body graphs as callables."""
+
+    def leaf(value: Any) -> Any:
+        if isinstance(value, DimExpr):
+            return D.evaluate(value, env)
+        if isinstance(value, Graph):
+            return body(value, env)
+        return value
+
+    return {name: map_attribute(value, leaf) for name, value in node.attrs.items()}
+
+
+def bind_result(node: Node, value: Any, env: dict[Symbol, int]) -> None:
+    """Bind symbols that only this node's actual result shape determines (data-dependent sizes)."""
+    types = (node.type,) if isinstance(node.type, TensorType) else node.type
+    arrays = (value,) if isinstance(node.type, TensorType) else value
+    for type_, array in zip(types, arrays, strict=True):
+        for dim, size in zip(type_.shape, array.shape, strict=True):
+            symbol = D.as_symbol(dim)
+            if symbol is not None:
+                env.setdefault(symbol, size)

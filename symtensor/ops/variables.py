@@ -1,0 +1,112 @@
+"""Variables: state that lives between calls.
+
+A `Variable` is a tensor whose node refers to a `Store`, the box that holds its array. Functions read
+the box at each call and write it when all of a call has succeeded. Values go in and out by copy
+unless the caller says ``borrow=True``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symtensor.errors import DTypeError
+from symtensor.ir.binding import bind_shapes
+from symtensor.ir.dtypes import as_dtype
+from symtensor.ir.node import Node, fresh_uid, make_node
+from symtensor.ir.tensor import Tensor
+from symtensor.ir.types import TensorType, tensor_type
+from symtensor.ops.inputs import _no_value, normalize_dim
+from symtensor.ops.registry import define
+
+Array = np.ndarray[Any, Any]
+
+
+class Store:
+    """The box that holds a variable's array; identity is the object."""
+
+    __slots__ = ("__weakref__", "array", "lock")
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.lock = threading.RLock()
+
+
+VARIABLE = define(
+    "variable",
+    infer=lambda *, type, uid, store: type,
+    evaluate=_no_value,
+    doc="A tensor whose value lives between calls.",
+)
+
+
+class Variable(Tensor):
+    """A tensor with a value: read it, set it, or let a function update it."""
+
+    default_update: Tensor | None = None
+    """Next value that every function reading this variable applies, unless it is told otherwise."""
+
+    @property
+    def store(self) -> Store:
+        """The box that holds the value."""
+        store: Store = self.node.attrs["store"]
+        return store
+
+    def get_value(self, borrow: bool = False) -> Array:
+        """Return the value: a copy, or with `borrow` the array itself (read only by contract)."""
+        array = self.store.array
+        return array if borrow else array.copy()
+
+    def set_value(self, value: Any, borrow: bool = False) -> None:
+        """Replace the value. Raises `DTypeError` or `ShapeError` when it does not fit the type."""
+        array = value_for(self.type, value, self.name or "variable", borrow)
+        with self.store.lock:
+            self.store.array = array
+
+    def numpy(self) -> Array:
+        """Return a copy of the value."""
+        return self.get_value()
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:  # type: ignore[override]
+        value = self.get_value()
+        return value if dtype is None else value.astype(dtype)
+
+
+def value_for(type_: TensorType, value: Any, name: str, borrow: bool = False) -> Array:
+    """Return `value` as an array that fits `type_`, copied unless borrowed."""
+    array = np.asarray(value)
+    if array.dtype != type_.dtype.numpy:
+        if not np.can_cast(array.dtype, type_.dtype.numpy, "same_kind"):
+            raise DTypeError(f"{name}: expected {type_}, found {array.dtype}")
+        array = array.astype(type_.dtype.numpy)
+        borrow = True
+    bind_shapes([type_], [array.shape], [name], {})
+    return array if borrow and array.flags.c_contiguous else np.array(array, order="C", copy=True)
+
+
+def variable(
+    value: Any,
+    dtype: Any = None,
+    name: str | None = None,
+    shape: Sequence[Any] | None = None,
+) -> Variable:
+    """Return a variable holding a copy of `value`.
+
+    Its type is the shape and dtype of `value`; a `shape` with None where the size may change
+    between calls makes the variable resizable.
+    """
+    array = np.array(value, dtype=None if dtype is None else as_dtype(dtype).numpy, order="C")
+    element = as_dtype(array.dtype)
+    sizes = array.shape if shape is None else [normalize_dim(s, i) for i, s in enumerate(shape)]
+    type_ = tensor_type(element, sizes)
+    array = value_for(type_, array.astype(element.numpy, copy=False), name or "variable", True)
+    attrs = {"type": type_, "uid": fresh_uid(), "store": Store(array)}
+    return Variable(make_node(VARIABLE, (), attrs, name=name))
+
+
+def variable_of(node: Node) -> Variable:
+    """Return a handle on a variable node."""
+    return Variable(node)

@@ -1,0 +1,1 @@
+"""Samples of every op, by theme; each module has a list `SAMPLES`."""

@@ -1,0 +1,290 @@
+"""Kernel IR: loops over buffers, between fused graph nodes and vector code.
+
+    kernel  = name, outer axes, stores            every value is demanded by a store
+    store   = buffer[affine] <- value             once per point of the outer axes
+    value   = load buffer[affine] | const | index axis | size dim
+            | apply scalar-rule(values)
+            | reduce combiner over axes (value)
+    affine  = dim + sum(dim * axis)
+
+`KernelSpec` is that, a value graph without order. `symtensor.codegen.lower` places the values into a
+loop tree:
+
+    stmt    = Let value | Loop axis [stmt] | Reduce accumulators [stmt] | Store
+
+A value stands in the outermost loop in which all its axes are bound, so loop-invariant work is
+outside by construction. Both forms have a printer; sizes stay symbolic in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from symtensor.ir import dims as D
+from symtensor.ir.dims import Dim
+from symtensor.ir.dtypes import DType
+
+Scalar = bool | int | float
+
+
+class Axis:
+    """A loop counter running from 0 to `extent`; identity is the object."""
+
+    __slots__ = ("extent", "name")
+
+    def __init__(self, name: str, extent: Dim) -> None:
+        self.name = name
+        self.extent = extent
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """``offset + sum(coefficient * axis)``, in elements."""
+
+    offset: Dim
+    terms: tuple[tuple[Axis, Dim], ...]
+
+    def coefficient(self, axis: Axis) -> Dim:
+        """Return the factor of `axis`; 0 when it does not occur."""
+        return next((c for a, c in self.terms if a is axis), 0)
+
+    def scaled(self, factor: Dim) -> Affine:
+        """Return the affine form times `factor`."""
+        return make_affine(self.offset * factor, [(a, c * factor) for a, c in self.terms])
+
+    def plus(self, other: Affine) -> Affine:
+        """Return the sum of two affine forms."""
+        return make_affine(self.offset + other.offset, [*self.terms, *other.terms])
+
+    def __str__(self) -> str:
+        parts = [a.name if D.same(c, 1) else f"{_factor(c)}*{a.name}" for a, c in self.terms]
+        if not parts or not D.same(self.offset, 0):
+            parts.append(str(self.offset))
+        return " + ".join(parts)
+
+
+def _factor(dim: Dim) -> str:
+    text = str(dim)
+    return f"({text})" if " " in text else text
+
+
+def make_affine(offset: Dim, terms: Sequence[tuple[Axis, Dim]]) -> Affine:
+    """Return an affine form with equal axes merged and zero terms dropped."""
+    merged: dict[Axis, Dim] = {}
+    for axis, coefficient in terms:
+        merged[axis] = merged.get(axis, 0) + coefficient
+    return Affine(offset, tuple((a, c) for a, c in merged.items() if not D.same(c, 0)))
+
+
+def axis_position(axis: Axis) -> Affine:
+    """Return the affine form that is just `axis`."""
+    return Affine(0, ((axis, 1),))
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """An argument of a kernel: a pointer to elements of one dtype."""
+
+    index: int
+    dtype: DType
+
+    def __str__(self) -> str:
+        return f"b{self.index}"
+
+
+class Value:
+    """A scalar computed at each point of its axes; made and interned by `ValueTable`."""
+
+    __slots__ = ("args", "axes", "data", "dtype", "kind")
+
+    def __init__(
+        self, kind: str, args: tuple[Value, ...], data: Any, dtype: DType, axes: frozenset[Axis]
+    ) -> None:
+        self.kind = kind
+        self.args = args
+        self.data = data
+        self.dtype = dtype
+        self.axes = axes
+        """The axes it varies over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A scalar rule with its attributes: what an ``apply`` value computes."""
+
+    name: str
+    scalar: Any
+    attrs: Mapping[str, Any] = field(compare=False, hash=False)
+    key: Any = None
+    """Hashable stand-in for the attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """What a ``reduce`` value does: fold its argument over `axes` with `combiner`."""
+
+    combiner: str
+    axes: tuple[Axis, ...]
+
+
+class ValueTable:
+    """Makes values; equal ones are one object, so a kernel computes each once."""
+
+    def __init__(self) -> None:
+        self._table: dict[Any, Value] = {}
+
+    def _make(
+        self, kind: str, args: tuple[Value, ...], data: Any, dtype: DType, axes: frozenset[Axis]
+    ) -> Value:
+        key = (kind, args, data, dtype)
+        found = self._table.get(key)
+        if found is None:
+            found = self._table[key] = Value(kind, args, data, dtype, axes)
+        return found
+
+    def load(self, buffer: Buffer, at: Affine) -> Value:
+        """Return the element of `buffer` at `at`."""
+        return self._make("load", (), (buffer, at), buffer.dtype, frozenset(a for a, _ in at.terms))
+
+    def const(self, value: Scalar, dtype: DType) -> Value:
+        """Return a constant; NaN payloads aside, equal bits are one value."""
+        key = value.hex() if isinstance(value, float) else value
+        return self._make("const", (), (key, type(value)), dtype, frozenset())
+
+    def size(self, dim: Dim, dtype: DType) -> Value:
+        """Return a symbolic size as a value of an integer or float dtype."""
+        return self._make("size", (), dim, dtype, frozenset())
+
+    def position(self, at: Affine, dtype: DType) -> Value:
+        """Return an index expression as a value."""
+        return self._make("index", (), at, dtype, frozenset(a for a, _ in at.terms))
+
+    def apply(self, rule: Rule, args: tuple[Value, ...], dtype: DType) -> Value:
+        """Return the result of a scalar rule."""
+        axes = frozenset().union(*(x.axes for x in args)) if args else frozenset()
+        return self._make("apply", args, rule, dtype, axes)
+
+    def reduce(self, reduction: Reduction, arg: Value, dtype: DType) -> Value:
+        """Return `arg` folded over the reduction's axes."""
+        return self._make("reduce", (arg,), reduction, dtype, arg.axes - set(reduction.axes))
+
+
+def const_value(value: Value) -> Scalar:
+    """Return the Python number of a ``const`` value."""
+    key, kind = value.data
+    return float.fromhex(key) if kind is float else key  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSpec:
+    """A kernel before it has an order: outer axes and what is stored at each point of them."""
+
+    axes: tuple[Axis, ...]
+    stores: tuple[tuple[Buffer, Affine, Value], ...]
+
+
+# --- the loop tree -------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Let:
+    """Compute a value here."""
+
+    value: Value
+
+
+@dataclass(slots=True)
+class Store:
+    """Write a value."""
+
+    buffer: Buffer
+    at: Affine
+    value: Value
+
+
+@dataclass(slots=True)
+class Loop:
+    """Run `body` for each index of `axis`; `vector` loops take several at a time."""
+
+    axis: Axis
+    body: list[Stmt]
+    vector: bool = False
+
+
+@dataclass(slots=True)
+class Reduce:
+    """Fold: `results` are the reduce values whose loops `body` holds; each ends in `Update`s."""
+
+    results: tuple[Value, ...]
+    body: list[Stmt]
+
+
+@dataclass(slots=True)
+class Update:
+    """Fold the argument of the reduce value `result` into its accumulator."""
+
+    result: Value
+
+
+Stmt = Let | Store | Loop | Reduce | Update
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A placed kernel: buffers, the sizes it needs as arguments, and the loop tree."""
+
+    buffers: tuple[Buffer, ...]
+    sizes: tuple[Dim, ...]
+    """Dims passed as arguments, in order: every extent, offset and coefficient that is no int."""
+    body: list[Stmt]
+
+
+def operands_of(value: Value) -> tuple[Value, ...]:
+    """Return the values a value reads."""
+    return value.args
+
+
+def format_kernel(kernel: Kernel, name: str = "kernel") -> str:
+    """Return the loop tree as text; names are numbered by position, so the text is stable."""
+    names: dict[Value, str] = {}
+    lines = [f"{name}({', '.join(f'{b}: {b.dtype.short}*' for b in kernel.buffers)})"]
+    _format_block(kernel.body, 1, names, lines)
+    return "\n".join(lines)
+
+
+def _format_block(body: list[Stmt], depth: int, names: dict[Value, str], out: list[str]) -> None:
+    pad = "  " * depth
+    for stmt in body:
+        if isinstance(stmt, Let):
+            names[stmt.value] = f"t{len(names)}"
+            out.append(f"{pad}{names[stmt.value]} = {_format_value(stmt.value, names)}")
+        elif isinstance(stmt, Store):
+            out.append(f"{pad}{stmt.buffer}[{stmt.at}] <- {names[stmt.value]}")
+        elif isinstance(stmt, Loop):
+            kind = "vector" if stmt.vector else "for"
+            out.append(f"{pad}{kind} {stmt.axis} < {stmt.axis.extent}:")
+            _format_block(stmt.body, depth + 1, names, out)
+        elif isinstance(stmt, Reduce):
+            for result in stmt.results:
+                names[result] = f"t{len(names)}"
+                out.append(f"{pad}{names[result]} = {result.data.combiner}:")
+            _format_block(stmt.body, depth + 1, names, out)
+        else:
+            out.append(f"{pad}{names[stmt.result]} (+)= {names[stmt.result.args[0]]}")
+
+
+def _format_value(value: Value, names: dict[Value, str]) -> str:
+    kind = f": {value.dtype.short}"
+    if value.kind == "load":
+        buffer, at = value.data
+        return f"load {buffer}[{at}]{kind}"
+    if value.kind == "const":
+        return f"const {const_value(value)}{kind}"
+    if value.kind in ("size", "index"):
+        return f"{value.kind} {value.data}{kind}"
+    return f"{value.data.name}({', '.join(names[x] for x in value.args)}){kind}"

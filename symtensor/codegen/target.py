@@ -1,0 +1,88 @@
+"""The machine that code is made for. Every level asks a `Target`; nothing else knows a machine.
+
+`host()` describes this computer; `named` gives fixed targets, so that code for other machines can be
+emitted and looked at anywhere.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from symtensor.errors import LoweringError
+
+
+@functools.cache
+def _initialize() -> None:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A processor as code generation sees it."""
+
+    triple: str
+    cpu: str
+    features: str
+    vector_bits: int
+    """Width of the vector registers to use."""
+    has_fma: bool
+    """True when a fused multiply-add is one instruction; else ``llvm.fma`` would be a library call."""
+    has_half: bool
+    """True when conversions between half and float are instructions."""
+
+    def lanes(self, bits: int) -> int:
+        """Return how many elements of `bits` bits fill a vector register."""
+        return max(self.vector_bits // bits, 1)
+
+    def machine(self, optimize: int = 2) -> Any:
+        """Return an LLVM target machine; one per thread of compilation."""
+        _initialize()
+        target = llvm.Target.from_triple(self.triple)
+        return target.create_target_machine(
+            cpu=self.cpu, features=self.features, opt=optimize, reloc="pic", codemodel="jitdefault"
+        )
+
+
+@functools.cache
+def host() -> Target:
+    """Return the target of this computer."""
+    _initialize()
+    triple = llvm.get_process_triple()
+    found = llvm.get_host_cpu_features()
+    has = {name for name, present in found.items() if present}
+    arm = triple.startswith(("aarch64", "arm64"))
+    if "avx512f" in has and "avx512vl" in has and "avx512dq" in has:
+        bits = 512
+    else:
+        bits = 256 if "avx2" in has else 128
+    return Target(
+        triple=triple,
+        cpu=llvm.get_host_cpu_name(),
+        features=found.flatten(),
+        vector_bits=bits,
+        has_fma=arm or "fma" in has,
+        has_half=arm or "f16c" in has,
+    )
+
+
+_NAMED = {
+    "avx512": ("x86_64-unknown-linux-gnu", "skylake-avx512", 512, True, True),
+    "avx2": ("x86_64-unknown-linux-gnu", "haswell", 256, True, True),
+    "sse2": ("x86_64-unknown-linux-gnu", "x86-64", 128, False, False),
+    "neon": ("aarch64-unknown-linux-gnu", "cortex-a76", 128, True, True),
+    "apple": ("arm64-apple-macosx13.0.0", "apple-m1", 128, True, True),
+    "windows": ("x86_64-pc-windows-msvc", "haswell", 256, True, True),
+}
+
+
+def named(name: str) -> Target:
+    """Return a fixed target: avx512, avx2, sse2, neon, apple or windows."""
+    if name not in _NAMED:
+        raise LoweringError(f"expected a target among {', '.join(_NAMED)}, found {name!r}")
+    triple, cpu, bits, fma, half = _NAMED[name]
+    return Target(triple, cpu, "", bits, fma, half)

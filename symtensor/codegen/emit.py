@@ -1,0 +1,513 @@
+"""Kernel -> LLVM text. One function per kernel, explicit vectors, loops already in their final form.
+
+    define i32 @name(ptr %b0, ..., i64 %s0, ...)
+
+A vector loop is emitted twice: steps of `width` lanes, then single elements for the rest, from the
+same tree and with the same instructions per element. Floating sums add up blocks of `BLOCK` steps
+and carry the blocks in a compensated pair (Knuth's TwoSum), which keeps the error of long sums below
+that of pairwise summation. Combining across lanes is a fixed tree of shuffles. The text depends on
+the structure of the kernel only, so equal kernels of different graphs are the same text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from symtensor.codegen.kernel import (
+    Affine,
+    Axis,
+    Buffer,
+    Kernel,
+    Let,
+    Loop,
+    Reduce,
+    Stmt,
+    Store,
+    Update,
+    Value,
+    const_value,
+)
+from symtensor.codegen.lanes import (
+    Lanes,
+    LaneScalars,
+    literal,
+    memory_type,
+    register_type,
+    vector_of,
+)
+from symtensor.codegen.lower import is_inline
+from symtensor.codegen.target import Target
+from symtensor.ir.dims import Dim
+from symtensor.ir.dtypes import DType, float32, int64
+
+BLOCK = 64
+"""Steps that a float sum adds up plainly before the block joins the compensated pair."""
+
+State = list[Lanes]
+"""Accumulator of one reduction: one value, or (high, low) for float sums between blocks."""
+
+
+class _Scope:
+    """An open loop in the text: where its index arithmetic goes and which values it holds."""
+
+    def __init__(self, axis: Axis | None, index: str, hoisted: list[Any]) -> None:
+        self.axis = axis
+        self.index = index
+        self.hoisted = hoisted
+        self.values: dict[Value, Lanes] = {}
+        self.partial: dict[tuple[str, str], str] = {}
+
+
+def emit_kernel(kernel: Kernel, name: str, target: Target) -> tuple[str, set[str]]:
+    """Return the text of the function and the declarations it needs."""
+    return _Emitter(kernel, target).run(name)
+
+
+def kernel_width(kernel: Kernel, target: Target) -> int:
+    """Return the lanes of the kernel's vector loops: what the widest type in it allows."""
+    bits = max((max(32 if v.dtype.bits == 16 and v.dtype.is_floating else v.dtype.bits, 8)
+                for v in _values(kernel.body)), default=32)  # fmt: skip
+    return target.lanes(bits)
+
+
+def _values(body: list[Stmt]) -> list[Value]:
+    found: list[Value] = []
+    for stmt in body:
+        if isinstance(stmt, Let):
+            found.append(stmt.value)
+        elif isinstance(stmt, (Loop, Reduce)):
+            found += _values(stmt.body)
+    return found
+
+
+class _Emitter:
+    def __init__(self, kernel: Kernel, target: Target) -> None:
+        self.kernel = kernel
+        self.s = LaneScalars(target)
+        self.width = kernel_width(kernel, target)
+        self.vector_axis: Axis | None = None
+        self.sizes = {dim: f"%s{i}" for i, dim in enumerate(kernel.sizes)}
+        self.pointers = {b: f"%b{i}" for i, b in enumerate(kernel.buffers)}
+        self.scopes: list[_Scope] = []
+        self.states: dict[Value, State] = {}
+
+    def run(self, name: str) -> tuple[str, set[str]]:
+        arguments = [f"ptr {p}" for p in self.pointers.values()]
+        arguments += [f"i64 {s}" for s in self.sizes.values()]
+        hoisted: list[Any] = []
+        self.s.out = code = [hoisted]
+        self.scopes.append(_Scope(None, "", hoisted))
+        self.block(self.kernel.body)
+        lines = [f"define i32 @{name}({', '.join(arguments)}) nounwind {{", "entry:"]
+        _flatten(code, lines)
+        lines += ["  ret i32 0", "}"]
+        return "\n".join(lines), self.s.intrinsics
+
+    # --- statements -----------------------------------------------------------------------------
+
+    def block(self, body: Sequence[Stmt]) -> None:
+        for stmt in body:
+            if isinstance(stmt, Let):
+                self.let(stmt.value)
+            elif isinstance(stmt, Store):
+                self.store(stmt.buffer, stmt.at, self.value(stmt.value))
+            elif isinstance(stmt, Loop):
+                self.loop(stmt)
+            elif isinstance(stmt, Reduce):
+                self.reduce(stmt)
+            elif isinstance(stmt, Update):
+                self.update(stmt.result)
+
+    def value(self, value: Value) -> Lanes:
+        for scope in reversed(self.scopes):
+            if value in scope.values:
+                return scope.values[value]
+        raise KeyError(value.kind)
+
+    def define(self, value: Value, lanes: Lanes) -> None:
+        self.scopes[-1].values[value] = lanes
+
+    def let(self, value: Value) -> None:
+        if value.kind == "load":
+            result = self.load(*value.data)
+        elif value.kind == "const":
+            result = self.s.const(const_value(value), value.dtype)
+        elif value.kind == "size":
+            result = self.s.cast(self._i64(self.size(value.data)), value.dtype)
+        elif value.kind == "index":
+            result = self.s.cast(self.position(value.data), value.dtype)
+        else:
+            args = [self.value(x) for x in value.args]
+            result = value.data.scalar(self.s, *args, **value.data.attrs)
+        self.define(value, result)
+
+    # --- addresses ------------------------------------------------------------------------------
+
+    def size(self, dim: Dim) -> str:
+        return str(dim) if is_inline(dim) else self.sizes[dim]
+
+    def _i64(self, text: str) -> Lanes:
+        return Lanes(text, int64, 1)
+
+    def offset(self, at: Affine) -> str:
+        """Return the element offset for the current indices; a vector axis counts its first lane.
+
+        Terms are added from the outermost loop inwards, each in its own loop, so what does not
+        change inside is not computed inside.
+        """
+        text = self.size(at.offset)
+        depth = {scope.axis: i for i, scope in enumerate(self.scopes)}
+        for axis, coefficient in sorted(at.terms, key=lambda term: depth[term[0]]):
+            text = self._add_term(self.scopes[depth[axis]], text, self.size(coefficient))
+        return text
+
+    def _add_term(self, scope: _Scope, text: str, coefficient: str) -> str:
+        found = scope.partial.get((text, coefficient))
+        if found is not None:
+            return found
+        term = scope.index
+        if coefficient != "1":
+            term = self.s.fresh("m")
+            scope.hoisted.append(f"{term} = mul nsw i64 {scope.index}, {coefficient}")
+        total = term
+        if text != "0":
+            total = self.s.fresh("o")
+            scope.hoisted.append(f"{total} = add nsw i64 {text}, {term}")
+        scope.partial[text, coefficient] = total
+        return total
+
+    def step_of(self, at: Affine) -> Dim:
+        """Return how many elements an access moves per lane of the current vector loop."""
+        return 0 if self.vector_axis is None else at.coefficient(self.vector_axis)
+
+    def position(self, at: Affine) -> Lanes:
+        base = self._i64(self.offset(at))
+        step = self.step_of(at)
+        if step == 0 and isinstance(step, int):
+            return base
+        return self.s.add(base, self._lane_offsets(step))
+
+    def _lane_offsets(self, step: Dim) -> Lanes:
+        lanes = ", ".join(f"i64 {i}" for i in range(self.width))
+        return self.s.mul(Lanes(f"<{lanes}>", int64, self.width), self._i64(self.size(step)))
+
+    def pointer(self, buffer: Buffer, at: Affine) -> str:
+        name = self.s.fresh("p")
+        self.s.out.append(
+            f"{name} = getelementptr inbounds {memory_type(buffer.dtype)}, "
+            f"ptr {self.pointers[buffer]}, i64 {self.offset(at)}"
+        )
+        return name
+
+    def load(self, buffer: Buffer, at: Affine) -> Lanes:
+        step = self.step_of(at)
+        dtype = buffer.dtype
+        if isinstance(step, int) and step in (0, 1):
+            width = self.width if step else 1
+            kind = memory_type(dtype, width)
+            raw = self.s.emit(
+                f"load {kind}, ptr {self.pointer(buffer, at)}, align {dtype.itemsize}",
+                dtype,
+                width,
+            )
+            return self.s.from_memory(raw.text, dtype, width)
+        return self._gather(buffer, at, step)
+
+    def _lane_pointers(self, buffer: Buffer, at: Affine, step: Dim) -> list[str]:
+        base = self.pointer(buffer, at)
+        kind, stride = memory_type(buffer.dtype), self.size(step)
+        pointers = [base]
+        for _ in range(self.width - 1):
+            name = self.s.fresh("p")
+            self.s.out.append(f"{name} = getelementptr {kind}, ptr {pointers[-1]}, i64 {stride}")
+            pointers.append(name)
+        return pointers
+
+    def _gather(self, buffer: Buffer, at: Affine, step: Dim) -> Lanes:
+        """Load lanes that lie `step` elements apart, one by one."""
+        dtype = buffer.dtype
+        kind, vector = memory_type(dtype), memory_type(dtype, self.width)
+        text = "poison"
+        for lane, pointer in enumerate(self._lane_pointers(buffer, at, step)):
+            one = self.s.emit(f"load {kind}, ptr {pointer}, align {dtype.itemsize}", dtype, 1)
+            text = self.s.emit(
+                f"insertelement {vector} {text}, {kind} {one.text}, i64 {lane}", dtype, self.width
+            ).text
+        return self.s.from_memory(text, dtype, self.width)
+
+    def store(self, buffer: Buffer, at: Affine, value: Lanes) -> None:
+        step = self.step_of(at)
+        dtype = buffer.dtype
+        if step == 0 and isinstance(step, int):
+            text = self.s.to_memory(value)
+            self._store_at(memory_type(dtype), text, self.pointer(buffer, at), dtype)
+            return
+        text = self.s.to_memory(self.s.widen(value, self.width))
+        vector = memory_type(dtype, self.width)
+        if step == 1 and isinstance(step, int):
+            self._store_at(vector, text, self.pointer(buffer, at), dtype)
+            return
+        for lane, pointer in enumerate(self._lane_pointers(buffer, at, step)):
+            one = self.s.emit(f"extractelement {vector} {text}, i64 {lane}", dtype, 1)
+            self._store_at(memory_type(dtype), one.text, pointer, dtype)
+
+    def _store_at(self, kind: str, text: str, pointer: str, dtype: DType) -> None:
+        self.s.out.append(f"store {kind} {text}, ptr {pointer}, align {dtype.itemsize}")
+
+    # --- loops ----------------------------------------------------------------------------------
+
+    def loop(self, loop: Loop) -> None:
+        extent = self.size(loop.axis.extent)
+        if not loop.vector or self.width == 1 or self.vector_axis is not None:
+            self.counted(loop.axis, "0", extent, 1, lambda: self.block(loop.body))
+            return
+        main = self.main_end(extent)
+        self.vector_axis = loop.axis
+        self.counted(loop.axis, "0", main, self.width, lambda: self.block(loop.body))
+        self.vector_axis = None
+        self.counted(loop.axis, main, extent, 1, lambda: self.block(loop.body))
+
+    def main_end(self, extent: str) -> str:
+        """Return the largest multiple of the width that is not above `extent`."""
+        return self.s.emit(f"and i64 {extent}, -{self.width}", int64, 1).text
+
+    def counted(
+        self, axis: Axis, start: str, end: str, step: int, body: Callable[[], None]
+    ) -> None:
+        """Emit ``for (i = start; i < end; i += step) body``; open accumulators pass through it."""
+        outer = self.s.out
+        name = self.s.fresh("L")[1:]
+        index = self.s.fresh("i")
+        outer.append(f"br label %{name}.pre")
+        header: list[Any] = [f"{name}.pre:", f"br label %{name}.head", f"{name}.head:"]
+        header.append(f"{index} = phi i64 [ {start}, %{name}.pre ], [ {index}n, %{name}.latch ]")
+        carried, entry = self._enter(header)
+        header += [
+            f"{index}c = icmp slt i64 {index}, {end}",
+            f"br i1 {index}c, label %{name}.body, label %{name}.exit",
+            f"{name}.body:",
+        ]
+        hoisted: list[Any] = []
+        self.s.out = [hoisted]
+        self.scopes.append(_Scope(axis, index, hoisted))
+        body()
+        self.scopes.pop()
+        inner, self.s.out = self.s.out, outer
+        outer += [header, inner]
+        outer += [f"br label %{name}.latch", f"{name}.latch:"]
+        outer.append(f"{index}n = add nuw nsw i64 {index}, {step}")
+        outer += [f"br label %{name}.head", f"{name}.exit:"]
+        self._leave(header, carried, entry, name)
+
+    def _enter(self, header: list[Any]) -> tuple[dict[Value, State], dict[Value, State]]:
+        """Give every open accumulator a phi at the loop's head; the phi lines are filled later."""
+        entry = self.states
+        carried = {
+            result: [Lanes(self.s.fresh("a"), x.dtype, x.width) for x in state]
+            for result, state in entry.items()
+        }
+        self.states = dict(carried)
+        header.append([])
+        return carried, entry
+
+    def _leave(
+        self,
+        header: list[Any],
+        carried: dict[Value, State],
+        entry: dict[Value, State],
+        name: str,
+    ) -> None:
+        phis = next(part for part in header if isinstance(part, list))
+        for result, names in carried.items():
+            for phi, first, last in zip(names, entry[result], self.states[result], strict=True):
+                kind = register_type(phi.dtype, phi.width)
+                start, next_ = (self._as(x, phi.width) for x in (first, last))
+                phis.append(f"{phi.text} = phi {kind} [ {start}, %{name}.pre ], "
+                            f"[ {next_}, %{name}.latch ]")  # fmt: skip
+        self.states = carried
+
+    def _as(self, x: Lanes, width: int) -> str:
+        """Return an accumulator's text; literals are splatted in place, no code is needed."""
+        if x.width == width:
+            return x.text
+        return f"splat ({register_type(x.dtype)} {x.text})"
+
+    # --- reductions -----------------------------------------------------------------------------
+
+    def reduce(self, stmt: Reduce) -> None:
+        outer, self.states = self.states, {}
+        for result in stmt.results:
+            self.states[result] = self.identity(result, self._state_width(result))
+        (nest,) = stmt.body
+        assert isinstance(nest, Loop)
+        self.reduce_loop(nest)
+        finished = {result: self.finish(result, self.states[result]) for result in stmt.results}
+        self.states = outer
+        for result, lanes in finished.items():
+            self.define(result, lanes)
+
+    def _state_width(self, result: Value) -> int:
+        return self.width if self.vector_axis in result.axes else 1
+
+    def reduce_loop(self, loop: Loop) -> None:
+        """Emit a loop of a reduction nest; the innermost one goes through in blocks."""
+        extent = self.size(loop.axis.extent)
+        innermost = any(isinstance(s, Update) for s in loop.body)
+        if not innermost:
+            self.counted(loop.axis, "0", extent, 1, lambda: self._reduce_body(loop))
+            return
+        if not loop.vector or self.width == 1 or self.vector_axis is not None:
+            self.blocks(loop, "0", extent, 1)
+            return
+        main = self.main_end(extent)
+        scalar = self.states
+        self.vector_axis = loop.axis
+        self.states = {result: self.identity(result, self.width) for result in scalar}
+        self.blocks(loop, "0", main, self.width)
+        self.vector_axis = None
+        wide, self.states = self.states, {}
+        for result, state in scalar.items():
+            whole = self.across_lanes(result, self.finish(result, wide[result]))
+            self.states[result] = self.combine_state(result, state, whole)
+        self.blocks(loop, main, extent, 1)
+
+    def _reduce_body(self, loop: Loop) -> None:
+        for stmt in loop.body:
+            if isinstance(stmt, Loop):
+                self.reduce_loop(stmt)
+            else:
+                self.block([stmt])
+
+    def blocks(self, loop: Loop, start: str, end: str, step: int) -> None:
+        """Run the innermost loop in blocks: float sums start each block from zero."""
+        if not any(_is_float_sum(result) for result in self.states):
+            self.counted(loop.axis, start, end, step, lambda: self.block(loop.body))
+            return
+        self.counted(
+            Axis("block", 0), start, end, BLOCK * step, lambda: self._one_block(loop, end, step)
+        )
+
+    def _one_block(self, loop: Loop, end: str, step: int) -> None:
+        first = self.scopes[-1].index
+        limit = self.s.emit(f"add nuw nsw i64 {first}, {BLOCK * step}", int64, 1)
+        last = self.s._call("smin", limit, self._i64(end)).text
+        carried = self.states
+        self.states = {
+            result: self.plain_zero(result, state[0].width) if _is_float_sum(result) else state
+            for result, state in carried.items()
+        }
+        self.counted(loop.axis, first, last, step, lambda: self.block(loop.body))
+        for result, state in carried.items():
+            if _is_float_sum(result):
+                self.states[result] = self.two_sum(state, self.states[result][0])
+
+    def update(self, result: Value) -> None:
+        state = self.states[result]
+        arg = _accumulated(self.value(result.args[0]))
+        self.states[result] = [self.combine(result, state[0], arg), *state[1:]]
+
+    def combine(self, result: Value, x: Lanes, y: Lanes) -> Lanes:
+        operation = {
+            "sum": self.s.add, "prod": self.s.mul, "max": self.s.maximum, "min": self.s.minimum,
+            "any": self.s.or_, "all": self.s.and_,
+        }[result.data.combiner]  # fmt: skip
+        return operation(x, y)
+
+    def combine_state(self, result: Value, state: State, value: Lanes) -> State:
+        if _is_float_sum(result):
+            return self.two_sum(state, value)
+        return [self.combine(result, state[0], value)]
+
+    def plain_zero(self, result: Value, width: int) -> State:
+        zero = Lanes(literal(0.0, _accumulator(result)), _accumulator(result), 1)
+        return [Lanes(self._as(zero, width), zero.dtype, width)]
+
+    def identity(self, result: Value, width: int) -> State:
+        dtype = _accumulator(result)
+        neutral = Lanes(literal(neutral_element(result.data.combiner, dtype), dtype), dtype, 1)
+        one = Lanes(self._as(neutral, width), dtype, width)
+        return [one, one] if _is_float_sum(result) else [one]
+
+    def two_sum(self, state: State, value: Lanes) -> State:
+        """Return (high, low) + value without losing what rounding cuts off (Knuth, TAOCP 4.2.2)."""
+        s, (high, low) = self.s, state
+        total = s.add(high, value)
+        virtual = s.sub(total, high)
+        error = s.add(s.sub(high, s.sub(total, virtual)), s.sub(value, virtual))
+        return [total, s.add(low, error)]
+
+    def finish(self, result: Value, state: State) -> Lanes:
+        """Return the accumulated value; an infinite sum has no meaningful low part."""
+        if not _is_float_sum(result):
+            return self._rounded(result, state[0])
+        high, low = state
+        known = self.s.eq(low, low)
+        return self._rounded(result, self.s.select(known, self.s.add(high, low), high))
+
+    def _rounded(self, result: Value, x: Lanes) -> Lanes:
+        return self.s.round_to_dtype(Lanes(x.text, result.dtype, x.width))
+
+    def across_lanes(self, result: Value, x: Lanes) -> Lanes:
+        """Combine the lanes of a vector by halves."""
+        x = _accumulated(x)
+        width = x.width
+        while width > 1:
+            half = width // 2
+            parts = [self._part(x, width, start, half) for start in (0, half)]
+            x = self.combine(result, parts[0], parts[1])
+            width = half
+        return x
+
+    def _part(self, x: Lanes, width: int, start: int, count: int) -> Lanes:
+        kind = register_type(x.dtype, width)
+        if count == 1:
+            return self.s.emit(f"extractelement {kind} {x.text}, i64 {start}", x.dtype, 1)
+        picked = ", ".join(f"i32 {start + i}" for i in range(count))
+        return self.s.emit(
+            f"shufflevector {kind} {x.text}, {kind} poison, {vector_of('i32', count)} <{picked}>",
+            x.dtype,
+            count,
+        )
+
+
+def _accumulator(result: Value) -> DType:
+    """Return the dtype in which a reduction adds up: half and bfloat16 add up in float."""
+    return float32 if result.dtype.is_floating and result.dtype.bits == 16 else result.dtype
+
+
+def _accumulated(x: Lanes) -> Lanes:
+    return Lanes(x.text, float32, x.width) if x.dtype.is_floating and x.dtype.bits == 16 else x
+
+
+def _is_float_sum(result: Value) -> bool:
+    return bool(result.data.combiner == "sum" and result.dtype.is_floating)
+
+
+def neutral_element(combiner: str, dtype: DType) -> float | int | bool:
+    """Return the value that a reduction starts from."""
+    if combiner in ("sum", "prod"):
+        return 0 if combiner == "sum" else 1
+    if combiner in ("any", "all"):
+        return combiner == "all"
+    if dtype.is_bool:
+        return combiner == "min"
+    if dtype.is_floating:
+        return float("-inf") if combiner == "max" else float("inf")
+    info = np.iinfo(dtype.numpy)
+    return int(info.min if combiner == "max" else info.max)
+
+
+def _flatten(code: list[Any], lines: list[str]) -> None:
+    """Append nested lists of instructions as lines, in order."""
+    stack = [iter(code)]
+    while stack:
+        for item in stack[-1]:
+            if isinstance(item, list):
+                stack.append(iter(item))
+                break
+            lines.append(item if item.endswith(":") else f"  {item}")
+        else:
+            stack.pop()

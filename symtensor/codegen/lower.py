@@ -1,0 +1,309 @@
+"""KernelSpec -> Kernel: merge axes, place values into loops, choose the vector loops.
+
+In: outer axes and a graph of values. Out: a loop tree in which every value stands in the outermost
+loop that binds all its axes, reductions over the same axes share their loops, and each innermost
+loop that reads or writes contiguously is marked as a vector loop. The tree computes exactly what the
+spec says, in an order fixed by it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from symtensor.codegen.kernel import (
+    Affine,
+    Axis,
+    Buffer,
+    Kernel,
+    KernelSpec,
+    Let,
+    Loop,
+    Reduce,
+    Reduction,
+    Stmt,
+    Store,
+    Update,
+    Value,
+    ValueTable,
+    make_affine,
+)
+from symtensor.ir import dims as D
+from symtensor.ir.dims import Dim
+
+
+def lower_kernel(spec: KernelSpec) -> Kernel:
+    """Return the loop tree of a kernel."""
+    spec = merge_axes(spec)
+    body = _Placement(spec).run()
+    _choose_vector_loops(body)
+    return Kernel(_buffers(spec), _sizes(spec), body)
+
+
+def value_order(roots: Iterable[Value], through_reduce: bool = False) -> list[Value]:
+    """Return values producers first, iteratively; operands of reductions only on request."""
+    order: list[Value] = []
+    done: set[Value] = set()
+    stack = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        value, expanded = stack.pop()
+        if value in done:
+            continue
+        if expanded:
+            done.add(value)
+            order.append(value)
+            continue
+        stack.append((value, True))
+        if through_reduce or value.kind != "reduce":
+            stack += [(x, False) for x in reversed(value.args) if x not in done]
+    return order
+
+
+def _all_values(spec: KernelSpec) -> list[Value]:
+    return value_order((v for _, _, v in spec.stores), through_reduce=True)
+
+
+def _affines(spec: KernelSpec) -> Iterator[Affine]:
+    for _, at, _ in spec.stores:
+        yield at
+    for value in _all_values(spec):
+        if value.kind == "load":
+            yield value.data[1]
+        elif value.kind == "index":
+            yield value.data
+
+
+# --- merging axes --------------------------------------------------------------------------------
+
+
+def merge_axes(spec: KernelSpec) -> KernelSpec:
+    """Join neighbouring axes that every access walks as one, e.g. rows of a contiguous matrix."""
+    runs = [spec.axes]
+    for value in _all_values(spec):
+        if value.kind == "reduce" and value.data.axes not in runs:
+            runs.append(value.data.axes)
+    affines = list(dict.fromkeys(_affines(spec)))
+    merged: dict[Axis, Axis | None] = {}
+    """Old axis -> the axis that replaces it, or None when it is absorbed by its neighbour."""
+    for run in runs:
+        _merge_run(run, affines, merged)
+    if all(old is new for old, new in merged.items()):
+        return spec
+    return _rename_axes(spec, merged)
+
+
+def _merge_run(
+    run: tuple[Axis, ...], affines: list[Affine], merged: dict[Axis, Axis | None]
+) -> None:
+    """Decide for one run of axes, innermost first."""
+    if not run or run[0] in merged:
+        return
+    inner = run[-1]
+    group, extent = [inner], inner.extent
+    for outer in reversed(run[:-1]):
+        if all(D.same(f.coefficient(outer), f.coefficient(inner) * extent) for f in affines):
+            group.append(outer)
+            extent = extent * outer.extent
+        else:
+            _close_group(group, extent, merged)
+            inner, group, extent = outer, [outer], outer.extent
+    _close_group(group, extent, merged)
+
+
+def _close_group(group: list[Axis], extent: Dim, merged: dict[Axis, Axis | None]) -> None:
+    innermost = group[0]
+    merged[innermost] = innermost if len(group) == 1 else Axis(innermost.name, extent)
+    for absorbed in group[1:]:
+        merged[absorbed] = None
+
+
+def _rename_axes(spec: KernelSpec, merged: dict[Axis, Axis | None]) -> KernelSpec:
+    table = ValueTable()
+    new: dict[Value, Value] = {}
+
+    def affine(old: Affine) -> Affine:
+        terms = [(merged.get(a, a), c) for a, c in old.terms]
+        return make_affine(old.offset, [(a, c) for a, c in terms if a is not None])
+
+    def axes(old: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        return tuple(m for m in (merged.get(a, a) for a in old) if m is not None)
+
+    for value in _all_values(spec):
+        args = tuple(new[x] for x in value.args)
+        if value.kind == "load":
+            new[value] = table.load(value.data[0], affine(value.data[1]))
+        elif value.kind == "index":
+            new[value] = table.position(affine(value.data), value.dtype)
+        elif value.kind == "reduce":
+            reduction = Reduction(value.data.combiner, axes(value.data.axes))
+            new[value] = table.reduce(reduction, args[0], value.dtype)
+        elif value.kind == "apply":
+            new[value] = table.apply(value.data, args, value.dtype)
+        else:
+            new[value] = value
+    stores = tuple((b, affine(at), new[v]) for b, at, v in spec.stores)
+    return KernelSpec(axes(spec.axes), stores)
+
+
+# --- placing values ------------------------------------------------------------------------------
+
+
+class _Level:
+    """One open loop; statements land in `body`, values placed here are visible inside."""
+
+    def __init__(self, axis: Axis | None) -> None:
+        self.axis = axis
+        self.body: list[Stmt] = []
+        self.placed: set[Value] = set()
+
+
+class _Placement:
+    """Places values on demand. A statement for an outer level is appended to that level's body,
+    which is before the loop still open inside it: that loop is appended when it closes."""
+
+    def __init__(self, spec: KernelSpec) -> None:
+        self.spec = spec
+        self.reductions = [v for v in _all_values(spec) if v.kind == "reduce"]
+        self.levels = [_Level(None)]
+
+    def run(self) -> list[Stmt]:
+        for axis in self.spec.axes:
+            self.levels.append(_Level(axis))
+        for buffer, at, value in self.spec.stores:
+            self.place(value)
+            self.levels[-1].body.append(Store(buffer, at, value))
+        for axis in reversed(self.spec.axes):
+            self._close(axis)
+        return self.levels[0].body
+
+    def _close(self, axis: Axis) -> None:
+        level = self.levels.pop()
+        self.levels[-1].body.append(Loop(axis, level.body))
+
+    def _depth(self, value: Value) -> int:
+        for depth in range(len(self.levels) - 1, 0, -1):
+            if self.levels[depth].axis in value.axes:
+                return depth
+        return 0
+
+    def _is_placed(self, value: Value) -> bool:
+        return any(value in level.placed for level in self.levels)
+
+    def place(self, root: Value) -> None:
+        """Put `root` and what it needs into the open loops."""
+        for value in value_order([root]):
+            if self._is_placed(value):
+                continue
+            if value.kind == "reduce":
+                self._place_reduce(value)
+            else:
+                level = self.levels[self._depth(value)]
+                level.body.append(Let(value))
+                level.placed.add(value)
+
+    def _place_reduce(self, value: Value) -> None:
+        depth = self._depth(value)
+        inner, self.levels = self.levels[depth + 1 :], self.levels[: depth + 1]
+        group = self._siblings(value, depth)
+        for axis in value.data.axes:
+            self.levels.append(_Level(axis))
+        for result in group:
+            self.place(result.args[0])
+        self.levels[-1].body += [Update(result) for result in group]
+        for axis in reversed(value.data.axes):
+            self._close(axis)
+        level = self.levels[-1]
+        nest = level.body.pop()
+        level.body.append(Reduce(tuple(group), [nest]))
+        level.placed.update(group)
+        self.levels += inner
+
+    def _siblings(self, value: Value, depth: int) -> list[Value]:
+        """Return the reductions that can share the loops of `value`: same axes, same place, ready."""
+        return [
+            other
+            for other in self.reductions
+            if other is value
+            or (
+                other.data.axes == value.data.axes
+                and not self._is_placed(other)
+                and self._depth(other) == depth
+                and self._ready(other)
+            )
+        ]
+
+    def _ready(self, value: Value) -> bool:
+        inside = value_order([value.args[0]], through_reduce=True)
+        return all(self._is_placed(v) for v in inside if v.kind == "reduce")
+
+
+# --- vector loops --------------------------------------------------------------------------------
+
+
+def _choose_vector_loops(body: list[Stmt]) -> None:
+    """Mark loops that take several indices at a time.
+
+    A loop without inner loops is a vector loop. A loop around a reduction is one when the reduction
+    reads contiguously along it and not along its own axis (column sums).
+    """
+    for stmt in body:
+        if isinstance(stmt, Reduce):
+            _choose_vector_loops(stmt.body)
+        elif isinstance(stmt, Loop):
+            inner = [s for s in stmt.body if isinstance(s, (Loop, Reduce))]
+            if not inner or _prefers_outer(stmt, inner):
+                stmt.vector = True
+            else:
+                _choose_vector_loops(stmt.body)
+
+
+def _prefers_outer(loop: Loop, inner: list[Loop | Reduce]) -> bool:
+    if any(isinstance(s, Loop) for s in inner) and not isinstance(inner[0], Reduce):
+        return False
+    along, across = 0, 0
+    for innermost, load in _loads_in(loop.body, loop.axis):
+        at: Affine = load.data[1]
+        along += D.same(at.coefficient(loop.axis), 1)
+        across += innermost is not loop.axis and D.same(at.coefficient(innermost), 1)
+    return along > across and all(isinstance(s, (Reduce, Let, Store)) for s in loop.body)
+
+
+def _loads_in(body: list[Stmt], axis: Axis) -> Iterator[tuple[Axis, Value]]:
+    """Yield every load with the innermost loop axis around it."""
+    for stmt in body:
+        if isinstance(stmt, Let) and stmt.value.kind == "load":
+            yield axis, stmt.value
+        elif isinstance(stmt, Loop):
+            yield from _loads_in(stmt.body, stmt.axis)
+        elif isinstance(stmt, Reduce):
+            yield from _loads_in(stmt.body, axis)
+
+
+# --- arguments -----------------------------------------------------------------------------------
+
+
+def _buffers(spec: KernelSpec) -> tuple[Buffer, ...]:
+    found = {b: None for b, _, _ in spec.stores}
+    found |= {v.data[0]: None for v in _all_values(spec) if v.kind == "load"}
+    return tuple(sorted(found, key=lambda b: b.index))
+
+
+def _sizes(spec: KernelSpec) -> tuple[Dim, ...]:
+    """Return the dims a kernel takes as arguments; 0, 1 and -1 are written into its code."""
+    found: dict[Dim, None] = {}
+    axes = list(spec.axes)
+    for value in _all_values(spec):
+        if value.kind == "reduce":
+            axes += value.data.axes
+        elif value.kind == "size":
+            found[value.data] = None
+    for axis in axes:
+        found[axis.extent] = None
+    for at in _affines(spec):
+        found[at.offset] = None
+        found |= {c: None for _, c in at.terms}
+    return tuple(d for d in found if not is_inline(d))
+
+
+def is_inline(dim: Dim) -> bool:
+    """Return True for dims written into the code instead of passed as arguments."""
+    return isinstance(dim, int) and -1 <= dim <= 1

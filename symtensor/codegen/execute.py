@@ -1,0 +1,342 @@
+"""Running a program: sizes, buffers and call-outs of one call.
+
+What depends on the shapes of the arguments alone (sizes, guards, the layout of the arena) is worked
+out once per combination of shapes and kept in a `Layout`. A call fills a table of pointers, runs the
+native driver, and answers its call-outs with the ops' NumPy rules. Arenas are reused from call to
+call; concurrent calls have one each.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symtensor.codegen.fusion import CallStep, is_alias
+from symtensor.codegen.memory import ALIGNMENT, Lifetime, assign_offsets
+from symtensor.codegen.program import Program, Slot
+from symtensor.errors import ShapeError
+from symtensor.ir import dims as D
+from symtensor.ir.binding import bind_shapes
+from symtensor.ir.dims import Dim, Symbol
+from symtensor.ir.node import RESULT, Node, results
+from symtensor.ops.interpret import Array, RunBody, evaluate_node, located
+
+_DRIVER = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
+)
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_int64)
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+@dataclass(slots=True)
+class Layout:
+    """What the shapes of the arguments determine."""
+
+    env: dict[Symbol, int]
+    sizes: Array
+    """One int64 per dim expression of the program; -1 where a call-out must determine it first."""
+    shapes: list[tuple[int, ...] | None]
+    """Shape of each slot, None where a call-out must determine it first."""
+    offsets: list[int | None]
+    """Offset of each temporary in the arena."""
+    arena: int
+    """Bytes of the arena."""
+    complete: bool
+    """True when no size depends on a call-out."""
+
+
+class Executable:
+    """A loaded program that can be called from any thread."""
+
+    def __init__(self, program: Program, run_body: RunBody) -> None:
+        self.program = program
+        self._run_body = run_body
+        self._driver = _DRIVER(program.driver)
+        self._callback = _CALLBACK(self._call_out)
+        self._callback_address = ctypes.cast(self._callback, ctypes.c_void_p).value
+        self._layouts: dict[Any, Layout] = {}
+        self._arenas: list[Array] = []
+        self._calls: dict[int, _Call] = {}
+        self._numbers = itertools.count(1)
+        self._variables = program.graph.variables()
+        self._arguments = [*program.graph.inputs, *self._variables]
+
+    def __call__(
+        self,
+        inputs: Sequence[Array],
+        variables: Sequence[Array] = (),
+        env: Mapping[Symbol, int] | None = None,
+    ) -> list[Array]:
+        """Return fresh arrays: the outputs, then the next values of updated variables."""
+        arguments = [_readable(x) for x in (*inputs, *variables)]
+        layout = self._layout(tuple(x.shape for x in arguments), env)
+        call = _Call(self, layout, arguments)
+        number = next(self._numbers)
+        self._calls[number] = call
+        try:
+            failed = self._driver(
+                call.table.ctypes.data, call.sizes.ctypes.data, self._callback_address, number
+            )
+        finally:
+            del self._calls[number]
+        if failed:
+            assert call.error is not None
+            raise call.error
+        out = call.root_arrays()
+        self._arenas.append(call.arena)
+        return out
+
+    def _call_out(self, number: int, step: int) -> int:
+        call = self._calls[number]
+        try:
+            call.run_step(step)
+        except BaseException as error:  # must not cross native frames; raised again after them
+            call.error = error
+            return 1
+        return 0
+
+    # --- layouts --------------------------------------------------------------------------------
+
+    def _layout(self, shapes: Shapes, env: Mapping[Symbol, int] | None) -> Layout:
+        key = (shapes, tuple(env.items())) if env else shapes
+        found = self._layouts.get(key)
+        if found is None:
+            if len(self._layouts) >= 256:
+                self._layouts.clear()
+            found = self._layouts[key] = self._make_layout(shapes, env)
+        return found
+
+    def _make_layout(self, shapes: Shapes, env: Mapping[Symbol, int] | None) -> Layout:
+        sizes = dict(env or {})
+        types = [node.tensor_type for node in self._arguments]
+        names = [node.name or f"input {i}" for i, node in enumerate(self._arguments)]
+        bind_shapes(types, shapes, names, sizes)
+        self.check_guards(sizes)
+        program = self.program
+        values = [_size_or_unknown(dim, sizes) for dim in program.sizes]
+        layout = Layout(
+            env=sizes,
+            sizes=np.array(values, dtype=np.int64),
+            shapes=[_shape_or_none(slot, sizes) for slot in program.slots],
+            offsets=[None] * len(program.slots),
+            arena=0,
+            complete=-1 not in values,
+        )
+        self._assign(layout)
+        return layout
+
+    def _assign(self, layout: Layout) -> None:
+        placed = [
+            slot
+            for slot in self.program.slots
+            if slot.kind == "temporary" and layout.shapes[slot.index] is not None
+        ]
+        lifetimes = [
+            Lifetime(_bytes(slot, layout.shapes[slot.index]), slot.first, slot.last)
+            for slot in placed
+        ]
+        offsets, layout.arena = assign_offsets(lifetimes)
+        for slot, offset in zip(placed, offsets, strict=True):
+            layout.offsets[slot.index] = offset
+        layout.complete = layout.complete and None not in layout.shapes
+
+    def check_guards(self, env: Mapping[Symbol, int]) -> None:
+        """Raise `ShapeError` for sizes that must agree and do not."""
+        for guard in self.program.guards:
+            left, right = _size_or_unknown(guard.left, env), _size_or_unknown(guard.right, env)
+            if left != right and -1 not in (left, right):
+                error = ShapeError(
+                    f"expected {guard.right} = {right}, found {guard.left} = {left}"
+                )
+                raise located(error, guard.node, [])
+
+    def take_arena(self, size: int) -> Array:
+        """Return an aligned block of at least `size` bytes, a used one where there is one."""
+        while self._arenas:
+            arena = self._arenas.pop()
+            if arena.nbytes >= size:
+                return arena
+        return aligned_bytes(size)
+
+
+class _Call:
+    """The state of one call in progress."""
+
+    def __init__(self, executable: Executable, layout: Layout, arguments: list[Array]) -> None:
+        self.executable = executable
+        self.layout = layout
+        self.env = layout.env if layout.complete else dict(layout.env)
+        self.sizes = layout.sizes if layout.complete else layout.sizes.copy()
+        self.error: BaseException | None = None
+        program = executable.program
+        self.table = np.zeros(len(program.slots), dtype=np.uintp)
+        self.arrays: dict[Node, Any] = dict(zip(executable._arguments, arguments, strict=True))
+        self.arena = executable.take_arena(layout.arena)
+        self._late = [] if layout.complete else list(program.slots)
+        for slot in program.slots:
+            self._fill(slot, layout.shapes[slot.index])
+
+    def _fill(self, slot: Slot, shape: tuple[int, ...] | None) -> None:
+        """Give a slot its memory as soon as its shape is known."""
+        if slot.kind == "call":
+            return
+        if slot.kind == "input":
+            array = self.arrays[slot.node]
+        elif slot.kind == "constant":
+            array = slot.node.attrs["value"].array
+            self.arrays[slot.node] = array
+        elif shape is None:
+            return
+        else:
+            array = self._new_array(slot, shape)
+            self.arrays[slot.node] = array
+        self.table[slot.index] = array.ctypes.data
+
+    def _new_array(self, slot: Slot, shape: tuple[int, ...]) -> Array:
+        dtype = slot.type.dtype.numpy
+        offset = self.layout.offsets[slot.index]
+        if slot.kind == "output" or offset is None:
+            return np.empty(shape, dtype)
+        return np.ndarray(shape, dtype, buffer=self.arena.data, offset=offset)
+
+    # --- call-outs ------------------------------------------------------------------------------
+
+    def run_step(self, step: int) -> None:
+        """Evaluate a call-out's node and put its results where kernels find them."""
+        found = self.executable.program.schedule.steps[step]
+        assert isinstance(found, CallStep)
+        node = found.node
+        values = [self.array_of(x) for x in node.inputs]
+        with np.errstate(all="ignore"):
+            value = evaluate_node(node, values, self.env, self.executable._run_body)
+        self.arrays[node] = value
+        parts = value if isinstance(node.type, tuple) else (value,)
+        for result, array in zip(results(node), parts, strict=True):
+            self._put_result(result, array)
+        if self._late:
+            self._resolve_late()
+
+    def _put_result(self, result: Node, array: Array) -> None:
+        array = _readable(array)
+        self.arrays[result] = array
+        for dim, size in zip(result.tensor_type.shape, array.shape, strict=True):
+            symbol = D.as_symbol(dim)
+            if symbol is not None and symbol not in self.env:
+                self.env[symbol] = size
+        place = self.executable.program.place.get(result)
+        if place is not None:
+            self.table[place] = array.ctypes.data
+
+    def _resolve_late(self) -> None:
+        """Work out sizes and make buffers that earlier waited for a call-out."""
+        program = self.executable.program
+        self.executable.check_guards(self.env)
+        for i, dim in enumerate(program.sizes):
+            if self.sizes[i] == -1:
+                self.sizes[i] = _size_or_unknown(dim, self.env)
+        for slot in self._late:
+            if slot.node not in self.arrays and slot.kind != "call":
+                self._fill(slot, _shape_or_none(slot, self.env))
+
+    def array_of(self, node: Node) -> Array:
+        """Return a node's value; views of stored arrays are NumPy views."""
+        chain = []
+        while node not in self.arrays:
+            chain.append(node)
+            if not node.inputs or len(node.inputs) > 1:
+                break
+            node = node.inputs[0]
+        for link in reversed(chain):
+            operands = [self.arrays[x] for x in link.inputs]
+            value = evaluate_node(link, operands, self.env, self.executable._run_body)
+            if link.op is RESULT or link.inputs:
+                return self.array_of_chain(chain, value)
+            self.arrays[link] = value
+        return self.arrays[chain[0]] if chain else self.arrays[node]
+
+    def array_of_chain(self, chain: list[Node], value: Any) -> Array:
+        """Apply the views of `chain` (outermost first) to the innermost one's `value`."""
+        for link in reversed(chain[:-1]):
+            value = evaluate_node(link, [value], self.env, self.executable._run_body)
+        return value  # type: ignore[no-any-return]
+
+    # --- results --------------------------------------------------------------------------------
+
+    def root_arrays(self) -> list[Array]:
+        """Return the value of every root in an array of its own."""
+        given: set[int] = set()
+        out = []
+        for root in self.executable.program.graph.roots:
+            array, owned = self._root_array(root)
+            if not owned or id(_base(array)) in given:
+                array = array.copy()
+            given.add(id(_base(array)))
+            out.append(array)
+        return out
+
+    def _root_array(self, root: Node) -> tuple[Array, bool]:
+        """Return a root's array and whether nobody else refers to its memory."""
+        stored = root
+        while is_alias(stored):
+            stored = stored.inputs[0]
+        slot = self.executable.program.place.get(stored)
+        kind = None if slot is None else self.executable.program.slots[slot].kind
+        array = self.arrays[stored] if stored in self.arrays else self.array_of(stored)
+        owned = kind == "output" or (kind == "call" and array.base is None and array.flags.owndata)
+        if stored is not root:
+            array = array.reshape(tuple(D.evaluate(d, self.env) for d in root.tensor_type.shape))
+        return array, owned and not self._is_argument(array)
+
+    def _is_argument(self, array: Array) -> bool:
+        return any(array is x for x in self.executable_arguments())
+
+    def executable_arguments(self) -> list[Array]:
+        """Return the arrays the caller passed."""
+        return [self.arrays[x] for x in self.executable._arguments]
+
+
+def _base(array: Array) -> Array:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _readable(array: Array) -> Array:
+    """Return the array itself when native code can read it, else a contiguous aligned copy."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+        return array
+    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=True)
+
+
+def _size_or_unknown(dim: Dim, env: Mapping[Symbol, int]) -> int:
+    value = D.substitute(dim, env)
+    return value if isinstance(value, int) else -1
+
+
+def _shape_or_none(slot: Slot, env: Mapping[Symbol, int]) -> tuple[int, ...] | None:
+    shape = tuple(_size_or_unknown(d, env) for d in slot.type.shape)
+    return None if -1 in shape else shape
+
+
+def _bytes(slot: Slot, shape: tuple[int, ...] | None) -> int:
+    assert shape is not None
+    size = slot.type.dtype.itemsize
+    for n in shape:
+        size *= n
+    return size
+
+
+def aligned_bytes(size: int) -> Array:
+    """Return an uninitialized byte array whose first element lies on a cache line."""
+    raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size]
+
+

@@ -1,0 +1,400 @@
+"""Fusion: which nodes share a kernel, which get a buffer, and in what order it all runs.
+
+In: a graph. Out: a `Schedule`, an ordered list of kernels and call-outs over materialized nodes.
+One sweep from the outputs backwards decides for each node whether it is computed inside its
+consumers' kernel or gets a buffer (becomes a *root*). A node gets a buffer when
+
+- something other than a kernel reads it (an output, a call-out, a reshape that is no view);
+- several kernels that can't be one read it, and computing it again costs more than storing it;
+- it would be computed again and again along a broadcast axis, and it is not cheap;
+- it is a reduction whose result is not constant along the inner loops of its consumer;
+- the kernel would grow beyond `MAX_COST`.
+
+Roots of one shape that read the same things then share a kernel, unless that would make a cycle.
+Every decision leaves a remark for `explain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from symtensor.codegen import stage
+from symtensor.codegen.kernel import Affine, Axis
+from symtensor.codegen.target import Target
+from symtensor.ir import dims as D
+from symtensor.ir.graph import Graph
+from symtensor.ir.node import RESULT, Node
+
+CHEAP = 8
+"""Instructions per vector up to which computing twice beats storing and loading."""
+MAX_COST = 400
+"""Instructions per vector above which a kernel is not grown: code size, registers, compile time."""
+MAX_USES = 3
+"""Positions at which one kernel computes the same node before it gets a buffer."""
+
+Positions = tuple[Affine, ...]
+Context = tuple[Axis, ...]
+"""The loops around a use of a node, outermost first."""
+
+SOURCES = frozenset({"placeholder", "parameter", "variable", "constant"})
+
+
+@dataclass(frozen=True, slots=True)
+class KernelStep:
+    """Compute `roots` (all of one shape) in one fused kernel; `inlined` is what it computes."""
+
+    roots: tuple[Node, ...]
+    inlined: frozenset[Node]
+
+
+@dataclass(frozen=True, slots=True)
+class CallStep:
+    """Evaluate `node` by its NumPy rule."""
+
+    node: Node
+
+
+Step = KernelStep | CallStep
+
+
+@dataclass(slots=True)
+class Schedule:
+    """Steps in execution order, with a remark for each decision."""
+
+    steps: list[Step]
+    remarks: list[str] = field(default_factory=list)
+
+
+def schedule(graph: Graph, target: Target) -> Schedule:
+    """Return the kernels and call-outs that compute the roots of `graph`."""
+    return _Fusion(graph, target).run()
+
+
+def storage_node(node: Node) -> Node:
+    """Return the node whose buffer holds `node`: a reshape that is no view shares its input's."""
+    while is_alias(node):
+        node = node.inputs[0]
+    return node
+
+
+def is_alias(node: Node) -> bool:
+    """Return True for a reshape that no affine map describes: the same memory, another shape."""
+    return node.op.name == "reshape" and stage.view_map(node) is None
+
+
+class _Fusion:
+    def __init__(self, graph: Graph, target: Target) -> None:
+        self.graph = graph
+        self.target = target
+        self.nodes = graph.nodes()
+        self.rank = {node: i for i, node in enumerate(self.nodes)}
+        self.users = graph.users()
+        self.fusible = {n for n in self.nodes if self._is_fusible(n)}
+        self.cost = self._costs()
+        self.required = self._required()
+        self.kernels: dict[Node, frozenset[Node]] = {}
+        """Node -> the roots in whose kernels it is computed; a root's own set is itself."""
+        self.uses: dict[Node, list[tuple[Positions, Context]]] = {}
+        self.reads: dict[Node, list[tuple[Positions, Context]]] = {}
+        """Root -> the positions at which other kernels load it."""
+        self.group: dict[Node, list[Node]] = {}
+        """Root -> all roots of its kernel (one shared list)."""
+        self.weight: dict[int, int] = {}
+        self.axes: dict[object, tuple[list[Axis], Positions]] = {}
+        self.remarks: list[str] = []
+
+    def run(self) -> Schedule:
+        for node in reversed(self.nodes):
+            if node in self.fusible and (
+                node in self.required or not stage.is_scalar_source(node)
+            ):
+                self._decide(node)
+        self._merge_siblings()
+        return Schedule(self._ordered_steps(), self.remarks)
+
+    # --- classification -------------------------------------------------------------------------
+
+    def _is_fusible(self, node: Node) -> bool:
+        return node.op.name not in ("placeholder", "parameter", "variable") and stage.is_fusible(
+            node, self.target
+        )
+
+    def _costs(self) -> dict[Node, int]:
+        """Return the instructions per vector to compute each node from stored inputs."""
+        cost: dict[Node, int] = {}
+        for node in self.nodes:
+            own = stage.elementwise_cost(node, self.target) or 0
+            if node not in self.fusible or stage.is_reduction(node):
+                cost[node] = 1
+            else:
+                cost[node] = min(own + sum(cost[x] for x in node.inputs), 10 * MAX_COST)
+        return cost
+
+    def _required(self) -> set[Node]:
+        """Return the fusible nodes that need a buffer because no kernel reads them."""
+        found = {root for root in self.graph.roots if root in self.fusible}
+        for node in self.nodes:
+            if node in self.fusible or node.op is RESULT:
+                continue
+            for x in node.inputs:
+                if not is_alias(node):
+                    x = self._behind_views(x)
+                if x in self.fusible:
+                    found.add(x)
+        return {n for n in found if n.op.name != "constant"}
+
+    def _behind_views(self, node: Node) -> Node:
+        """Return what a call-out must find in memory: NumPy makes views itself."""
+        while stage.view_map(node) is not None or is_alias(node):
+            node = node.inputs[0]
+        return node
+
+    # --- the sweep ------------------------------------------------------------------------------
+
+    def _decide(self, node: Node) -> None:
+        uses, roots = self._uses_and_roots(node)
+        self.reads[node] = uses
+        if node in self.required:
+            self._make_root(node, "" if not roots else "read outside kernels")
+            return
+        if not roots:
+            return  # a view that only call-outs read
+        reason = self._why_not_inline(node, uses, roots)
+        if reason:
+            self._make_root(node, reason)
+        else:
+            self._inline(node, uses, roots)
+
+    def _uses_and_roots(
+        self, node: Node
+    ) -> tuple[list[tuple[Positions, Context]], frozenset[Node]]:
+        """Return the positions at which kernels read `node`, and the roots of those kernels."""
+        uses: dict[tuple[Positions, Context], None] = {}
+        roots: set[Node] = set()
+        for user in self.users[node]:
+            if user not in self.kernels:
+                continue
+            roots |= self.kernels[user]
+            for positions, context in self.uses[user]:
+                uses[self._input_use(user, positions, context)] = None
+        return list(uses), frozenset(roots)
+
+    def _input_use(
+        self, user: Node, positions: Positions, context: Context
+    ) -> tuple[Positions, Context]:
+        index_map = stage.view_map(user)
+        if index_map is not None:
+            return tuple(stage.map_positions(index_map, positions)), context
+        if not stage.is_reduction(user):
+            return positions, context
+        shape = user.inputs[0].tensor_type.shape
+        reduced = {axis: Axis("r", shape[axis]) for axis in user.attrs["axes"]}
+        outer = iter(positions)
+        inner = tuple(
+            stage.axis_position_or_zero(reduced[a]) if a in reduced else next(outer)
+            for a in range(len(shape))
+        )
+        kept = context[: len(_axes_of(positions))]
+        return inner, kept + tuple(a for a in reduced.values() if not D.same(a.extent, 1))
+
+    def _why_not_inline(
+        self, node: Node, uses: list[tuple[Positions, Context]], roots: frozenset[Node]
+    ) -> str:
+        """Return the reason for a buffer, or "" to compute `node` inside its consumers."""
+        cheap = self.cost[node] <= CHEAP and not stage.is_reduction(node)
+        if stage.view_map(node) is not None:
+            return ""  # views compute nothing; what they show decides for itself
+        if len({id(self.group[r]) for r in roots}) > 1 and not cheap and not self._unite(roots):
+            return f"{len(roots)} kernels read it"
+        if len(uses) > MAX_USES and not cheap:
+            return f"read at {len(uses)} different positions"
+        if not cheap and not all(_is_prefix(p, c) for p, c in uses):
+            if stage.is_reduction(node):
+                return "a reduction that its consumer's inner loops would repeat"
+            if any(_repeats(p, c) for p, c in uses):
+                return "it would be recomputed along a broadcast axis"
+        own = stage.elementwise_cost(node, self.target) or 1
+        if any(self.weight[id(self.group[r])] + own * len(uses) > MAX_COST for r in roots):
+            return "the kernel is large enough"
+        return ""
+
+    def _make_root(self, node: Node, reason: str) -> None:
+        axes, positions = self._domain(node)
+        self.kernels[node] = frozenset({node})
+        self.uses[node] = [(positions, tuple(axes))]
+        self.group[node] = [node]
+        self.weight[id(self.group[node])] = stage.elementwise_cost(node, self.target) or 1
+        if reason:
+            self.remarks.append(f"stored {_label(node)}: {reason}")
+
+    def _domain(self, node: Node) -> tuple[list[Axis], Positions]:
+        key = node.tensor_type.shape
+        if key not in self.axes:
+            axes, positions = stage.outer_axes(node.tensor_type)
+            self.axes[key] = axes, tuple(positions)
+        return self.axes[key]
+
+    def _inline(
+        self, node: Node, uses: list[tuple[Positions, Context]], roots: frozenset[Node]
+    ) -> None:
+        self.kernels[node] = roots
+        self.uses[node] = uses
+        own = stage.elementwise_cost(node, self.target) or 1
+        for group in {id(self.group[r]) for r in roots}:
+            self.weight[group] += own * len(uses)
+        if stage.is_elementwise(node, self.target) or stage.is_reduction(node):
+            self.remarks.append(f"fused {_label(node)} into {_label(next(iter(roots)))}")
+
+    # --- kernels with several roots -----------------------------------------------------------------
+
+    def _unite(self, roots: Iterable[Node]) -> bool:
+        """Put roots of one shape into one kernel when no cycle arises; True when all are in one."""
+        first, *rest = sorted(roots, key=lambda root: self.rank[root])
+        for other in rest:
+            a, b = self.group[first], self.group[other]
+            if a is b:
+                continue
+            if not D.same_shape(first.tensor_type.shape, other.tensor_type.shape):
+                return False
+            if self.weight[id(a)] + self.weight[id(b)] > MAX_COST or self._makes_cycle(a + b):
+                return False
+            a += b
+            self.weight[id(a)] += self.weight[id(b)]
+            for root in b:
+                self.group[root] = a
+        return True
+
+    def _makes_cycle(self, members: list[Node]) -> bool:
+        """Return True when a path leaves the would-be kernel and comes back to it."""
+        inside = set(members)
+        pending = [u for m in members for u in self.users[m]]
+        seen: set[Node] = set()
+        while pending:
+            node = pending.pop()
+            if node in seen or node in inside:
+                continue
+            seen.add(node)
+            homes = self.kernels.get(node)
+            if homes is not None and homes <= inside:
+                continue
+            reached = list(self.users[node])
+            for sibling in self.group.get(node, ()):
+                reached += self.users[sibling]
+            if any(u in inside or self._computes_inside(u, inside) for u in reached):
+                return True
+            pending += reached
+        return False
+
+    def _computes_inside(self, node: Node, inside: set[Node]) -> bool:
+        homes = self.kernels.get(node)
+        return homes is not None and not homes.isdisjoint(inside)
+
+    def _merge_siblings(self) -> None:
+        """Let roots of one shape share a kernel when they read the same buffer."""
+        by_shape: dict[object, list[Node]] = {}
+        for node in self.nodes:
+            if node in self.group:
+                by_shape.setdefault(node.tensor_type.shape, []).append(node)
+        loads = self._loads()
+        for roots in by_shape.values():
+            for i, root in enumerate(roots):
+                for other in roots[max(0, i - 8) : i]:
+                    shared = loads[root] & loads[other]
+                    if shared and self._can_join(root, other, loads):
+                        self._unite([other, root])
+
+    def _can_join(self, root: Node, other: Node, loads: dict[Node, set[Node]]) -> bool:
+        """A kernel may take in a producer only where it reads it at its own position."""
+        if self.group[root] is self.group[other]:
+            return False
+        axes, positions = self._domain(other)
+        here = (positions, tuple(axes))
+        members = set(self.group[root])
+        produced = [m for m in self.group[other] if any(m in loads[r] for r in members)]
+        return all(use == here for m in produced for use in self.reads[m])
+
+    def _loads(self) -> dict[Node, set[Node]]:
+        """Return for each root the stored nodes of full size that its kernel reads."""
+        out: dict[Node, set[Node]] = {root: set() for root in self.group}
+        for node in self.nodes:
+            for x in node.inputs if node in self.kernels else ():
+                stored = x in self.group or x not in self.kernels
+                if stored and not stage.is_scalar_source(x) and x.tensor_type.ndim:
+                    for root in self.kernels[node]:
+                        out[root].add(x)
+                        if x in out:
+                            out[x].add(x)
+        return out
+
+    # --- order ----------------------------------------------------------------------------------
+
+    def _ordered_steps(self) -> list[Step]:
+        """Return steps such that every buffer is written before it is read."""
+        step_of: dict[Node, Step] = {}
+        for group in {id(g): g for g in self.group.values()}.values():
+            inside = {n for n, homes in self.kernels.items() if not homes.isdisjoint(group)}
+            kernel = KernelStep(tuple(group), frozenset(inside | set(group)))
+            step_of |= dict.fromkeys(group, kernel)
+        for node in self.nodes:
+            if node not in self.fusible and self._is_call(node):
+                step_of[node] = CallStep(node)
+        return _topological(step_of, self._dependencies(step_of), self.nodes)
+
+    def _is_call(self, node: Node) -> bool:
+        return node.op.name not in SOURCES and node.op is not RESULT and not is_alias(node)
+
+    def _dependencies(self, step_of: dict[Node, Step]) -> dict[Step, list[Step]]:
+        out: dict[Step, dict[Step, None]] = {step: {} for step in step_of.values()}
+        for step in out:
+            inside = step.inlined if isinstance(step, KernelStep) else {step.node}
+            for node in inside:
+                for x in node.inputs:
+                    base = x
+                    while base not in step_of and base not in inside and base.inputs:
+                        base = base.inputs[0]  # through views, aliases and results
+                    if base in step_of and step_of[base] is not step:
+                        out[step][step_of[base]] = None
+        return {step: list(needs) for step, needs in out.items()}
+
+
+def _topological(
+    step_of: dict[Node, Step], needs: dict[Step, list[Step]], nodes: list[Node]
+) -> list[Step]:
+    order: list[Step] = []
+    done: set[Step] = set()
+    for node in nodes:
+        stack = [(step_of[node], False)] if node in step_of else []
+        while stack:
+            step, ready = stack.pop()
+            if step in done:
+                continue
+            if ready:
+                done.add(step)
+                order.append(step)
+            else:
+                stack.append((step, True))
+                stack += [(need, False) for need in needs[step] if need not in done]
+    return order
+
+
+def _axes_of(positions: Positions) -> list[Axis]:
+    return [axis for at in positions for axis, _ in at.terms]
+
+
+def _is_prefix(positions: Positions, context: Context) -> bool:
+    """Return True when a use varies exactly with the outermost loops of its context."""
+    axes = _axes_of(positions)
+    return len(set(axes)) == len(axes) and set(axes) == set(context[: len(axes)])
+
+
+def _repeats(positions: Positions, context: Context) -> bool:
+    """Return True when some loop outside the innermost varying one leaves the use unchanged."""
+    axes = set(_axes_of(positions))
+    varying = [i for i, axis in enumerate(context) if axis in axes]
+    return bool(varying) and len(varying) <= varying[-1]
+
+
+def _label(node: Node) -> str:
+    where = f" ({node.loc})" if node.loc is not None else ""
+    return f"{node.op.name}{' ' + node.name if node.name else ''} {node.type}{where}"

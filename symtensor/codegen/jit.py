@@ -1,0 +1,86 @@
+"""LLVM text -> machine code in this process.
+
+The text is verified before anything else touches it (an invalid module can end the process), turned
+into an object file, and linked. The object's bytes are all that linking needs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import itertools
+import os
+import threading
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from symtensor.codegen.target import Target, host
+from symtensor.codegen.vecmath import LIBRARY
+from symtensor.errors import LoweringError
+
+_lock = threading.RLock()  # LLVM's parser, code generator and linker are entered one at a time
+_names = itertools.count()
+_engine: Any = None
+
+
+def verified_module(text: str) -> Any:
+    """Return the parsed module; raises `LoweringError` with the text when LLVM rejects it."""
+    try:
+        module = llvm.parse_assembly(text)
+        module.verify()
+    except RuntimeError as error:
+        failure = LoweringError(f"LLVM rejects generated code: {error}")
+        failure.add_note(text)
+        raise failure from None
+    return module
+
+
+def emit_object(text: str, target: Target) -> bytes:
+    """Return the object file for a module's text."""
+    with _lock:
+        machine = target.machine()
+        module = verified_module(text)
+        return bytes(machine.emit_object(module))
+
+
+def emit_assembly(text: str, target: Target) -> str:
+    """Return the assembly for a module's text; works for targets other than this machine."""
+    with _lock:
+        machine = target.machine()
+        return str(machine.emit_assembly(verified_module(text)))
+
+
+class LoadedCode:
+    """An object file linked into this process; unloaded when dropped."""
+
+    def __init__(self, code: bytes, symbols: list[str]) -> None:
+        with _lock:
+            builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+            for name, address in _library_functions().items():
+                builder.import_symbol(name, address)
+            for symbol in symbols:
+                builder.export_symbol(symbol)
+            self._library = builder.link(_jit(), f"symtensor{next(_names)}")
+            self._addresses = {symbol: self._library[symbol] for symbol in symbols}
+
+    def address(self, symbol: str) -> int:
+        """Return the address of a function."""
+        return int(self._addresses[symbol])
+
+
+@functools.cache
+def _library_functions() -> dict[str, int]:
+    """Return the addresses of the C functions that generated code may call."""
+    library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
+    names = {*LIBRARY.values(), "sin", "cos"}
+    return {
+        name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names
+    }
+
+
+def _jit() -> Any:
+    global _engine
+    if _engine is None:
+        _engine = llvm.create_lljit_compiler(host().machine())
+    return _engine

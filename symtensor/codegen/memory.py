@@ -1,0 +1,48 @@
+"""Where temporaries live: offsets in one arena, shared by buffers that are never alive together.
+
+Greedy by size (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference",
+2020): the largest buffer first, each at the lowest offset free over its whole lifetime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ALIGNMENT = 64
+"""Bytes; a cache line, and the widest vector register."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """A buffer of `size` bytes, alive from step `first` to step `last`, both included."""
+
+    size: int
+    first: int
+    last: int
+
+
+def assign_offsets(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
+    """Return an offset per buffer and the bytes the arena needs."""
+    offsets = [0] * len(lifetimes)
+    placed: list[int] = []  # indices, by rising offset
+    total = 0
+    for index in sorted(range(len(lifetimes)), key=lambda i: (-lifetimes[i].size, i)):
+        new = lifetimes[index]
+        offset = 0
+        for other in placed:
+            old = lifetimes[other]
+            if old.last < new.first or new.last < old.first:
+                continue
+            if offset + new.size <= offsets[other]:
+                break
+            offset = max(offset, _aligned(offsets[other] + old.size))
+        offsets[index] = offset
+        total = max(total, offset + new.size)
+        placed.append(index)
+        placed.sort(key=lambda i: offsets[i])
+    return offsets, total
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT

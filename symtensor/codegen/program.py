@@ -1,0 +1,228 @@
+"""Graph -> native program: kernels, driver, and the table of buffers that they work on.
+
+    Graph -> schedule (fusion) -> kernels (loop trees) -> LLVM text -> object -> `Program`
+
+A `Program` is what engines run. It is independent of sizes: every symbolic dim reaches the kernels
+as an argument, so one compile serves all shapes. Equal kernels are compiled once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from symtensor.codegen import stage
+from symtensor.codegen.driver import NAME, CallOut, KernelCall, emit_driver
+from symtensor.codegen.emit import emit_kernel
+from symtensor.codegen.fusion import (
+    SOURCES,
+    CallStep,
+    KernelStep,
+    Schedule,
+    Step,
+    is_alias,
+    schedule,
+    storage_node,
+)
+from symtensor.codegen.jit import LoadedCode, emit_object
+from symtensor.codegen.kernel import Buffer, Kernel
+from symtensor.codegen.lower import lower_kernel
+from symtensor.codegen.target import Target
+from symtensor.ir import dims as D
+from symtensor.ir.dims import Dim
+from symtensor.ir.graph import Graph
+from symtensor.ir.node import RESULT, Node
+from symtensor.ir.types import TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place in the driver's table: where one node's elements are."""
+
+    index: int
+    node: Node
+    kind: str
+    """``input``, ``constant``, ``call`` (a call-out's result), ``temporary`` or ``output``."""
+    first: int = 0
+    """Step that writes it."""
+    last: int = 0
+    """Last step that reads it."""
+
+    @property
+    def type(self) -> TensorType:
+        """Type of the elements."""
+        return self.node.tensor_type
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Two sizes that must agree when the program runs."""
+
+    node: Node
+    left: Dim
+    right: Dim
+
+
+@dataclass(slots=True)
+class Program:
+    """Compiled code with everything needed to call it."""
+
+    graph: Graph
+    schedule: Schedule
+    slots: list[Slot]
+    sizes: list[Dim]
+    guards: list[Guard]
+    kernels: dict[KernelStep, tuple[str, Kernel]]
+    llvm_ir: str
+    code: LoadedCode | None = None
+    place: dict[Node, int] = field(default_factory=dict)
+    """Node -> index of its slot."""
+
+    @property
+    def driver(self) -> int:
+        """Address of the driver."""
+        assert self.code is not None
+        return self.code.address(NAME)
+
+
+def build_program(graph: Graph, target: Target) -> Program:
+    """Return the program of a graph with its LLVM text, not yet turned into machine code."""
+    return _Builder(graph, target).build()
+
+
+def load_program(program: Program, target: Target) -> Program:
+    """Compile the program's text and link it into this process."""
+    program.code = LoadedCode(emit_object(program.llvm_ir, target), [NAME])
+    return program
+
+
+class _Builder:
+    def __init__(self, graph: Graph, target: Target) -> None:
+        self.graph = graph
+        self.target = target
+        self.schedule = schedule(graph, target)
+        self.last_read = self._last_reads()
+        self.slots: list[Slot] = []
+        self.place: dict[Node, int] = {}
+        self.sizes: dict[Dim, int] = {}
+        self.texts: dict[str, str] = {}
+        """Kernel text with a neutral name -> its real name."""
+        self.declarations: set[str] = set()
+        self.kernels: dict[KernelStep, tuple[str, Kernel]] = {}
+
+    def build(self) -> Program:
+        self._make_slots()
+        calls = [self._lower(number, step) for number, step in enumerate(self.schedule.steps)]
+        functions = [text.replace("@kernel(", f"@{name}(", 1) for text, name in self.texts.items()]
+        module = "\n\n".join([*sorted(self.declarations), *functions, emit_driver(calls)])
+        return Program(
+            self.graph,
+            self.schedule,
+            self.slots,
+            list(self.sizes),
+            guards_of(self.graph.nodes()),
+            self.kernels,
+            module,
+            place=self.place,
+        )
+
+    # --- buffers --------------------------------------------------------------------------------
+
+    def _last_reads(self) -> dict[Node, int]:
+        """Return for each stored node the last step that reads it."""
+        last: dict[Node, int] = {}
+        for number, step in enumerate(self.schedule.steps):
+            for node in _step_nodes(step):
+                for x in node.inputs:
+                    last[_stored_behind(x, step)] = number
+        return last
+
+    def _make_slots(self) -> None:
+        outputs = {storage_node(root) for root in self.graph.roots}
+        nodes = self.graph.nodes()
+        for node in nodes:
+            if node.op.name in SOURCES and not _is_inline_source(node):
+                self._add(node, "constant" if node.op.name == "constant" else "input", 0)
+        results = {n.inputs[0]: [] for n in nodes if n.op is RESULT}  # type: dict[Node, list[Node]]
+        for node in nodes:
+            if node.op is RESULT:
+                results[node.inputs[0]].append(node)
+        for number, step in enumerate(self.schedule.steps):
+            if isinstance(step, KernelStep):
+                for root in step.roots:
+                    self._add(root, "output" if root in outputs else "temporary", number)
+            else:
+                for node in results.get(step.node, [step.node]):
+                    self._add(node, "call", number)
+
+    def _add(self, node: Node, kind: str, first: int) -> None:
+        last = self.last_read.get(node, first)
+        self.place[node] = len(self.slots)
+        self.slots.append(Slot(len(self.slots), node, kind, first, max(first, last)))
+
+    # --- kernels --------------------------------------------------------------------------------
+
+    def _lower(self, number: int, step: Step) -> KernelCall | CallOut:
+        if isinstance(step, CallStep):
+            return CallOut(number)
+        buffers: dict[Node, Buffer] = {}
+
+        def buffer(node: Node) -> Buffer:
+            stored = storage_node(node)
+            if stored not in buffers:
+                buffers[stored] = Buffer(len(buffers), stored.tensor_type.dtype)
+            return buffers[stored]
+
+        reader = stage.Reader(lambda node: node in step.inlined, buffer)
+        roots = [(root, buffer(root)) for root in step.roots]
+        kernel = lower_kernel(stage.read_kernel(roots, reader, step.roots[0].tensor_type))
+        text, declarations = emit_kernel(kernel, "kernel", self.target)
+        name = self.texts.setdefault(text, f"kernel{len(self.texts)}")
+        self.declarations |= declarations
+        self.kernels[step] = name, kernel
+        by_buffer = {b: node for node, b in buffers.items()}
+        return KernelCall(
+            name,
+            tuple(self.place[by_buffer[b]] for b in kernel.buffers),
+            tuple(self._size(dim) for dim in kernel.sizes),
+        )
+
+    def _size(self, dim: Dim) -> int:
+        return self.sizes.setdefault(dim, len(self.sizes))
+
+
+def _step_nodes(step: Step) -> Iterable[Node]:
+    return step.inlined if isinstance(step, KernelStep) else (step.node,)
+
+
+def _stored_behind(node: Node, step: Step) -> Node:
+    """Return the stored node that `step` touches when it reads `node`."""
+    inside = step.inlined if isinstance(step, KernelStep) else frozenset()
+    while node.inputs and node not in inside and _is_seen_through(node, step):
+        node = node.inputs[0]
+    return node
+
+
+def _is_seen_through(node: Node, step: Step) -> bool:
+    if is_alias(node):
+        return True
+    return isinstance(step, CallStep) and stage.view_map(node) is not None
+
+
+def _is_inline_source(node: Node) -> bool:
+    return False
+
+
+def guards_of(nodes: Iterable[Node]) -> list[Guard]:
+    """Return the equalities of sizes that the nodes assume and nothing proves."""
+    guards = []
+    for node in nodes:
+        if node.op.name == "specify_shape":
+            (x,) = node.inputs
+            pairs = list(zip(x.tensor_type.shape, node.attrs["shape"], strict=True))
+        elif node.op.name == "reshape":
+            pairs = [(node.inputs[0].tensor_type.size, node.tensor_type.size)]
+        else:
+            continue
+        guards += [Guard(node, a, b) for a, b in pairs if not D.same(a, b)]
+    return guards

@@ -1,0 +1,243 @@
+"""Graph nodes as scalar computations: the reading side of fusion.
+
+A `Reader` expresses any node as a `Value` at given positions: materialized nodes are loads, views
+re-map the positions, elementwise ops apply their scalar rule, reductions open new axes. So fusing a
+producer into a consumer is reading through it, and a view never moves data.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+
+from symtensor.codegen.kernel import (
+    Affine,
+    Axis,
+    Buffer,
+    KernelSpec,
+    Reduction,
+    Rule,
+    Scalar,
+    Value,
+    ValueTable,
+    axis_position,
+    make_affine,
+)
+from symtensor.codegen.lanes import Lanes, LaneScalars, Unsupported
+from symtensor.codegen.target import Target
+from symtensor.ir import dims as D
+from symtensor.ir.dims import Shape
+from symtensor.ir.literal import Literal
+from symtensor.ir.node import Node, freeze
+from symtensor.ir.types import TensorType
+from symtensor.ops.families import AxisMap, Elementwise, IndexMap, View
+from symtensor.ops.families import Reduction as ReductionFamily
+
+NATIVE_COMBINERS = ("sum", "prod", "max", "min", "any", "all")
+
+_costs: dict[object, int | None] = {}
+
+
+def elementwise_cost(node: Node, target: Target) -> int | None:
+    """Return how many instructions an elementwise op takes per vector; None: not native."""
+    if not isinstance(node.op.family, Elementwise):
+        return None
+    key = (node.op, target, tuple(x.tensor_type.dtype for x in node.inputs), _attr_key(node))
+    if key not in _costs:
+        _costs[key] = _try_rule(node, target)
+    return _costs[key]
+
+
+def is_elementwise(node: Node, target: Target) -> bool:
+    """Return True for an elementwise op whose scalar rule has native code for these dtypes."""
+    return elementwise_cost(node, target) is not None
+
+
+def _attr_key(node: Node) -> object:
+    return tuple((k, freeze(v)) for k, v in sorted(node.attrs.items()))
+
+
+def _try_rule(node: Node, target: Target) -> int | None:
+    """Try the rule on dummy lanes; it either speaks the vocabulary or raises `Unsupported`."""
+    scalars = LaneScalars(target)
+    dtypes = [x.tensor_type.dtype for x in node.inputs]
+    try:
+        for dtype in (*dtypes, node.tensor_type.dtype):
+            scalars.to_memory(scalars.from_memory("%m", dtype, 1))
+        operands = [Lanes(f"%x{i}", d, 1) for i, d in enumerate(dtypes)]
+        start = len(scalars.out)
+        result = node.op.family.scalar(scalars, *operands, **node.attrs)
+    except Unsupported:
+        return None
+    return len(scalars.out) - start if result.dtype is node.tensor_type.dtype else None
+
+
+def view_map(node: Node) -> IndexMap | None:
+    """Return the index map of a view node, or None for what is no affine view."""
+    family = node.op.family
+    if not isinstance(family, View):
+        return None
+    return family.index_map(node.inputs[0].tensor_type, node.tensor_type, **node.attrs)
+
+
+def is_reduction(node: Node) -> bool:
+    """Return True for a reduction with native loops."""
+    family = node.op.family
+    return isinstance(family, ReductionFamily) and family.combiner in NATIVE_COMBINERS
+
+
+def is_scalar_source(node: Node) -> bool:
+    """Return True for values written into the code: one-element constants and sizes."""
+    if node.op.name == "constant":
+        return bool(node.attrs["value"].array.size == 1)
+    return node.op.name == "dim_value"
+
+
+def scalar_of(value: Literal) -> Scalar:
+    """Return the one element of a literal as a Python number."""
+    one = value.array.reshape(())[()]
+    return float(one) if value.dtype.is_floating else one.item()  # type: ignore[no-any-return]
+
+
+def is_fusible(node: Node, target: Target) -> bool:
+    """Return True for nodes that a kernel can compute."""
+    return (
+        is_scalar_source(node)
+        or is_elementwise(node, target)
+        or is_reduction(node)
+        or view_map(node) is not None
+    )
+
+
+def map_positions(index_map: Sequence[AxisMap], positions: Sequence[Affine]) -> list[Affine]:
+    """Return positions on a view's input for positions on its output."""
+    out = []
+    for axis_map in index_map:
+        at = Affine(axis_map.offset, ())
+        for axis, coefficient in axis_map.terms:
+            at = at.plus(positions[axis].scaled(coefficient))
+        out.append(at)
+    return out
+
+
+def linear_offset(shape: Shape, positions: Sequence[Affine]) -> Affine:
+    """Return the element offset of a position in a C-contiguous array."""
+    at: Affine = make_affine(0, [])
+    stride: D.Dim = 1
+    for size, position in zip(reversed(shape), reversed(positions), strict=True):
+        if not D.same(size, 1):
+            at = at.plus(position.scaled(stride))
+        stride = stride * size
+    return at
+
+
+class Reader:
+    """Reads nodes as values for one kernel; `is_inline` says what this kernel computes itself."""
+
+    def __init__(self, is_inline: Callable[[Node], bool], buffer: Callable[[Node], Buffer]) -> None:
+        self.table = ValueTable()
+        self._is_inline = is_inline
+        self._buffer = buffer
+        self._memo: dict[tuple[Node, tuple[Affine, ...]], Value] = {}
+        self._axes: dict[object, Axis] = {}
+
+    def read(self, node: Node, positions: Sequence[Affine]) -> Value:
+        """Return `node` at `positions` (one per axis). Iterative: fused chains may be long."""
+        root = (node, tuple(positions))
+        stack = [root]
+        while stack:
+            item = stack[-1]
+            if item in self._memo:
+                stack.pop()
+                continue
+            needs = self._needs(*item)
+            missing = [need for need in needs if need not in self._memo]
+            if missing:
+                stack += missing
+                continue
+            stack.pop()
+            self._memo[item] = self._make(item[0], item[1], [self._memo[n] for n in needs])
+        return self._memo[root]
+
+    def _needs(
+        self, node: Node, positions: tuple[Affine, ...]
+    ) -> list[tuple[Node, tuple[Affine, ...]]]:
+        if not self._is_inline(node) or is_scalar_source(node):
+            return []
+        index_map = view_map(node)
+        if index_map is not None:
+            return [(node.inputs[0], tuple(map_positions(index_map, positions)))]
+        if is_reduction(node):
+            return [(node.inputs[0], self._reduced_positions(node, positions))]
+        return [(x, positions) for x in node.inputs]
+
+    def _make(self, node: Node, positions: tuple[Affine, ...], args: list[Value]) -> Value:
+        dtype = node.tensor_type.dtype
+        if node.op.name == "dim_value":
+            return self.table.size(node.attrs["dim"], dtype)
+        if is_scalar_source(node):
+            return self.table.const(scalar_of(node.attrs["value"]), dtype)
+        if not self._is_inline(node):
+            at = linear_offset(node.tensor_type.shape, positions)
+            return self.table.load(self._buffer(node), at)
+        if view_map(node) is not None:
+            return args[0]
+        if is_reduction(node):
+            axes = tuple(self._new_axes(node, positions).values())
+            kept = tuple(a for a in axes if not D.same(a.extent, 1))
+            reduction = Reduction(node.op.family.combiner, kept)
+            return self.table.reduce(reduction, args[0], dtype) if kept else args[0]
+        rule = Rule(node.op.name, node.op.family.scalar, node.attrs, (node.op, _attr_key(node)))
+        return self.table.apply(rule, tuple(args), dtype)
+
+    def _new_axes(self, node: Node, positions: tuple[Affine, ...]) -> dict[int, Axis]:
+        """Return the axes of a reduction. Reductions of equal extents share them, unless one
+        stands inside the other: the inner one must not reuse an axis it is indexed by."""
+        shape = node.inputs[0].tensor_type.shape
+        extents = tuple(shape[axis] for axis in node.attrs["axes"])
+        taken = {axis for at in positions for axis, _ in at.terms}
+        for variant in itertools.count():
+            axes = [self._shared_axis(extents, place, variant) for place in range(len(extents))]
+            if taken.isdisjoint(axes):
+                return dict(zip(node.attrs["axes"], axes, strict=True))
+        raise AssertionError("unreachable")
+
+    def _shared_axis(self, extents: Shape, place: int, variant: int) -> Axis:
+        key = (extents, place, variant)
+        if key not in self._axes:
+            self._axes[key] = Axis(f"r{len(self._axes)}", extents[place])
+        return self._axes[key]
+
+    def _reduced_positions(self, node: Node, positions: tuple[Affine, ...]) -> tuple[Affine, ...]:
+        new = self._new_axes(node, positions)
+        outer = iter(positions)
+        return tuple(
+            axis_position_or_zero(new[axis]) if axis in new else next(outer)
+            for axis in range(node.inputs[0].tensor_type.ndim)
+        )
+
+
+def axis_position_or_zero(axis: Axis) -> Affine:
+    """Return the position `axis`, or 0 for an axis of extent 1."""
+    return Affine(0, ()) if D.same(axis.extent, 1) else axis_position(axis)
+
+
+def outer_axes(type_: TensorType) -> tuple[list[Axis], list[Affine]]:
+    """Return loop axes over a result and the position they give on each of its axes."""
+    axes, positions = [], []
+    for number, size in enumerate(type_.shape):
+        axis = Axis(f"i{number}", size)
+        if not D.same(size, 1):
+            axes.append(axis)
+        positions.append(axis_position_or_zero(axis))
+    return axes, positions
+
+
+def read_kernel(
+    roots: Iterable[tuple[Node, Buffer]], reader: Reader, type_: TensorType
+) -> KernelSpec:
+    """Return the kernel that computes `roots`, all of the shape of `type_`, into their buffers."""
+    axes, positions = outer_axes(type_)
+    at = linear_offset(type_.shape, positions)
+    stores = [(buffer, at, reader.read(node, positions)) for node, buffer in roots]
+    return KernelSpec(tuple(axes), tuple(stores))

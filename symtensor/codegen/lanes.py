@@ -309,7 +309,7 @@ class LaneScalars:
         from symtensor.codegen import vecmath
 
         rule: Callable[..., Lanes] | None = vecmath.FUNCTIONS.get(name)
-        if rule is None:
+        if rule is None or not xs[0].dtype.is_floating:
             raise Unsupported(f"{name} has no native form")
         if xs[0].dtype.bits == 16:
             wide = [Lanes(x.text, float32, x.width) for x in xs]

@@ -1,15 +1,47 @@
-"""Arithmetic and mathematical functions, one record each."""
+"""Arithmetic and mathematical functions, one record each.
+
+Gradients never turn an unselected branch into NaN: where a derivative can be infinite or NaN (sqrt
+at 0, log at 0, division by 0, exp beyond its range), the rule multiplies with `masked_multiply`,
+which is 0 wherever the incoming cotangent is 0. So the gradient of ``where(x > 0, sqrt(x), 0)`` is 0
+at 0, at the price of one compare and select. Kinks: abs'(0) = 0, relu'(0) = 0, equal operands of
+maximum and minimum share the cotangent.
+"""
 
 from __future__ import annotations
 
-from symtensor.ops.elementwise_rule import ANY, DIVISION, FLOATING, elementwise
+import math
+from typing import Any
+
+from symtensor.ir.tensor import Tensor
+from symtensor.ops import logic
+from symtensor.ops.build import TensorLike, as_tensor
+from symtensor.ops.elementwise_rule import (
+    ANY,
+    DIVISION,
+    FLOATING,
+    INTEGER_OR_FLOAT,
+    NUMERIC,
+    elementwise,
+)
+
+# --- arithmetic ----------------------------------------------------------------------------------
 
 add = elementwise(
     "add", ANY, arity=2, commutative=True,
     evaluate=lambda xp, x, y: xp.add(x, y),
     vjp=lambda g, z, x, y: (g, g),
+    linear=(0, 1),
     scalar=lambda s, x, y: s.add(x, y),
     doc="x + y; integers wrap, on bools it is `or`.",
+)  # fmt: skip
+
+subtract = elementwise(
+    "subtract", NUMERIC, arity=2,
+    evaluate=lambda xp, x, y: xp.subtract(x, y),
+    vjp=lambda g, z, x, y: (g, -g),
+    linear=(0, 1),
+    scalar=lambda s, x, y: s.sub(x, y),
+    doc="x - y; integers wrap.",
 )  # fmt: skip
 
 multiply = elementwise(
@@ -20,18 +52,626 @@ multiply = elementwise(
     doc="x * y; integers wrap, on bools it is `and`.",
 )  # fmt: skip
 
+masked_multiply = elementwise(
+    "masked_multiply", FLOATING, arity=2,
+    evaluate=lambda xp, g, d: xp.where(g == 0, xp.zeros((), g.dtype), xp.multiply(g, d)),
+    vjp=lambda h, z, g, d: (masked_multiply(h, d), h * g),
+    scalar=lambda s, g, d: s.select(s.eq(g, s.const(0, s.dtype(g))), s.const(0, s.dtype(g)),
+                                    s.mul(g, d)),
+    doc="g * d, and 0 where g is 0 whatever d is: a cotangent times a derivative.",
+)  # fmt: skip
+
 divide = elementwise(
     "divide", DIVISION, arity=2,
     evaluate=lambda xp, x, y: xp.true_divide(x, y),
-    vjp=lambda g, z, x, y: (g / y, -g * z / y),
+    vjp=lambda g, z, x, y: (masked_multiply(g, 1 / y), masked_multiply(g, -z / y)),
     scalar=lambda s, x, y: s.div(x, y),
     doc="True division x / y; integers give float64.",
 )  # fmt: skip
 
+
+def _float_remainder(s: Any, x: Any, y: Any) -> Any:
+    """The remainder with the sign of y, as NumPy computes it from fmod."""
+    zero = s.const(0.0, s.dtype(x))
+    mod = s.call("fmod", x, y)
+    opposite = s.and_(s.ne(mod, zero), s.xor(s.lt(y, zero), s.lt(mod, zero)))
+    out = s.select(opposite, s.add(mod, y), mod)
+    signed = s.select(s.eq(mod, zero), s.copysign(zero, y), out)
+    return s.select(s.eq(y, zero), mod, signed)
+
+
+def _float_floor_divide(s: Any, x: Any, y: Any) -> Any:
+    """floor(x / y), exact where the quotient is large, as NumPy computes it from fmod."""
+    zero, one, half = (s.const(v, s.dtype(x)) for v in (0.0, 1.0, 0.5))
+    mod = s.call("fmod", x, y)
+    quotient = s.div(s.sub(x, mod), y)
+    opposite = s.and_(s.ne(mod, zero), s.xor(s.lt(y, zero), s.lt(mod, zero)))
+    quotient = s.select(opposite, s.sub(quotient, one), quotient)
+    whole = s.floor(quotient)
+    whole = s.select(s.lt(half, s.sub(quotient, whole)), s.add(whole, one), whole)
+    whole = s.select(s.eq(quotient, zero), s.copysign(zero, s.div(x, y)), whole)
+    return s.select(s.eq(y, zero), s.div(x, y), whole)
+
+
+floor_divide = elementwise(
+    "floor_divide", INTEGER_OR_FLOAT, arity=2,
+    evaluate=lambda xp, x, y: xp.floor_divide(x, y),
+    vjp=lambda g, z, x, y: (None, None),
+    scalar=lambda s, x, y: (
+        _float_floor_divide(s, x, y) if s.dtype(x).is_floating else s.floordiv(x, y)),
+    doc="The largest whole number not above x / y; for integers x // 0 is 0.",
+)  # fmt: skip
+
+remainder = elementwise(
+    "remainder", INTEGER_OR_FLOAT, arity=2,
+    evaluate=lambda xp, x, y: xp.remainder(x, y),
+    vjp=lambda g, z, x, y: (g, -g * floor_divide(x, y)),
+    scalar=lambda s, x, y: (
+        _float_remainder(s, x, y) if s.dtype(x).is_floating else s.mod(x, y)),
+    doc="x - y * floor(x / y), with the sign of y; for integers x % 0 is 0.",
+)  # fmt: skip
+
+fmod = elementwise(
+    "fmod", INTEGER_OR_FLOAT, arity=2,
+    evaluate=lambda xp, x, y: xp.fmod(x, y),
+    vjp=lambda g, z, x, y: (g, -g * trunc(x / y)),
+    scalar=lambda s, x, y: s.call("fmod", x, y),
+    doc="The remainder with the sign of x; for integers fmod(x, 0) is 0.",
+)  # fmt: skip
+
+negative = elementwise(
+    "negative", NUMERIC,
+    evaluate=lambda xp, x: xp.negative(x),
+    vjp=lambda g, y, x: (-g,),
+    linear=(0,),
+    scalar=lambda s, x: s.neg(x),
+    doc="-x; the least integer is its own negative.",
+)  # fmt: skip
+
+abs = elementwise(
+    "abs", ANY,
+    evaluate=lambda xp, x: xp.abs(x),
+    vjp=lambda g, y, x: (g * sign(x),),
+    scalar=lambda s, x: s.abs(x),
+    doc="The absolute value; abs'(0) = 0.",
+)  # fmt: skip
+
+
+def _sign(s: Any, x: Any) -> Any:
+    zero, one = s.const(0, s.dtype(x)), s.const(1, s.dtype(x))
+    rest = s.select(s.eq(x, zero), zero, x) if s.dtype(x).is_floating else zero
+    if s.dtype(x).kind != "u":
+        rest = s.select(s.lt(x, zero), s.const(-1, s.dtype(x)), rest)
+    return s.select(s.lt(zero, x), one, rest)
+
+
+sign = elementwise(
+    "sign", NUMERIC,
+    evaluate=lambda xp, x: xp.sign(x),
+    vjp=lambda g, y, x: (None,),
+    scalar=_sign,
+    doc="-1, 0 or 1 by the sign of x; NaN stays NaN.",
+)  # fmt: skip
+
+reciprocal = elementwise(
+    "reciprocal", FLOATING,
+    evaluate=lambda xp, x: xp.reciprocal(x),
+    vjp=lambda g, y, x: (masked_multiply(g, -y * y),),
+    scalar=lambda s, x: s.div(s.const(1.0, s.dtype(x)), x),
+    doc="1 / x.",
+)  # fmt: skip
+
+square = elementwise(
+    "square", NUMERIC,
+    evaluate=lambda xp, x: xp.square(x),
+    vjp=lambda g, y, x: (g * (2 * x),),
+    scalar=lambda s, x: s.mul(x, x),
+    doc="x * x.",
+)  # fmt: skip
+
+sqrt = elementwise(
+    "sqrt", FLOATING,
+    evaluate=lambda xp, x: xp.sqrt(x),
+    vjp=lambda g, y, x: (masked_multiply(g, 0.5 / y),),
+    scalar=lambda s, x: s.sqrt(x),
+    doc="The square root; NaN below 0.",
+)  # fmt: skip
+
+rsqrt = elementwise(
+    "rsqrt", FLOATING,
+    evaluate=lambda xp, x: xp.true_divide(xp.ones((), x.dtype), xp.sqrt(x)),
+    vjp=lambda g, y, x: (masked_multiply(g, -0.5 * y / x),),
+    scalar=lambda s, x: s.div(s.const(1.0, s.dtype(x)), s.sqrt(x)),
+    doc="1 / sqrt(x).",
+)  # fmt: skip
+
+cbrt = elementwise(
+    "cbrt", FLOATING,
+    evaluate=lambda xp, x: xp.cbrt(x),
+    vjp=lambda g, y, x: (masked_multiply(g, 1 / (3 * y * y)),),
+    scalar=lambda s, x: s.call("cbrt", x),
+    doc="The real cube root.",
+)  # fmt: skip
+
+_power = elementwise(
+    "power", INTEGER_OR_FLOAT, arity=2,
+    evaluate=lambda xp, x, y: xp.power(x, y),
+    vjp=lambda g, z, x, y: (
+        masked_multiply(g, logic.where(logic.equal(y, 0), 0, y * _power(x, y - 1))),
+        masked_multiply(g, z * log(logic.where(x > 0, x, 1))),
+    ),
+    scalar=lambda s, x, y: s.call("pow", x, y),
+    doc="x to the power y; the derivative by y is 0 where x <= 0.",
+)  # fmt: skip
+
+
+def power(x: TensorLike, y: TensorLike) -> Tensor:
+    """Return x to the power y.
+
+    Integers to a negative integer power are a ValueError, as in NumPy. The derivative by `y` is
+    taken as 0 where x <= 0.
+    """
+    if isinstance(y, int) and y == 2 and isinstance(x, Tensor) and not x.dtype.is_bool:
+        return square(x)  # NumPy's own shortcut: the same bits
+    return _power(x, y)
+
+
+# --- exponentials and logarithms -----------------------------------------------------------------
+
 exp = elementwise(
     "exp", FLOATING,
     evaluate=lambda xp, x: xp.exp(x),
-    vjp=lambda g, y, x: (g * y,),
+    vjp=lambda g, y, x: (masked_multiply(g, y),),
     scalar=lambda s, x: s.call("exp", x),
     doc="The exponential of x.",
 )  # fmt: skip
+
+exp2 = elementwise(
+    "exp2", FLOATING,
+    evaluate=lambda xp, x: xp.exp2(x),
+    vjp=lambda g, y, x: (masked_multiply(g, y * math.log(2)),),
+    scalar=lambda s, x: s.call("exp2", x),
+    doc="2 to the power x.",
+)  # fmt: skip
+
+expm1 = elementwise(
+    "expm1", FLOATING,
+    evaluate=lambda xp, x: xp.expm1(x),
+    vjp=lambda g, y, x: (masked_multiply(g, exp(x)),),
+    scalar=lambda s, x: s.call("expm1", x),
+    doc="exp(x) - 1, exact for small x.",
+)  # fmt: skip
+
+log = elementwise(
+    "log", FLOATING,
+    evaluate=lambda xp, x: xp.log(x),
+    vjp=lambda g, y, x: (masked_multiply(g, 1 / x),),
+    scalar=lambda s, x: s.call("log", x),
+    doc="The natural logarithm.",
+)  # fmt: skip
+
+log2 = elementwise(
+    "log2", FLOATING,
+    evaluate=lambda xp, x: xp.log2(x),
+    vjp=lambda g, y, x: (masked_multiply(g, (1 / math.log(2)) / x),),
+    scalar=lambda s, x: s.call("log2", x),
+    doc="The logarithm to base 2.",
+)  # fmt: skip
+
+log10 = elementwise(
+    "log10", FLOATING,
+    evaluate=lambda xp, x: xp.log10(x),
+    vjp=lambda g, y, x: (masked_multiply(g, (1 / math.log(10)) / x),),
+    scalar=lambda s, x: s.call("log10", x),
+    doc="The logarithm to base 10.",
+)  # fmt: skip
+
+log1p = elementwise(
+    "log1p", FLOATING,
+    evaluate=lambda xp, x: xp.log1p(x),
+    vjp=lambda g, y, x: (masked_multiply(g, 1 / (1 + x)),),
+    scalar=lambda s, x: s.call("log1p", x),
+    doc="log(1 + x), exact for small x.",
+)  # fmt: skip
+
+
+def _log_add(s: Any, x: Any, y: Any, log1p_: Any, exp_: Any, one: float) -> Any:
+    """max + log(1 + exp(-|x - y|)), with equal operands (infinities too) apart."""
+    gap = s.neg(s.abs(s.sub(x, y)))
+    apart = s.add(s.maximum(x, y), log1p_(exp_(gap)))
+    return s.select(s.eq(x, y), s.add(x, s.const(one, s.dtype(x))), apart)
+
+
+def _share(x: Tensor, y: Tensor, scale: float = 1.0) -> Tensor:
+    """The derivative of log(exp(x) + exp(y)) by x."""
+    return logic.where(logic.equal(x, y), 0.5, sigmoid((x - y) * scale))
+
+
+logaddexp = elementwise(
+    "logaddexp", FLOATING, arity=2, commutative=True,
+    evaluate=lambda xp, x, y: xp.logaddexp(x, y),
+    vjp=lambda g, z, x, y: (masked_multiply(g, _share(x, y)), masked_multiply(g, _share(y, x))),
+    scalar=lambda s, x, y: _log_add(
+        s, x, y, lambda v: s.call("log1p", v), lambda v: s.call("exp", v), math.log(2)),
+    doc="log(exp(x) + exp(y)) without overflow.",
+)  # fmt: skip
+
+logaddexp2 = elementwise(
+    "logaddexp2", FLOATING, arity=2, commutative=True,
+    evaluate=lambda xp, x, y: xp.logaddexp2(x, y),
+    vjp=lambda g, z, x, y: (masked_multiply(g, _share(x, y, math.log(2))),
+                            masked_multiply(g, _share(y, x, math.log(2)))),
+    scalar=lambda s, x, y: _log_add(
+        s, x, y,
+        lambda v: s.mul(s.call("log1p", v), s.const(1 / math.log(2), s.dtype(v))),
+        lambda v: s.call("exp2", v), 1.0),
+    doc="log2(2**x + 2**y) without overflow.",
+)  # fmt: skip
+
+softplus = elementwise(
+    "softplus", FLOATING,
+    evaluate=lambda xp, x: xp.logaddexp(x, xp.zeros((), x.dtype)),
+    vjp=lambda g, y, x: (g * sigmoid(x),),
+    scalar=lambda s, x: s.add(s.maximum(x, s.const(0.0, s.dtype(x))),
+                              s.call("log1p", s.call("exp", s.neg(s.abs(x))))),
+    doc="log(1 + exp(x)) without overflow.",
+)  # fmt: skip
+
+
+def _sigmoid(xp: Any, x: Any) -> Any:
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x < 0, e, xp.ones((), x.dtype)) / (1 + e)
+
+
+sigmoid = elementwise(
+    "sigmoid", FLOATING,
+    evaluate=_sigmoid,
+    vjp=lambda g, y, x: (g * (y * (1 - y)),),
+    scalar=lambda s, x: s.call("sigmoid", x),
+    doc="1 / (1 + exp(-x)) without overflow.",
+)  # fmt: skip
+
+xlogy = elementwise(
+    "xlogy", FLOATING, arity=2,
+    evaluate=lambda xp, x, y: xp.where((x == 0) & ~xp.isnan(y), xp.zeros((), x.dtype),
+                                       x * xp.log(y)),
+    vjp=lambda g, z, x, y: (masked_multiply(g, log(y)), masked_multiply(g, x / y)),
+    scalar=lambda s, x, y: s.select(
+        s.and_(s.eq(x, s.const(0.0, s.dtype(x))), s.eq(y, y)),
+        s.const(0.0, s.dtype(x)), s.mul(x, s.call("log", y))),
+    doc="x * log(y), and 0 where x is 0.",
+)  # fmt: skip
+
+# --- trigonometry --------------------------------------------------------------------------------
+
+sin = elementwise(
+    "sin", FLOATING,
+    evaluate=lambda xp, x: xp.sin(x),
+    vjp=lambda g, y, x: (g * cos(x),),
+    scalar=lambda s, x: s.call("sin", x),
+    doc="The sine of x in radians.",
+)  # fmt: skip
+
+cos = elementwise(
+    "cos", FLOATING,
+    evaluate=lambda xp, x: xp.cos(x),
+    vjp=lambda g, y, x: (-g * sin(x),),
+    scalar=lambda s, x: s.call("cos", x),
+    doc="The cosine of x in radians.",
+)  # fmt: skip
+
+tan = elementwise(
+    "tan", FLOATING,
+    evaluate=lambda xp, x: xp.tan(x),
+    vjp=lambda g, y, x: (g * (1 + y * y),),
+    scalar=lambda s, x: s.call("tan", x),
+    doc="The tangent of x in radians.",
+)  # fmt: skip
+
+arcsin = elementwise(
+    "arcsin", FLOATING,
+    evaluate=lambda xp, x: xp.arcsin(x),
+    vjp=lambda g, y, x: (masked_multiply(g, rsqrt((1 - x) * (1 + x))),),
+    scalar=lambda s, x: s.call("asin", x),
+    doc="The inverse sine, in radians; NaN outside [-1, 1].",
+)  # fmt: skip
+
+arccos = elementwise(
+    "arccos", FLOATING,
+    evaluate=lambda xp, x: xp.arccos(x),
+    vjp=lambda g, y, x: (masked_multiply(-g, rsqrt((1 - x) * (1 + x))),),
+    scalar=lambda s, x: s.call("acos", x),
+    doc="The inverse cosine, in radians; NaN outside [-1, 1].",
+)  # fmt: skip
+
+arctan = elementwise(
+    "arctan", FLOATING,
+    evaluate=lambda xp, x: xp.arctan(x),
+    vjp=lambda g, y, x: (g / (1 + x * x),),
+    scalar=lambda s, x: s.call("atan", x),
+    doc="The inverse tangent, in radians.",
+)  # fmt: skip
+
+arctan2 = elementwise(
+    "arctan2", FLOATING, arity=2,
+    evaluate=lambda xp, y, x: xp.arctan2(y, x),
+    vjp=lambda g, z, y, x: (masked_multiply(g, x / (x * x + y * y)),
+                            masked_multiply(-g, y / (x * x + y * y))),
+    scalar=lambda s, y, x: s.call("atan2", y, x),
+    doc="The angle of the point (x, y), in radians; the first operand is y.",
+)  # fmt: skip
+
+hypot = elementwise(
+    "hypot", FLOATING, arity=2, commutative=True,
+    evaluate=lambda xp, x, y: xp.hypot(x, y),
+    vjp=lambda g, z, x, y: (masked_multiply(g, _ratio(x, z)), masked_multiply(g, _ratio(y, z))),
+    scalar=lambda s, x, y: s.call("hypot", x, y),
+    doc="sqrt(x * x + y * y) without overflow; its derivative at the origin is 0.",
+)  # fmt: skip
+
+
+def _ratio(x: Tensor, z: Tensor) -> Tensor:
+    return logic.where(logic.equal(z, 0), 0, x / z)
+
+
+sinh = elementwise(
+    "sinh", FLOATING,
+    evaluate=lambda xp, x: xp.sinh(x),
+    vjp=lambda g, y, x: (masked_multiply(g, cosh(x)),),
+    scalar=lambda s, x: s.call("sinh", x),
+    doc="The hyperbolic sine.",
+)  # fmt: skip
+
+cosh = elementwise(
+    "cosh", FLOATING,
+    evaluate=lambda xp, x: xp.cosh(x),
+    vjp=lambda g, y, x: (masked_multiply(g, sinh(x)),),
+    scalar=lambda s, x: s.call("cosh", x),
+    doc="The hyperbolic cosine.",
+)  # fmt: skip
+
+tanh = elementwise(
+    "tanh", FLOATING,
+    evaluate=lambda xp, x: xp.tanh(x),
+    vjp=lambda g, y, x: (g * (1 - y * y),),
+    scalar=lambda s, x: s.call("tanh", x),
+    doc="The hyperbolic tangent.",
+)  # fmt: skip
+
+arcsinh = elementwise(
+    "arcsinh", FLOATING,
+    evaluate=lambda xp, x: xp.arcsinh(x),
+    vjp=lambda g, y, x: (g * rsqrt(x * x + 1),),
+    scalar=lambda s, x: s.call("asinh", x),
+    doc="The inverse hyperbolic sine.",
+)  # fmt: skip
+
+arccosh = elementwise(
+    "arccosh", FLOATING,
+    evaluate=lambda xp, x: xp.arccosh(x),
+    vjp=lambda g, y, x: (masked_multiply(g, rsqrt((x - 1) * (x + 1))),),
+    scalar=lambda s, x: s.call("acosh", x),
+    doc="The inverse hyperbolic cosine; NaN below 1.",
+)  # fmt: skip
+
+arctanh = elementwise(
+    "arctanh", FLOATING,
+    evaluate=lambda xp, x: xp.arctanh(x),
+    vjp=lambda g, y, x: (masked_multiply(g, 1 / ((1 - x) * (1 + x))),),
+    scalar=lambda s, x: s.call("atanh", x),
+    doc="The inverse hyperbolic tangent; NaN outside [-1, 1].",
+)  # fmt: skip
+
+
+def deg2rad(x: TensorLike) -> Tensor:
+    """Return degrees as radians."""
+    return multiply(x, math.pi / 180)
+
+
+def rad2deg(x: TensorLike) -> Tensor:
+    """Return radians as degrees."""
+    return multiply(x, 180 / math.pi)
+
+
+# --- rounding ------------------------------------------------------------------------------------
+
+floor = elementwise(
+    "floor", NUMERIC,
+    evaluate=lambda xp, x: xp.floor(x),
+    vjp=lambda g, y, x: (None,),
+    scalar=lambda s, x: s.floor(x) if s.dtype(x).is_floating else x,
+    doc="The largest whole number not above x.",
+)  # fmt: skip
+
+ceil = elementwise(
+    "ceil", NUMERIC,
+    evaluate=lambda xp, x: xp.ceil(x),
+    vjp=lambda g, y, x: (None,),
+    scalar=lambda s, x: s.ceil(x) if s.dtype(x).is_floating else x,
+    doc="The least whole number not below x.",
+)  # fmt: skip
+
+trunc = elementwise(
+    "trunc", NUMERIC,
+    evaluate=lambda xp, x: xp.trunc(x),
+    vjp=lambda g, y, x: (None,),
+    scalar=lambda s, x: s.trunc(x) if s.dtype(x).is_floating else x,
+    doc="x without its fraction.",
+)  # fmt: skip
+
+rint = elementwise(
+    "rint", FLOATING,
+    evaluate=lambda xp, x: xp.rint(x),
+    vjp=lambda g, y, x: (None,),
+    scalar=lambda s, x: s.rint(x),
+    doc="The nearest whole number, halves to even.",
+)  # fmt: skip
+
+
+def round(x: TensorLike, decimals: int = 0) -> Tensor:
+    """Return `x` rounded to `decimals` places, halves to even, by scaling as NumPy does."""
+    x = as_tensor(x)
+    if x.dtype.is_bool or (x.dtype.is_integer and decimals >= 0):
+        return x
+    if x.dtype.is_integer:
+        return logic.cast(rint(x / 10**-decimals) * 10**-decimals, x.dtype)
+    if decimals == 0:
+        return rint(x)
+    scale = 10.0 ** (decimals if decimals > 0 else -decimals)
+    return rint(x * scale) / scale if decimals > 0 else rint(x / scale) * scale
+
+
+# --- selection -----------------------------------------------------------------------------------
+
+relu = elementwise(
+    "relu", NUMERIC,
+    evaluate=lambda xp, x: xp.maximum(x, xp.zeros((), x.dtype)),
+    vjp=lambda g, y, x: (logic.where(x > 0, g, 0),),
+    scalar=lambda s, x: s.maximum(x, s.const(0, s.dtype(x))),
+    doc="max(x, 0); relu'(0) = 0.",
+)  # fmt: skip
+
+
+def _winner(g: Tensor, mine: Tensor, other: Tensor) -> Tensor:
+    """The cotangent of the operand that is the larger; equal ones get half each."""
+    return logic.where(mine > other, g, logic.where(logic.equal(mine, other), g * 0.5, 0))
+
+
+maximum = elementwise(
+    "maximum", ANY, arity=2, commutative=True,
+    evaluate=lambda xp, x, y: xp.maximum(x, y),
+    vjp=lambda g, z, x, y: (_winner(g, x, y), _winner(g, y, x)),
+    scalar=lambda s, x, y: s.maximum(x, y),
+    doc="The larger of x and y; NaN if either is. Equal operands share the gradient.",
+)  # fmt: skip
+
+minimum = elementwise(
+    "minimum", ANY, arity=2, commutative=True,
+    evaluate=lambda xp, x, y: xp.minimum(x, y),
+    vjp=lambda g, z, x, y: (_winner(g, y, x), _winner(g, x, y)),
+    scalar=lambda s, x, y: s.minimum(x, y),
+    doc="The smaller of x and y; NaN if either is. Equal operands share the gradient.",
+)  # fmt: skip
+
+
+def _ignoring_nan(s: Any, x: Any, y: Any, choose: Any) -> Any:
+    if not s.dtype(x).is_floating:
+        return choose(x, y)
+    return s.select(s.ne(x, x), y, s.select(s.ne(y, y), x, choose(x, y)))
+
+
+def _known_winner(g: Tensor, mine: Tensor, other: Tensor) -> Tensor:
+    return logic.where(logic.isnan(other), g, _winner(g, mine, other))
+
+
+fmax = elementwise(
+    "fmax", ANY, arity=2, commutative=True,
+    evaluate=lambda xp, x, y: xp.fmax(x, y),
+    vjp=lambda g, z, x, y: (_known_winner(g, x, y), _known_winner(g, y, x)),
+    scalar=lambda s, x, y: _ignoring_nan(s, x, y, s.maximum),
+    doc="The larger of x and y, ignoring a NaN.",
+)  # fmt: skip
+
+fmin = elementwise(
+    "fmin", ANY, arity=2, commutative=True,
+    evaluate=lambda xp, x, y: xp.fmin(x, y),
+    vjp=lambda g, z, x, y: (_known_winner(g, -x, -y), _known_winner(g, -y, -x)),
+    scalar=lambda s, x, y: _ignoring_nan(s, x, y, s.minimum),
+    doc="The smaller of x and y, ignoring a NaN.",
+)  # fmt: skip
+
+copysign = elementwise(
+    "copysign", FLOATING, arity=2,
+    evaluate=lambda xp, x, y: xp.copysign(x, y),
+    vjp=lambda g, z, x, y: (g * copysign(sign(x), y) * sign(x) * sign(x), None),
+    scalar=lambda s, x, y: s.copysign(x, y),
+    doc="The magnitude of x with the sign of y.",
+)  # fmt: skip
+
+nextafter = elementwise(
+    "nextafter", FLOATING, arity=2,
+    evaluate=lambda xp, x, y: xp.nextafter(x, y),
+    vjp=lambda g, z, x, y: (g, None),
+    scalar=lambda s, x, y: s.nextafter(x, y),
+    doc="The next float after x towards y.",
+)  # fmt: skip
+
+heaviside = elementwise(
+    "heaviside", FLOATING, arity=2,
+    evaluate=lambda xp, x, y: xp.heaviside(x, y),
+    vjp=lambda g, z, x, y: (None, logic.where(logic.equal(x, 0), g, 0)),
+    scalar=lambda s, x, y: s.select(
+        s.eq(x, s.const(0.0, s.dtype(x))), y,
+        s.select(s.lt(x, s.const(0.0, s.dtype(x))), s.const(0.0, s.dtype(x)),
+                 s.select(s.eq(x, x), s.const(1.0, s.dtype(x)), x))),
+    doc="0 below 0, 1 above, y at 0.",
+)  # fmt: skip
+
+
+def positive(x: TensorLike) -> Tensor:
+    """Return `x` unchanged."""
+    return as_tensor(x)
+
+
+def divmod(x: TensorLike, y: TensorLike) -> tuple[Tensor, Tensor]:
+    """Return the floor quotient and the remainder."""
+    return floor_divide(x, y), remainder(x, y)
+
+
+def _clip_rule(s: Any, x: Any, low: Any, high: Any) -> Any:
+    return s.minimum(s.maximum(x, low), high)
+
+
+def _vjp_clip(
+    g: Tensor, y: Tensor, x: Tensor, low: Tensor, high: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """1 inside and at the bounds; where a bound decides, it gets the cotangent."""
+    upper = maximum(x, low) > high
+    lower = logic.logical_and(x < low, logic.logical_not(upper))
+    inside = logic.logical_not(logic.logical_or(lower, upper))
+    return logic.where(inside, g, 0), logic.where(lower, g, 0), logic.where(upper, g, 0)
+
+
+_clip = elementwise(
+    "clip", NUMERIC, arity=3,
+    evaluate=lambda xp, x, low, high: xp.minimum(xp.maximum(x, low), high),
+    vjp=_vjp_clip,
+    scalar=_clip_rule,
+    doc="x limited to [low, high]; high where low > high; NaN in any operand gives NaN.",
+)  # fmt: skip
+
+
+def clip(x: TensorLike, low: TensorLike = None, high: TensorLike = None) -> Tensor:
+    """Return `x` limited to [low, high]; either bound may be None.
+
+    A Python integer bound beyond the range of an integer `x` limits nothing.
+    """
+    x = as_tensor(x)
+    bounds = [logic.integer_bound(x, b) for b in (low, high)]
+    if bounds[0] is None:
+        return x if bounds[1] is None else minimum(x, bounds[1])
+    return maximum(x, bounds[0]) if bounds[1] is None else _clip(x, *bounds)
+
+
+def nan_to_num(
+    x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """Return `x` with NaN and infinities replaced, infinities by the largest floats by default."""
+    x = as_tensor(x)
+    if not x.dtype.is_floating:
+        return x
+    limit = logic.largest(x.dtype)
+    out = logic.where(logic.isnan(x), nan, x)
+    out = logic.where(logic.equal(x, math.inf), limit if posinf is None else posinf, out)
+    return logic.where(logic.equal(x, -math.inf), -limit if neginf is None else neginf, out)
+
+
+__all__ = [
+    "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
+    "arctanh", "cbrt", "ceil", "clip", "copysign", "cos", "cosh", "deg2rad", "divide", "divmod",
+    "exp", "exp2", "expm1", "floor", "floor_divide", "fmax", "fmin", "fmod", "heaviside", "hypot",
+    "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "masked_multiply", "maximum",
+    "minimum", "multiply", "nan_to_num", "negative", "nextafter", "positive", "power",
+    "rad2deg", "reciprocal", "relu", "remainder", "rint", "round", "rsqrt", "sigmoid", "sign",
+    "sin", "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "trunc", "xlogy",
+]  # fmt: skip

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 from symtensor.errors import DTypeError, ShapeError
 from symtensor.ir import dims as D
-from symtensor.ir.dtypes import DType, bool_, float64, floating_for
-from symtensor.ir.node import EvaluateRule, VjpRule
+from symtensor.ir.dtypes import DType, bool_, float64, floating_for, int8
+from symtensor.ir import location
+from symtensor.ir.node import EvaluateRule, VjpRule, describe_operand
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape
 from symtensor.ops.build import TensorLike, apply, operands
@@ -30,7 +31,7 @@ class ElementwiseFunction(Protocol):
 
     __name__: str
 
-    def __call__(self, *operands: TensorLike, **attrs: Any) -> Tensor: ...
+    def __call__(self, *operands: TensorLike) -> Tensor: ...
 
 
 def ANY(dtype: DType) -> DType:
@@ -41,7 +42,7 @@ def ANY(dtype: DType) -> DType:
 def NUMERIC(dtype: DType) -> DType:
     """Domain: integers and floats."""
     if dtype.is_bool:
-        raise DTypeError("expected numbers, found bool", help="cast to an integer first, or use logic")
+        raise DTypeError("expected numbers, found bool", help="cast to an integer, or use logic")
     return dtype
 
 
@@ -64,14 +65,22 @@ def BITS(dtype: DType) -> DType:
 
 def INTEGER(dtype: DType) -> DType:
     """Domain: integers; bool counts as int8, as in NumPy."""
-    from symtensor.ir.dtypes import int8
-
     return int8 if dtype.is_bool else BITS(dtype)
+
+
+def INTEGER_OR_FLOAT(dtype: DType) -> DType:
+    """Domain: integers and floats; bool counts as int8, as in NumPy."""
+    return dtype if dtype.is_floating else INTEGER(dtype)
 
 
 def LOGICAL(dtype: DType) -> DType:
     """Domain: bool; numbers are true where they are not zero."""
     return bool_
+
+
+def describe(value: TensorLike) -> str:
+    """Return what an error says of an operand that may not be a tensor yet."""
+    return describe_operand(value.node) if isinstance(value, Tensor) else repr(value)
 
 
 def same_shapes(types: tuple[TensorType, ...]) -> None:
@@ -94,6 +103,7 @@ def elementwise(
     result: DType | None = None,
     arity: int = 1,
     commutative: bool = False,
+    linear: tuple[int, ...] = (),
     doc: str,
 ) -> ElementwiseFunction:
     """Declare an elementwise op and return its user-facing function.
@@ -116,13 +126,18 @@ def elementwise(
         vjp=vjp,
         family=None if scalar is None else Elementwise(scalar),
         commutative=commutative,
+        linear=linear,
         doc=doc,
     )
 
-    def function(*values: TensorLike, **attrs: Any) -> Tensor:
+    def function(*values: TensorLike) -> Tensor:
         if len(values) != arity:
             raise TypeError(f"{name}() takes {arity} operands, found {len(values)}")
-        return apply(op, *operands(values, domain), **attrs)
+        try:
+            return apply(op, *operands(values, domain))
+        except DTypeError as error:
+            error.add_context(name, [describe(v) for v in values], location.current())
+            raise
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc

@@ -2,25 +2,171 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from symtensor.errors import DTypeError
-from symtensor.ir.dtypes import as_dtype, bool_
+from symtensor.ir.dtypes import DType, as_dtype, bool_, uint64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops.build import TensorLike, apply, as_tensor, broadcast, cast_to, operands
-from symtensor.ops.elementwise_rule import ANY, elementwise, same_shapes
+from symtensor.ops.elementwise_rule import (
+    ANY,
+    BITS,
+    FLOATING,
+    INTEGER,
+    LOGICAL,
+    ElementwiseFunction,
+    elementwise,
+    same_shapes,
+)
 from symtensor.ops.families import Elementwise
 from symtensor.ops.registry import define
 from symtensor.ops.scalars import saturating_cast
 
-less = elementwise(
-    "less", ANY, arity=2, result=bool_,
-    evaluate=lambda xp, x, y: xp.less(x, y),
-    scalar=lambda s, x, y: s.lt(x, y),
-    doc="x < y, elementwise; False where either is NaN.",
+# --- comparisons ---------------------------------------------------------------------------------
+
+
+def _comparison(
+    name: str, scalar: Callable[..., Any], below_zero: tuple[bool, bool], doc: str
+) -> Callable[[TensorLike, TensorLike], Tensor]:
+    """Declare a comparison. `below_zero`: its result when a negative number meets a uint64, as left
+    and as right operand; NumPy compares signed with unsigned exactly and so does this."""
+    compare = elementwise(
+        name,
+        ANY,
+        arity=2,
+        result=bool_,
+        commutative=name in ("equal", "not_equal"),
+        evaluate=lambda xp, x, y: getattr(xp, name)(x, y),
+        vjp=lambda g, z, x, y: (None, None),
+        scalar=scalar,
+        doc=doc,
+    )
+
+    def function(x: TensorLike, y: TensorLike) -> Tensor:
+        if not _mixes_signs(x, y):
+            return compare(x, y)
+        x, y = as_tensor(x), as_tensor(y)
+        signed, result = (x, below_zero[0]) if y.dtype is uint64 else (y, below_zero[1])
+        exact = compare(cast(x, uint64), cast(y, uint64))
+        return where(less(signed, 0), result, exact)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
+def _mixes_signs(x: TensorLike, y: TensorLike) -> bool:
+    kinds = {v.dtype.kind if v.dtype is not uint64 else "64"
+             for v in (x, y) if isinstance(v, Tensor)}  # fmt: skip
+    return kinds == {"i", "64"}
+
+
+less = _comparison(
+    "less", lambda s, x, y: s.lt(x, y), (True, False), "x < y; False where either is NaN."
+)
+less_equal = _comparison(
+    "less_equal", lambda s, x, y: s.le(x, y), (True, False), "x <= y; False where either is NaN."
+)
+greater = _comparison(
+    "greater", lambda s, x, y: s.lt(y, x), (False, True), "x > y; False where either is NaN."
+)
+greater_equal = _comparison(
+    "greater_equal", lambda s, x, y: s.le(y, x), (False, True), "x >= y; False if either is NaN."
+)
+equal = _comparison(
+    "equal", lambda s, x, y: s.eq(x, y), (False, False), "x == y elementwise; NaN equals nothing."
+)
+not_equal = _comparison(
+    "not_equal", lambda s, x, y: s.ne(x, y), (True, True), "x != y elementwise; NaN differs."
+)
+
+# --- floating-point classes ----------------------------------------------------------------------
+
+
+def _classification(
+    name: str, scalar: Callable[..., Any], doc: str
+) -> ElementwiseFunction:
+    return elementwise(
+        name,
+        FLOATING,
+        result=bool_,
+        evaluate=lambda xp, x: getattr(xp, name)(x),
+        vjp=lambda g, y, x: (None,),
+        scalar=scalar,
+        doc=doc,
+    )
+
+
+def _infinity(s: Any, x: Any) -> Any:
+    return s.const(float("inf"), s.dtype(x))
+
+
+isnan = _classification("isnan", lambda s, x: s.ne(x, x), "True where x is NaN.")
+isinf = _classification(
+    "isinf", lambda s, x: s.eq(s.abs(x), _infinity(s, x)), "True where x is infinite."
+)
+isfinite = _classification(
+    "isfinite", lambda s, x: s.lt(s.abs(x), _infinity(s, x)), "True where x is a finite number."
+)
+isposinf = _classification(
+    "isposinf", lambda s, x: s.eq(x, _infinity(s, x)), "True where x is plus infinity."
+)
+isneginf = _classification(
+    "isneginf", lambda s, x: s.eq(s.neg(x), _infinity(s, x)), "True where x is minus infinity."
+)
+signbit = _classification(
+    "signbit", lambda s, x: s.signbit(x), "True where the sign bit is set, so also for -0.0."
+)
+
+# --- logic and bits ------------------------------------------------------------------------------
+
+
+def _binary(
+    name: str, domain: Any, scalar: Callable[..., Any], doc: str, commutative: bool = True
+) -> ElementwiseFunction:
+    return elementwise(
+        name,
+        domain,
+        arity=2,
+        commutative=commutative,
+        evaluate=lambda xp, x, y: getattr(xp, name)(x, y),
+        scalar=scalar,
+        doc=doc,
+    )
+
+
+logical_and = _binary("logical_and", LOGICAL, lambda s, x, y: s.and_(x, y), "x and y, as bool.")
+logical_or = _binary("logical_or", LOGICAL, lambda s, x, y: s.or_(x, y), "x or y, as bool.")
+logical_xor = _binary("logical_xor", LOGICAL, lambda s, x, y: s.xor(x, y), "Either, not both.")
+bitwise_and = _binary("bitwise_and", BITS, lambda s, x, y: s.and_(x, y), "Bitwise and.")
+bitwise_or = _binary("bitwise_or", BITS, lambda s, x, y: s.or_(x, y), "Bitwise or.")
+bitwise_xor = _binary("bitwise_xor", BITS, lambda s, x, y: s.xor(x, y), "Bitwise exclusive or.")
+left_shift = _binary(
+    "left_shift", INTEGER, lambda s, x, y: s.shl(x, y),
+    "x << y; 0 for counts outside the width.", commutative=False,
+)  # fmt: skip
+right_shift = _binary(
+    "right_shift", INTEGER, lambda s, x, y: s.shr(x, y),
+    "x >> y; 0 or -1 for counts outside the width.", commutative=False,
 )  # fmt: skip
 
+logical_not = elementwise(
+    "logical_not", LOGICAL,
+    evaluate=lambda xp, x: xp.logical_not(x),
+    scalar=lambda s, x: s.not_(x),
+    doc="True where x is zero or False.",
+)  # fmt: skip
+
+invert = elementwise(
+    "invert", BITS,
+    evaluate=lambda xp, x: xp.invert(x),
+    scalar=lambda s, x: s.not_(x),
+    doc="All bits flipped; on bools it is `not`.",
+)  # fmt: skip
 
 # --- cast ----------------------------------------------------------------------------------------
 
@@ -78,3 +224,19 @@ def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Tensor:
     return apply(WHERE, *broadcast(cast_to(as_tensor(condition), bool_), a, b))
 
 
+# --- limits --------------------------------------------------------------------------------------
+
+
+def largest(dtype: DType) -> float:
+    """Return the largest finite number of a float dtype."""
+    if dtype.name == "bfloat16":
+        return 3.3895313892515355e38
+    return float(np.finfo(dtype.numpy).max)
+
+
+def integer_bound(x: Tensor, bound: TensorLike) -> TensorLike:
+    """Return a Python integer bound moved into the range of an integer tensor."""
+    if not x.dtype.is_integer or not isinstance(bound, int) or isinstance(bound, bool):
+        return bound
+    info = np.iinfo(x.dtype.numpy)
+    return min(max(bound, int(info.min)), int(info.max))

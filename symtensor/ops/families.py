@@ -5,6 +5,7 @@ An op record names its family; an op of no family is opaque and runs by its `eva
     Elementwise   out[i] = scalar(in0[i], in1[i], ...)
     Reduction     out[outer] = combine over the reduced axes
     View          out[i] = in[index_map(i)], no data moves
+    Index         out[i] = i
     Contraction   out = sum over shared labels of left * right, e.g. "ij,jk->ik"
 """
 
@@ -54,6 +55,11 @@ class View:
 
     index_map: Callable[..., IndexMap | None]
     """``(input type, output type, **attrs)`` -> map, or None where no affine map exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A vector that holds its own positions 0, 1, 2, …"""
 
 
 @dataclass(frozen=True, slots=True)

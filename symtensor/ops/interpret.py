@@ -115,7 +115,8 @@ def resolve_attributes(node: Node, env: dict[Symbol, int], body: RunBody) -> dic
 
     def leaf(value: Any) -> Any:
         if isinstance(value, DimExpr):
-            return D.evaluate(value, env)
+            own = D.as_symbol(value)  # an unbound symbol: the size of the node's own result
+            return None if own is not None and own not in env else D.evaluate(value, env)
         if isinstance(value, Graph):
             return body(value, env)
         return value

@@ -14,7 +14,7 @@ from symtensor.ir.dims import Dim, Shape
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape, unify_dims
 from symtensor.ops import reduction
-from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axis
+from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axes, normalize_axis
 from symtensor.ops.families import AxisMap, IndexMap, View
 from symtensor.ops.inputs import normalize_dim
 from symtensor.ops.registry import define
@@ -121,21 +121,22 @@ def broadcast_to(x: TensorLike, shape: Sequence[Any]) -> Tensor:
 # --- transpose -----------------------------------------------------------------------------------
 
 
-def _inverse(perm: Sequence[int]) -> tuple[int, ...]:
+def inverse_permutation(perm: Sequence[int]) -> tuple[int, ...]:
+    """Return the permutation that undoes `perm`."""
     return tuple(sorted(range(len(perm)), key=lambda i: perm[i]))
 
 
 def _transpose_map(
     source: TensorType, out: TensorType, *, perm: tuple[int, ...]
 ) -> IndexMap:
-    return tuple(AxisMap(0, ((axis, 1),)) for axis in _inverse(perm))
+    return tuple(AxisMap(0, ((axis, 1),)) for axis in inverse_permutation(perm))
 
 
 TRANSPOSE = define(
     "transpose",
     infer=lambda x, *, perm: x.with_shape(tuple(x.shape[axis] for axis in perm)),
     evaluate=lambda xp, x, *, perm: xp.transpose(x, perm),
-    vjp=lambda g, y, x, *, perm: (transpose(g, _inverse(perm)),),
+    vjp=lambda g, y, x, *, perm: (transpose(g, inverse_permutation(perm)),),
     linear=(0,),
     family=View(_transpose_map),
     doc="Axes in another order: axis i of the result is axis perm[i] of the operand.",
@@ -227,3 +228,191 @@ def reshape(x: TensorLike, shape: Any) -> Tensor:
         sizes[unknown[0]] = D.floordiv(x.size, rest)
     target = tuple(sizes)
     return x if D.same_shape(target, x.shape) else apply(RESHAPE, x, shape=target)
+
+
+# --- slice and its inverse -----------------------------------------------------------------------
+
+Starts = tuple[Dim, ...]
+Steps = tuple[int, ...]
+
+
+def _infer_slice(x: TensorType, *, starts: Starts, steps: Steps, lengths: Shape) -> TensorType:
+    return x.with_shape(lengths)
+
+
+def strided_slices(
+    starts: Sequence[int], steps: Sequence[int], lengths: Sequence[int]
+) -> tuple[slice, ...]:
+    """Return Python slices for ``start + step * i``, i < length."""
+    out = []
+    for start, step, length in zip(starts, steps, lengths, strict=True):
+        if length == 0:
+            out.append(slice(0, 0))
+            continue
+        stop = start + step * length
+        out.append(slice(start, None if stop < 0 else stop, step))
+    return tuple(out)
+
+
+def _evaluate_slice(
+    xp: Any, x: Any, *, starts: tuple[int, ...], steps: Steps, lengths: tuple[int, ...]
+) -> Any:
+    return x[strided_slices(starts, steps, lengths)]
+
+
+def _slice_map(
+    source: TensorType, out: TensorType, *, starts: Starts, steps: Steps, lengths: Shape
+) -> IndexMap:
+    return tuple(
+        AxisMap(start, ((axis, step),))
+        for axis, (start, step) in enumerate(zip(starts, steps, strict=True))
+    )
+
+
+SLICE = define(
+    "slice",
+    infer=_infer_slice,
+    evaluate=_evaluate_slice,
+    vjp=lambda g, y, x, *, starts, steps, lengths: (
+        place(g, x.shape, starts, steps),
+    ),
+    linear=(0,),
+    family=View(_slice_map),
+    doc="Elements start + step * i of each axis; positions are inside the operand.",
+)
+
+
+def _infer_place(
+    x: TensorType, *, shape: Shape, starts: Starts, steps: Steps, fill: float
+) -> TensorType:
+    return x.with_shape(shape)
+
+
+def _evaluate_place(
+    xp: Any, x: Any, *, shape: tuple[int, ...], starts: tuple[int, ...], steps: Steps, fill: Any
+) -> Any:
+    out = xp.full(shape, fill, dtype=x.dtype)
+    out[strided_slices(starts, steps, x.shape)] = x
+    return out
+
+
+PLACE = define(
+    "place",
+    infer=_infer_place,
+    evaluate=_evaluate_place,
+    vjp=lambda g, y, x, *, shape, starts, steps, fill: (
+        apply(SLICE, g, starts=starts, steps=steps, lengths=x.shape),
+    ),
+    doc="The operand laid into a tensor of one value, at start + step * i of each axis.",
+)
+
+
+def place(
+    x: Tensor, shape: Shape, starts: Starts, steps: Steps, fill: float | int | bool = 0
+) -> Tensor:
+    """Return a tensor of `shape` filled with `fill` that holds `x` at ``start + step * i``."""
+    value = bool(fill) if x.dtype.is_bool else fill
+    value = int(fill) if x.dtype.is_integer else value
+    value = float(fill) if x.dtype.is_floating else value
+    return apply(PLACE, x, shape=tuple(shape), starts=starts, steps=steps, fill=value)
+
+
+def slice_bounds(size: Dim, start: Any, stop: Any, step: int) -> tuple[Dim, Dim]:
+    """Return (first position, length) of ``start:stop:step`` over an axis, clamped as in Python."""
+    if step == 0:
+        raise AttributeValueError("a slice step must not be 0")
+    low, high = (0, size) if step > 0 else (-1, size - 1)
+
+    def bound(value: Any, default: Dim) -> Dim:
+        if value is None:
+            return default
+        position = normalize_dim(value)
+        if isinstance(position, int) and position < 0:
+            position = position + size
+        return D.minimum(D.maximum(position, low), high)
+
+    first = bound(start, low if step > 0 else high)
+    last = bound(stop, high if step > 0 else low)
+    span = last - first if step > 0 else first - last
+    return first, D.maximum(D.ceildiv(span, abs(step)), 0)
+
+
+def slice_axis(x: Tensor, axis: int, start: Any, stop: Any, step: int = 1) -> Tensor:
+    """Return ``x[start:stop:step]`` along one axis."""
+    return strided_slice(x, {axis: (start, stop, step)})
+
+
+def strided_slice(x: Tensor, bounds: dict[int, tuple[Any, Any, int]]) -> Tensor:
+    """Return `x` sliced along the axes of `bounds`: axis -> (start, stop, step)."""
+    starts: list[Dim] = [0] * x.ndim
+    steps, lengths = [1] * x.ndim, list(x.shape)
+    for axis, (start, stop, step) in bounds.items():
+        starts[axis], lengths[axis] = slice_bounds(x.shape[axis], start, stop, step)
+        steps[axis] = step
+    unchanged = all(D.same(s, 0) for s in starts) and set(steps) <= {1}
+    if unchanged and D.same_shape(tuple(lengths), x.shape):
+        return x
+    return apply(SLICE, x, starts=tuple(starts), steps=tuple(steps), lengths=tuple(lengths))
+
+
+# --- functions -----------------------------------------------------------------------------------
+
+
+def flip(x: TensorLike, axis: Any = None) -> Tensor:
+    """Return `x` reversed along axes (all when None)."""
+    x = as_tensor(x)
+    return strided_slice(x, {a: (None, None, -1) for a in normalize_axes(axis, x.ndim)})
+
+
+def expand_dims(x: TensorLike, axis: Any) -> Tensor:
+    """Return `x` with axes of size 1 inserted at positions `axis` of the result."""
+    x = as_tensor(x)
+    count = len(axis) if isinstance(axis, (tuple, list)) else 1
+    new = normalize_axes(axis, x.ndim + count)
+    old = iter(x.shape)
+    return reshape(x, tuple(1 if a in new else next(old) for a in range(x.ndim + count)))
+
+
+def squeeze(x: TensorLike, axis: Any = None) -> Tensor:
+    """Return `x` without axes of size 1: those of `axis`, or all that are known to be 1."""
+    x = as_tensor(x)
+    if axis is None:
+        axes = tuple(a for a, size in enumerate(x.shape) if D.same(size, 1))
+    else:
+        axes = normalize_axes(axis, x.ndim)
+        wrong = [a for a in axes if D.provably_different(x.shape[a], 1)]
+        if wrong:
+            raise ShapeError(f"squeeze: axis {wrong[0]} of {x.type} is not 1")
+        x = specify_shape(x, [1 if a in axes else None for a in range(x.ndim)])
+    return reshape(x, tuple(size for a, size in enumerate(x.shape) if a not in axes))
+
+
+def moveaxis(x: TensorLike, source: Any, destination: Any) -> Tensor:
+    """Return `x` with axes moved to other positions, the rest in order."""
+    x = as_tensor(x)
+    from_ = [normalize_axis(a, x.ndim) for a in _sequence(source)]
+    to = [normalize_axis(a, x.ndim) for a in _sequence(destination)]
+    if len(from_) != len(to) or len(set(from_)) != len(from_) or len(set(to)) != len(to):
+        raise AttributeValueError(f"moveaxis: {source} can't move to {destination}")
+    order = [a for a in range(x.ndim) if a not in from_]
+    for place_, axis in sorted(zip(to, from_, strict=True)):
+        order.insert(place_, axis)
+    return transpose(x, order)
+
+
+def _sequence(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (tuple, list)) else (value,)
+
+
+def swapaxes(x: TensorLike, first: int, second: int) -> Tensor:
+    """Return `x` with two axes exchanged."""
+    x = as_tensor(x)
+    order = list(range(x.ndim))
+    a, b = normalize_axis(first, x.ndim), normalize_axis(second, x.ndim)
+    order[a], order[b] = b, a
+    return transpose(x, order)
+
+
+def ravel(x: TensorLike) -> Tensor:
+    """Return `x` as a vector in C order."""
+    return reshape(x, (-1,))

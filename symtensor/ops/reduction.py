@@ -1,15 +1,35 @@
-"""Reductions: an op over axes that disappear; ``keepdims`` is a reshape after it."""
+"""Reductions and running sums.
+
+Records reduce over the attribute ``axes``, which disappear; ``keepdims`` is a reshape afterwards.
+Small integers add up in 64 bits as in NumPy. half and bfloat16 add up in float32 (NumPy adds them up
+in half precision; this deviation is on purpose). Equal maxima share the gradient; the gradient of a
+product is right with any number of zeros.
+"""
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Callable
 from typing import Any
 
-from symtensor.ir.dims import Shape
+from symtensor.errors import ShapeError
+from symtensor.ir import dims as D
+from symtensor.ir.dims import Dim, Shape
+from symtensor.ir.dtypes import DType, bool_, float32, float64, int64, uint64
+from symtensor.ir.node import Op
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
-from symtensor.ops import movement
-from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axes
+from symtensor.ops import creation, effects, elementwise, logic, movement
+from symtensor.ops.build import (
+    TensorLike,
+    apply,
+    as_tensor,
+    cast_to,
+    normalize_axes,
+    normalize_axis,
+)
 from symtensor.ops.families import Reduction
+from symtensor.ops.inputs import dim_value
 from symtensor.ops.registry import define
 
 
@@ -26,20 +46,370 @@ def _expand(reduced: Tensor, shape: Shape, axes: tuple[int, ...]) -> Tensor:
     return movement.broadcast_to(movement.reshape(reduced, _kept(shape, axes)), shape)
 
 
+def _infer(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
+    return TensorType(x.dtype, _reduced(x.shape, axes))
+
+
+def _infer_extremum(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
+    for axis in axes:
+        if D.same(x.shape[axis], 0):
+            raise ShapeError(f"axis {axis} of {x} is empty, and there is no extremum of nothing")
+    return _infer(x, axes=axes)
+
+
+def accumulator(dtype: DType) -> DType:
+    """Return the dtype in which sums of `dtype` add up: float32 for the 16-bit floats."""
+    return float32 if dtype.is_floating and dtype.bits == 16 else dtype
+
+
+def _adding(name: str) -> Callable[..., Any]:
+    def evaluate(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
+        wide = xp.float32 if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x.dtype
+        return getattr(xp, name)(x, axis=axes, dtype=wide).astype(x.dtype)
+
+    return evaluate
+
+
+# --- records -------------------------------------------------------------------------------------
+
 SUM = define(
     "sum",
-    infer=lambda x, *, axes: TensorType(x.dtype, _reduced(x.shape, axes)),
-    evaluate=lambda xp, x, *, axes: xp.sum(x, axis=axes, dtype=x.dtype),
+    infer=_infer,
+    evaluate=_adding("sum"),
     vjp=lambda g, y, x, *, axes: (_expand(g, x.shape, axes),),
     linear=(0,),
     family=Reduction("sum"),
     doc="Sum over axes, in the operand's dtype.",
 )
 
+PROD = define(
+    "prod",
+    infer=_infer,
+    evaluate=_adding("prod"),
+    vjp=lambda g, y, x, *, axes: (_expand(g, x.shape, axes) * _others(x, axes),),
+    family=Reduction("prod"),
+    doc="Product over axes, in the operand's dtype.",
+)
+
+
+def _vjp_extremum(g: Tensor, y: Tensor, x: Tensor, *, axes: tuple[int, ...]) -> tuple[Tensor]:
+    """Equal extrema share the cotangent, so that the weights sum to 1."""
+    chosen = logic.equal(x, _expand(y, x.shape, axes))
+    count = sum(cast_to(chosen, g.dtype), axes)
+    share = g / elementwise.maximum(count, 1)
+    return (logic.where(chosen, _expand(share, x.shape, axes), 0),)
+
+
+MAX = define(
+    "max",
+    infer=_infer_extremum,
+    evaluate=lambda xp, x, *, axes: xp.max(x, axis=axes),
+    vjp=_vjp_extremum,
+    family=Reduction("max"),
+    doc="Maximum over axes; NaN wins.",
+)
+
+MIN = define(
+    "min",
+    infer=_infer_extremum,
+    evaluate=lambda xp, x, *, axes: xp.min(x, axis=axes),
+    vjp=_vjp_extremum,
+    family=Reduction("min"),
+    doc="Minimum over axes; NaN wins.",
+)
+
+ANY = define(
+    "any",
+    infer=_infer,
+    evaluate=lambda xp, x, *, axes: xp.any(x, axis=axes),
+    family=Reduction("any"),
+    doc="True where any element over the axes is true.",
+)
+
+ALL = define(
+    "all",
+    infer=_infer,
+    evaluate=lambda xp, x, *, axes: xp.all(x, axis=axes),
+    family=Reduction("all"),
+    doc="True where all elements over the axes are true.",
+)
+
+
+def _infer_index(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
+    return _infer_extremum(x, axes=axes).with_dtype(int64)
+
+
+ARGMAX = define(
+    "argmax",
+    infer=_infer_index,
+    evaluate=lambda xp, x, *, axes: xp.argmax(x, axis=axes[0]),
+    family=Reduction("argmax"),
+    doc="Index of the first maximum along one axis; the first NaN wins.",
+)
+
+ARGMIN = define(
+    "argmin",
+    infer=_infer_index,
+    evaluate=lambda xp, x, *, axes: xp.argmin(x, axis=axes[0]),
+    family=Reduction("argmin"),
+    doc="Index of the first minimum along one axis; the first NaN wins.",
+)
+
+
+def _cumulative(name: str) -> Callable[..., Any]:
+    def evaluate(xp: Any, x: Any, *, axis: int, reverse: bool) -> Any:
+        wide = xp.float32 if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x.dtype
+        source = xp.flip(x, axis) if reverse else x
+        out = getattr(xp, name)(source, axis=axis, dtype=wide).astype(x.dtype)
+        return xp.flip(out, axis) if reverse else out
+
+    return evaluate
+
+
+def _vjp_cumsum(
+    g: Tensor, y: Tensor, x: Tensor, *, axis: int, reverse: bool
+) -> tuple[Tensor]:
+    return (apply(CUMSUM, g, axis=axis, reverse=not reverse),)
+
+
+CUMSUM = define(
+    "cumsum",
+    infer=lambda x, *, axis, reverse: x,
+    evaluate=_cumulative("cumsum"),
+    vjp=_vjp_cumsum,
+    linear=(0,),
+    doc="Running sum along an axis, from the end when reversed.",
+)
+
+
+def _vjp_cumprod(
+    g: Tensor, y: Tensor, x: Tensor, *, axis: int, reverse: bool
+) -> tuple[Tensor]:
+    """dx[i] = sum over k of g[k] * (product over j <= k, j != i): no division, so zeros are fine.
+
+    The products form an n by n matrix per lane.
+    """
+    n = x.shape[axis]
+    moved, cotangent = movement.moveaxis(x, axis, -1), movement.moveaxis(g, axis, -1)
+    square = (*moved.shape, n)
+    rows = movement.broadcast_to(movement.expand_dims(moved, -2), square)
+    own = logic.cast(creation.eye(n), bool_)
+    products = apply(CUMPROD, logic.where(own, 1, rows), axis=len(square) - 1, reverse=reverse)
+    reached = creation.tri(n, n, dtype=x.dtype)
+    reached = reached if reverse else movement.transpose(reached)
+    terms = products * reached * movement.expand_dims(cotangent, -2)
+    return (movement.moveaxis(sum(terms, -1), -1, axis),)
+
+
+CUMPROD = define(
+    "cumprod",
+    infer=lambda x, *, axis, reverse: x,
+    evaluate=_cumulative("cumprod"),
+    vjp=_vjp_cumprod,
+    doc="Running product along an axis, from the end when reversed.",
+)
+
+
+def _product_of_others(xp: Any, x: Any, *, axis: int) -> Any:
+    """Product of all elements along an axis but the own one: forward times backward products."""
+    one = xp.ones_like(xp.take(x, xp.asarray([0]), axis=axis)) if x.shape[axis] else x
+    n = x.shape[axis]
+    if n == 0:
+        return x
+
+    def before(values: Any) -> Any:
+        head = xp.take(values, xp.arange(n - 1), axis=axis)
+        return xp.concatenate([one, xp.cumprod(head, axis=axis)], axis=axis)
+
+    return (before(x) * xp.flip(before(xp.flip(x, axis)), axis)).astype(x.dtype)
+
+
+def _vjp_product_of_others(g: Tensor, y: Tensor, x: Tensor, *, axis: int) -> tuple[Tensor]:
+    """dx[k] = sum over i != k of g[i] * (product over j != i, k)."""
+    n = x.shape[axis]
+    moved, cotangent = movement.moveaxis(x, axis, -1), movement.moveaxis(g, axis, -1)
+    square = (*moved.shape, n)
+    own = logic.cast(creation.eye(n), bool_)
+    rows = movement.broadcast_to(movement.expand_dims(moved, -2), square)
+    products = apply(PRODUCT_OF_OTHERS, logic.where(own, 1, rows), axis=len(square) - 1)
+    terms = logic.where(own, 0, products * movement.expand_dims(cotangent, -1))
+    return (movement.moveaxis(sum(terms, -2), -1, axis),)
+
+
+PRODUCT_OF_OTHERS = define(
+    "product_of_others",
+    infer=lambda x, *, axis: x,
+    evaluate=_product_of_others,
+    vjp=_vjp_product_of_others,
+    doc="For each element the product of all others along an axis: the derivative of a product.",
+)
+
+
+def _others(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return the derivative of the product of `x` over `axes`, in the shape of `x`."""
+    kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
+    order = kept + axes
+    moved = movement.transpose(x, order)
+    lanes = tuple(x.shape[axis] for axis in kept)
+    flat = movement.reshape(moved, (*lanes, D.product(x.shape[axis] for axis in axes)))
+    out = movement.reshape(apply(PRODUCT_OF_OTHERS, flat, axis=len(lanes)), moved.shape)
+    return movement.transpose(out, movement.inverse_permutation(order))
+
+
+# --- functions -----------------------------------------------------------------------------------
+
+
+def _reduce(op: Op, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
+    axes = normalize_axes(axis, x.ndim)
+    out = apply(op, x, axes=axes) if axes else x
+    return movement.reshape(out, _kept(x.shape, axes)) if keepdims else out
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Return small integers and bools in 64 bits, as NumPy adds them up."""
+    if x.dtype.is_floating:
+        return x
+    return cast_to(x, uint64 if x.dtype.kind == "u" else int64)
+
 
 def sum(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     """Return the sum over `axis` (all axes when None); small integers add up in 64 bits."""
+    return _reduce(SUM, _wide(as_tensor(x)), axis, keepdims)
+
+
+def prod(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return the product over `axis` (all axes when None); small integers in 64 bits."""
+    return _reduce(PROD, _wide(as_tensor(x)), axis, keepdims)
+
+
+def max(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return the maximum over `axis`; NaN wins, an empty axis is a `ShapeError`."""
+    return _reduce(MAX, as_tensor(x), axis, keepdims)
+
+
+def min(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return the minimum over `axis`; NaN wins, an empty axis is a `ShapeError`."""
+    return _reduce(MIN, as_tensor(x), axis, keepdims)
+
+
+def any(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return True where any element over `axis` is not zero."""
+    return _reduce(ANY, cast_to(as_tensor(x), bool_), axis, keepdims)
+
+
+def all(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return True where all elements over `axis` are not zero."""
+    return _reduce(ALL, cast_to(as_tensor(x), bool_), axis, keepdims)
+
+
+def _arg(op: Op, x: TensorLike, axis: int | None, keepdims: bool) -> Tensor:
     x = as_tensor(x)
+    if axis is None:
+        shape = (1,) * x.ndim
+        out = apply(op, movement.reshape(x, (-1,)), axes=(0,))
+        return movement.reshape(out, shape) if keepdims else out
+    return _reduce(op, x, normalize_axis(axis, x.ndim), keepdims)
+
+
+def argmax(x: TensorLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+    """Return the int64 index of the first maximum; of the flattened tensor when `axis` is None."""
+    return _arg(ARGMAX, x, axis, keepdims)
+
+
+def argmin(x: TensorLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+    """Return the int64 index of the first minimum; of the flattened tensor when `axis` is None."""
+    return _arg(ARGMIN, x, axis, keepdims)
+
+
+def _count(x: Tensor, axes: tuple[int, ...], less: int = 0) -> TensorLike:
+    """Return the number of elements over `axes`, less `less` but not below 0, as an operand."""
+    size: Dim = D.maximum(D.product(x.shape[axis] for axis in axes) - less, 0)
+    return size if isinstance(size, int) else cast_to(dim_value(size), accumulator(x.dtype))
+
+
+def _as_float(x: TensorLike) -> Tensor:
+    x = as_tensor(x)
+    return x if x.dtype.is_floating else cast_to(x, float64)
+
+
+def mean(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return the arithmetic mean over `axis`; integers give float64, nothing gives NaN."""
+    x = _as_float(x)
     axes = normalize_axes(axis, x.ndim)
-    out = apply(SUM, x, axes=axes) if axes else x
-    return movement.reshape(out, _kept(x.shape, axes)) if keepdims else out
+    wide = cast_to(x, accumulator(x.dtype))
+    return cast_to(sum(wide, axes, keepdims=keepdims) / _count(x, axes), x.dtype)
+
+
+def var(x: TensorLike, axis: Any = None, *, keepdims: bool = False, ddof: int = 0) -> Tensor:
+    """Return the variance over `axis` in two passes, divided by ``max(n - ddof, 0)``."""
+    x = _as_float(x)
+    axes = normalize_axes(axis, x.ndim)
+    wide = cast_to(x, accumulator(x.dtype))
+    apart = elementwise.square(wide - mean(wide, axes, keepdims=True))
+    return cast_to(sum(apart, axes, keepdims=keepdims) / _count(x, axes, ddof), x.dtype)
+
+
+def std(x: TensorLike, axis: Any = None, *, keepdims: bool = False, ddof: int = 0) -> Tensor:
+    """Return the standard deviation over `axis`."""
+    return elementwise.sqrt(var(x, axis, keepdims=keepdims, ddof=ddof))
+
+
+def logsumexp(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return log(sum(exp(x))) without overflow; -inf of only -inf or of nothing."""
+    x = _as_float(x)
+    axes = normalize_axes(axis, x.ndim)
+    if builtins.any(D.same(x.shape[a], 0) for a in axes):
+        return elementwise.log(sum(elementwise.exp(x), axes, keepdims=keepdims))
+    top = effects.stop_gradient(max(x, axes, keepdims=True))
+    shift = logic.where(logic.isfinite(top), top, 0)
+    out = elementwise.log(sum(elementwise.exp(x - shift), axes, keepdims=True)) + shift
+    return out if keepdims else movement.reshape(out, _reduced(x.shape, axes))
+
+
+def norm(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return the Euclidean norm over `axis`; its derivative at 0 is 0."""
+    total = sum(elementwise.square(_as_float(x)), axis, keepdims=keepdims)
+    zero = logic.equal(total, 0)
+    return logic.where(zero, 0, elementwise.sqrt(logic.where(zero, 1, total)))
+
+
+def count_nonzero(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return how many elements over `axis` are not zero, as int64."""
+    return sum(cast_to(as_tensor(x), bool_), axis, keepdims=keepdims)
+
+
+def ptp(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return maximum minus minimum over `axis`."""
+    return max(x, axis, keepdims=keepdims) - min(x, axis, keepdims=keepdims)
+
+
+def _running(op: Op, x: TensorLike, axis: int | None, reverse: bool) -> Tensor:
+    x = _wide(as_tensor(x))
+    if axis is None:
+        x, axis = movement.reshape(x, (-1,)), 0
+    return apply(op, x, axis=normalize_axis(axis, x.ndim), reverse=reverse)
+
+
+def cumsum(x: TensorLike, axis: int | None = None, *, reverse: bool = False) -> Tensor:
+    """Return running sums along `axis` (of the flattened tensor when None)."""
+    return _running(CUMSUM, x, axis, reverse)
+
+
+def cumprod(x: TensorLike, axis: int | None = None, *, reverse: bool = False) -> Tensor:
+    """Return running products along `axis` (of the flattened tensor when None)."""
+    return _running(CUMPROD, x, axis, reverse)
+
+
+def diff(x: TensorLike, axis: int = -1) -> Tensor:
+    """Return differences of neighbours along `axis`; integers wrap."""
+    x = as_tensor(x)
+    axis = normalize_axis(axis, x.ndim)
+    later = movement.slice_axis(x, axis, 1, None)
+    earlier = movement.slice_axis(x, axis, None, -1)
+    return logic.logical_xor(later, earlier) if x.dtype.is_bool else later - earlier
+
+
+__all__ = [
+    "accumulator", "all", "any", "argmax", "argmin", "count_nonzero", "cumprod",
+    "cumsum", "diff", "logsumexp", "max", "mean", "min", "norm", "prod", "ptp", "std", "sum", "var",
+]  # fmt: skip

@@ -30,7 +30,7 @@ from symtensor.ir.dims import Shape
 from symtensor.ir.literal import Literal
 from symtensor.ir.node import Node, freeze
 from symtensor.ir.types import TensorType
-from symtensor.ops.families import AxisMap, Elementwise, IndexMap, View
+from symtensor.ops.families import AxisMap, Elementwise, Index, IndexMap, View
 from symtensor.ops.families import Reduction as ReductionFamily
 
 NATIVE_COMBINERS = ("sum", "prod", "max", "min", "any", "all")
@@ -86,6 +86,11 @@ def is_reduction(node: Node) -> bool:
     return isinstance(family, ReductionFamily) and family.combiner in NATIVE_COMBINERS
 
 
+def is_index(node: Node) -> bool:
+    """Return True for a vector of its own positions."""
+    return isinstance(node.op.family, Index)
+
+
 def is_scalar_source(node: Node) -> bool:
     """Return True for values written into the code: one-element constants and sizes."""
     if node.op.name == "constant":
@@ -105,6 +110,7 @@ def is_fusible(node: Node, target: Target) -> bool:
         is_scalar_source(node)
         or is_elementwise(node, target)
         or is_reduction(node)
+        or is_index(node)
         or view_map(node) is not None
     )
 
@@ -187,6 +193,8 @@ class Reader:
             kept = tuple(a for a in axes if not D.same(a.extent, 1))
             reduction = Reduction(node.op.family.combiner, kept)
             return self.table.reduce(reduction, args[0], dtype) if kept else args[0]
+        if is_index(node):
+            return self.table.position(positions[0], dtype)
         rule = Rule(node.op.name, node.op.family.scalar, node.attrs, (node.op, _attr_key(node)))
         return self.table.apply(rule, tuple(args), dtype)
 

@@ -28,11 +28,13 @@ Array = np.ndarray[Any, Any]
 class Store:
     """The box that holds a variable's array; identity is the object."""
 
-    __slots__ = ("__weakref__", "array", "lock")
+    __slots__ = ("__weakref__", "array", "default_update", "lock")
 
     def __init__(self, array: Array) -> None:
         self.array = array
         self.lock = threading.RLock()
+        self.default_update: Tensor | None = None
+        """Next value that every function reading the variable stores, unless told otherwise."""
 
 
 VARIABLE = define(
@@ -46,8 +48,14 @@ VARIABLE = define(
 class Variable(Tensor):
     """A tensor with a value: read it, set it, or let a function update it."""
 
-    default_update: Tensor | None = None
-    """Next value that every function reading this variable applies, unless it is told otherwise."""
+    @property
+    def default_update(self) -> Tensor | None:
+        """Next value that every function reading this variable stores, unless told otherwise."""
+        return self.store.default_update
+
+    @default_update.setter
+    def default_update(self, value: Tensor | None) -> None:
+        self.store.default_update = value
 
     @property
     def store(self) -> Store:

@@ -1,0 +1,95 @@
+"""The llvm engine: whole graphs to native code on the CPU.
+
+Fused kernels and a driver from `symtensor.codegen`; ops without native form are call-outs to their
+NumPy rules, listed by `explain`. Bodies of control-flow ops compile the same way, once each.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from symtensor.codegen import stage
+from symtensor.codegen.execute import Executable
+from symtensor.codegen.fusion import CallStep, KernelStep
+from symtensor.codegen.jit import emit_assembly
+from symtensor.codegen.kernel import format_kernel
+from symtensor.codegen.program import Program, build_program, load_program
+from symtensor.codegen.target import Target, host
+from symtensor.engines.base import CAPABILITIES, Array
+from symtensor.ir.dims import Symbol
+from symtensor.ir.graph import Graph
+from symtensor.ir.node import Node
+
+
+class LLVMEngine:
+    """Compiles graphs through LLVM for this machine."""
+
+    name = "llvm"
+
+    def __init__(self) -> None:
+        self._bodies: dict[Graph, Executable] = {}
+        self._lock = threading.Lock()
+
+    def capabilities(self) -> frozenset[str]:
+        return frozenset(CAPABILITIES)
+
+    def supports(self, node: Node) -> bool:
+        return stage.is_fusible(node, host())
+
+    def compile(self, graph: Graph) -> LLVMExecutable:
+        return LLVMExecutable(self.program(graph), self.run_body)
+
+    def program(self, graph: Graph) -> Program:
+        """Return the loaded program of a graph."""
+        return load_program(build_program(graph, host()), host())
+
+    def run_body(self, body: Graph, env: dict[Symbol, int]) -> Callable[..., list[Any]]:
+        """Return a body graph as a callable, compiled at its first use."""
+        with self._lock:
+            found = self._bodies.get(body)
+        if found is None:
+            found = Executable(self.program(body), self.run_body)
+            with self._lock:
+                self._bodies[body] = found
+        return lambda *arrays: found(arrays, (), env)
+
+
+class LLVMExecutable:
+    """A native program with its inspection."""
+
+    def __init__(self, program: Program, run_body: Any) -> None:
+        self.program = program
+        self._run = Executable(program, run_body)
+
+    def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:
+        return self._run(inputs, variables)
+
+    @property
+    def llvm_ir(self) -> str:
+        """The LLVM text of all kernels and the driver."""
+        return self.program.llvm_ir
+
+    def assembly(self, target: Target | None = None) -> str:
+        """Return the assembly for this machine, or for another target of `codegen.target`."""
+        if target is None or target == host():
+            return emit_assembly(self.program.llvm_ir, host())
+        return emit_assembly(build_program(self.program.graph, target).llvm_ir, target)
+
+    def kernels(self) -> dict[str, str]:
+        """Return the loop tree of each distinct kernel as text."""
+        return {name: format_kernel(k, name) for name, k in self.program.kernels.values()}
+
+    def explain(self) -> str:
+        """Return steps, fusion decisions and call-outs as text."""
+        lines = []
+        for number, step in enumerate(self.program.schedule.steps):
+            if isinstance(step, KernelStep):
+                name = self.program.kernels[step][0]
+                roots = ", ".join(f"{r.op.name} {r.type}" for r in step.roots)
+                lines.append(f"step {number}: {name} computes {roots}")
+            elif isinstance(step, CallStep):
+                lines.append(f"step {number}: call-out to NumPy for {step.node.op.name}"
+                             f" {step.node.type} ({step.node.loc})")  # fmt: skip
+        return "\n".join([*lines, *self.program.schedule.remarks])

@@ -1,0 +1,69 @@
+"""Constant subgraphs become constants, by the ops' own `evaluate` rules.
+
+Left alone: effects, results larger than `LIMIT` bytes that are not smaller than their operands,
+views that only repeat (a broadcast scalar is better kept as one), and nodes whose evaluation raises:
+that error belongs to the call.
+
+    Before: %2 = exp(constant 0.0)     After: %2 = constant 1.0
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from symtensor.ir.graph import Graph
+from symtensor.ir.literal import Literal
+from symtensor.ir.node import Node, body_graphs, has_dims, make_node
+from symtensor.ir.types import TensorType
+from symtensor.ops.inputs import CONSTANT
+from symtensor.ops.interpret import evaluate_node
+
+LIMIT = 1 << 16
+"""Bytes up to which a result may be larger than its operands."""
+
+
+def fold_constants(graph: Graph, fired: Counter[str]) -> Graph:
+    """Replace nodes whose inputs are all constants."""
+
+    def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
+        node = node.with_inputs(inputs)
+        folded = _fold(node) if _is_foldable(node) else None
+        if folded is None:
+            return node
+        fired[f"fold {node.op.name}"] += 1
+        return folded
+
+    return graph.map(rebuild)
+
+
+def _is_foldable(node: Node) -> bool:
+    if not node.inputs or not isinstance(node.type, TensorType) or node.op.effect:
+        return False
+    if any(x.op is not CONSTANT for x in node.inputs) or body_graphs(node):
+        return False
+    if any(has_dims(value) for value in node.attrs.values()):
+        return False
+    return node.op.name != "broadcast_to" and _stays_small(node)
+
+
+def _stays_small(node: Node) -> bool:
+    size = node.tensor_type.size
+    if not isinstance(size, int):
+        return False
+    held = sum(x.attrs["value"].array.nbytes for x in node.inputs)
+    return size * node.tensor_type.dtype.itemsize <= max(LIMIT, held)
+
+
+def _fold(node: Node) -> Node | None:
+    values = [x.attrs["value"].array for x in node.inputs]
+    try:
+        with np.errstate(all="ignore"):
+            value = evaluate_node(node, values, {})
+    except Exception:
+        return None
+    literal = Literal(value, node.tensor_type.dtype)
+    if literal.array.shape != node.tensor_type.shape:
+        return None
+    return make_node(CONSTANT, (), {"value": literal}, loc=node.loc, name=node.name)

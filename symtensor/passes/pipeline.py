@@ -1,0 +1,181 @@
+"""The passes, in order, each with the reason for its place.
+
+`optimize` runs them; `run_pipeline` also tells what each did. Common subexpressions need no pass
+(nodes are interned) and neither does dead code (what no root reaches is not in the graph). Passes run
+inside the bodies of control-flow ops too. Any pass can be switched off by name, for one function
+(``passes="-stabilize"``) or everywhere (``SYMTENSOR_PASSES``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from symtensor import config
+from symtensor.errors import ConfigError
+from symtensor.ir.graph import Graph
+from symtensor.ir.printer import print_graph
+from symtensor.ir.verify import verify_graph
+from symtensor.passes.algebra import algebra
+from symtensor.passes.fold_constants import fold_constants
+from symtensor.passes.rewrite import map_bodies
+from symtensor.passes.simplify_shapes import simplify_shapes
+from symtensor.passes.specialize import specialize
+from symtensor.passes.stabilize import stabilize
+
+PassRule = Callable[[Graph, "Counter[str]"], Graph]
+"""``(graph, fired) -> graph``: the same object when nothing changed; `fired` counts by rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A named graph-to-graph step."""
+
+    name: str
+    run: PassRule
+    reason: str
+    """Why it stands where it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """An order that must hold, with its reason."""
+
+    first: str
+    second: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """What one pass did to a graph."""
+
+    name: str
+    graph: Graph
+    changed: bool
+    before: int
+    """Nodes before."""
+    after: int
+    """Nodes after."""
+    seconds: float
+    fired: dict[str, int] = field(default_factory=dict)
+
+
+PIPELINE = [
+    Pass("specialize", specialize, "a branch that is never taken is not worth optimizing"),
+    Pass("simplify_shapes", simplify_shapes, "fewer views between ops let patterns meet"),
+    Pass("stabilize", stabilize, "needs the forms the user wrote"),
+    Pass("fold_constants", fold_constants, "gives algebra its constants"),
+    Pass("algebra", algebra, "cleans up what gradients and the passes above left"),
+    Pass("simplify_shapes_again", simplify_shapes, "algebra removes ops between views"),
+]
+
+ORDER = [
+    Before("specialize", "simplify_shapes", "an inlined branch brings its own views"),
+    Before("stabilize", "algebra", "algebra may split the forms that stabilize matches"),
+    Before("fold_constants", "algebra", "rules match constants, not expressions of constants"),
+]
+
+
+def check_order(passes: Sequence[Pass], order: Sequence[Before] = ORDER) -> None:
+    """Raise `ConfigError` when the list breaks a stated order."""
+    place = {p.name: i for i, p in enumerate(passes)}
+    for rule in order:
+        if rule.first in place and rule.second in place and place[rule.first] > place[rule.second]:
+            raise ConfigError(f"pass {rule.first} must run before {rule.second}: {rule.why}")
+
+
+def register_pass(new: Pass, *, before: str | None = None, after: str | None = None) -> None:
+    """Add a pass to the pipeline, before or after a named one, or at the end."""
+    names = [p.name for p in PIPELINE]
+    if new.name in names:
+        raise ConfigError(f"there is a pass named {new.name!r} already")
+    place = len(PIPELINE)
+    if before is not None or after is not None:
+        place = _index(names, before or after or "") + (before is None)
+    candidate = [*PIPELINE[:place], new, *PIPELINE[place:]]
+    check_order(candidate)
+    PIPELINE[:] = candidate
+
+
+def unregister_pass(name: str) -> None:
+    """Remove a pass from the pipeline."""
+    del PIPELINE[_index([p.name for p in PIPELINE], name)]
+
+
+def _index(names: Sequence[str], name: str) -> int:
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        raise ConfigError(
+            f"there is no pass named {name!r}",
+            help=f"did you mean {near[0]}?" if near else f"passes: {', '.join(names)}",
+        )
+    return names.index(name)
+
+
+def select_passes(choice: Any = None) -> list[Pass]:
+    """Return the passes meant: None for all, "-name,…" to leave out, names or a list to run.
+
+    Items of a list may be `Pass` objects. What the configuration switches off stays off.
+    """
+    names = [p.name for p in PIPELINE]
+    off = {names[_index(names, n.removeprefix("-"))] for n in _names(config.get("passes"))}
+    chosen = [p for p in PIPELINE if p.name not in off]
+    if choice is None:
+        return chosen
+    items = _names(choice) if isinstance(choice, str) else list(choice)
+    drop = {i[1:] for i in items if isinstance(i, str) and i.startswith("-")}
+    for name in drop:
+        _index(names, name)
+    keep = [i for i in items if not (isinstance(i, str) and i.startswith("-"))]
+    if not keep and (drop or isinstance(choice, str)):
+        return [p for p in chosen if p.name not in drop]
+    return [i if isinstance(i, Pass) else PIPELINE[_index(names, i)] for i in keep]
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def run_pipeline(graph: Graph, passes: Any = None) -> list[PassRecord]:
+    """Run the passes one after the other and return a record of each."""
+    verify, dump = config.get("verify"), config.get("dump")
+    if verify:
+        verify_graph(graph, "the definition")
+    records: list[PassRecord] = []
+    for step in select_passes(passes):
+        fired: Counter[str] = Counter()
+        start = time.perf_counter()
+        new = _run(step, graph, fired)
+        seconds = time.perf_counter() - start
+        changed = new is not graph
+        if verify:
+            verify_graph(new, step.name)
+        if dump and changed:
+            print(f"# after {step.name}\n{print_graph(new)}", file=sys.stderr)
+        sizes = len(graph.nodes()), len(new.nodes()) if changed else 0
+        after = sizes[1] if changed else sizes[0]
+        records.append(
+            PassRecord(step.name, new, changed, sizes[0], after, seconds, dict(fired))
+        )
+        graph = new
+    return records
+
+
+def _run(step: Pass, graph: Graph, fired: Counter[str]) -> Graph:
+    graph = map_bodies(graph, lambda body: step.run(body, fired))
+    return step.run(graph, fired)
+
+
+def optimize(graph: Graph, passes: Any = None) -> Graph:
+    """Return the graph after the passes."""
+    records = run_pipeline(graph, passes)
+    return records[-1].graph if records else graph
+
+
+check_order(PIPELINE)

@@ -1,0 +1,258 @@
+"""Rewriting by rules: patterns are data, one loop applies them.
+
+A `Rule` has a pattern and a replacement, both written with `P`::
+
+    Rule("x * 1 -> x", P.multiply(x, 1), x)
+
+Lower-case variables bind any node, numbers match a constant of that value whatever its shape,
+commutative ops match in both orders. A replacement may be a pattern or a function of the bindings.
+Rules run bottom-up until none fires; a node is looked at again only when something below it
+changed. Every replacement must have exactly the type of what it replaces.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symtensor.errors import VerifyError
+from symtensor.ir import location
+from symtensor.ir.graph import Graph
+from symtensor.ir.node import Node, make_node
+from symtensor.ir.tensor import Tensor
+from symtensor.ops import creation
+from symtensor.ops.inputs import constant
+from symtensor.ops.movement import broadcast_to
+from symtensor.ops.registry import get_op
+
+FUEL = 1000
+"""Rules that may fire in place of one node before they are taken to chase each other."""
+
+Bindings = dict[str, Node]
+Condition = Callable[[Node, Bindings], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """Matches any node; the same name matches the same node."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Matches a node of an op with these operands and attributes."""
+
+    op: str
+    args: tuple[Any, ...]
+    attrs: tuple[tuple[str, Any], ...] = ()
+
+
+Pattern = Var | Apply | int | float | bool
+
+
+class _PatternBuilder:
+    """``P.multiply(x, 1)`` makes the pattern of a multiply node."""
+
+    def __getattr__(self, op: str) -> Callable[..., Apply]:
+        return lambda *args, **attrs: Apply(op, args, tuple(sorted(attrs.items())))
+
+
+P = _PatternBuilder()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An equation that is applied from left to right."""
+
+    name: str
+    pattern: Apply
+    replacement: Any
+    """A pattern, or ``(root, bindings) -> Tensor`` (None: leave it)."""
+    when: Condition | None = None
+
+
+def scalar_value(node: Node) -> bool | int | float | None:
+    """Return the number that a constant holds everywhere, seen through broadcasts; else None."""
+    while node.op.name in ("broadcast_to", "reshape"):
+        node = node.inputs[0]
+    if node.op.name != "constant" or node.attrs["value"].array.size != 1:
+        return None
+    one = node.attrs["value"].array.reshape(())
+    dtype = node.attrs["value"].dtype
+    return float(one) if dtype.is_floating else one.item()  # type: ignore[no-any-return]
+
+
+def _same_number(found: Any, wanted: Any) -> bool:
+    """Equal, and the same zero."""
+    if found is None or found != wanted:
+        return False
+    return bool(np.signbit(float(found)) == np.signbit(float(wanted)))
+
+
+def match(pattern: Pattern, node: Node, bindings: Bindings) -> bool:
+    """Return True when `node` has the shape of `pattern`; variables are added to `bindings`."""
+    if isinstance(pattern, Var):
+        return bindings.setdefault(pattern.name, node) is node
+    if not isinstance(pattern, Apply):
+        return _same_number(scalar_value(node), pattern)
+    if node.op.name != pattern.op or len(node.inputs) != len(pattern.args):
+        return False
+    if any(node.attrs.get(name) != value for name, value in pattern.attrs):
+        return False
+    orders = [node.inputs]
+    if node.op.commutative:
+        orders.append(node.inputs[::-1])
+    for inputs in orders:
+        attempt = dict(bindings)
+        if all(match(p, x, attempt) for p, x in zip(pattern.args, inputs, strict=True)):
+            bindings.update(attempt)
+            return True
+    return False
+
+
+def build(pattern: Pattern, bindings: Bindings, like: Node) -> Node:
+    """Return the node a replacement stands for; numbers take the type of `like`."""
+    if isinstance(pattern, Var):
+        return bindings[pattern.name]
+    if not isinstance(pattern, Apply):
+        type_ = like.tensor_type
+        return broadcast_to(constant(pattern, type_.dtype), type_.shape).node
+    inputs = [build(p, bindings, like) for p in pattern.args]
+    return make_node(get_op(pattern.op), inputs, dict(pattern.attrs))
+
+
+class Rewriter:
+    """Applies rules to graphs and counts what fires."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.by_op: dict[str, list[Rule]] = {}
+        for rule in rules:
+            self.by_op.setdefault(get_op(rule.pattern.op).name, []).append(rule)
+        self.fired: Counter[str] = Counter()
+        self._normal: set[Node] = set()
+
+    def __call__(self, graph: Graph) -> Graph:
+        return graph.map(lambda node, inputs: self.normalize(node.with_inputs(inputs)))
+
+    def normalize(self, root: Node) -> Node:
+        """Return `root` with rules applied until none fires; its inputs are normal already."""
+        for _ in range(FUEL):
+            node = self._first_unsettled(root)
+            if node is None:
+                return root
+            replacement = self._fire(node)
+            if replacement is None:
+                self._normal.add(node)
+            elif node is root:
+                root = replacement
+            else:
+                root = _replace_below(root, node, replacement, self._normal)
+        names = ", ".join(name for name, _ in self.fired.most_common(3))
+        raise VerifyError(f"rewriting does not end; the rules that fire most: {names}")
+
+    def _first_unsettled(self, root: Node) -> Node | None:
+        """Return a node at or below `root` that rules have not settled and whose inputs are."""
+        if root in self._normal:
+            return None
+        node = root
+        while True:
+            below = next((x for x in node.inputs if x not in self._normal), None)
+            if below is None:
+                return node
+            node = below
+
+    def _fire(self, node: Node) -> Node | None:
+        for rule in self.by_op.get(node.op.name, ()):
+            bindings: Bindings = {}
+            if not match(rule.pattern, node, bindings):
+                continue
+            if rule.when is not None and not rule.when(node, bindings):
+                continue
+            with location.at(node.loc):
+                found = self._replacement(rule, node, bindings)
+            if found is None or found is node:
+                continue
+            if found.type != node.type:
+                raise VerifyError(f"the rule {rule.name!r} turns {node.type} into {found.type}")
+            self.fired[rule.name] += 1
+            return found
+        return None
+
+    def _replacement(self, rule: Rule, node: Node, bindings: Bindings) -> Node | None:
+        if isinstance(rule.replacement, (Var, Apply, int, float)):
+            return build(rule.replacement, bindings, node)
+        made = rule.replacement(node, bindings)
+        return made.node if isinstance(made, Tensor) else made
+
+
+def _replace_below(root: Node, old: Node, new: Node, settled: set[Node]) -> Node:
+    """Return `root` with `old` replaced; settled nodes can't contain it."""
+
+    def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
+        return new if node is old else node.with_inputs(inputs)
+
+    unsettled: dict[Node, Node] = {}
+    stack = [root]
+    order: list[Node] = []
+    while stack:
+        node = stack.pop()
+        if node in settled or node in unsettled:
+            continue
+        unsettled[node] = node
+        order.append(node)
+        stack += node.inputs
+    for node in reversed(order):
+        unsettled[node] = rebuild(node, tuple(unsettled.get(x, x) for x in node.inputs))
+    return unsettled[root]
+
+
+def rewrite_graph(graph: Graph, rules: Iterable[Rule], fired: Counter[str]) -> Graph:
+    """Return the graph with rules applied everywhere; `fired` counts them by name."""
+    rewriter = Rewriter(rules)
+    out = rewriter(graph)
+    fired.update(rewriter.fired)
+    return out
+
+
+def zeros_of(node: Node) -> Tensor:
+    """Return zeros of a node's type."""
+    return creation.zeros(node.tensor_type.shape, node.tensor_type.dtype)
+
+
+def is_float(node: Node) -> bool:
+    """Return True for a float tensor."""
+    return node.tensor_type.dtype.is_floating
+
+
+def is_integer(node: Node) -> bool:
+    """Return True for an integer tensor."""
+    return node.tensor_type.dtype.is_integer
+
+
+def map_bodies(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
+    """Return the graph with every body graph, nested ones first, put through `change`."""
+
+    def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if not node.op.bodies:
+            return node.with_inputs(inputs)
+        attrs: Mapping[str, Any] = {
+            name: change(map_bodies(value, change)) if name in node.op.bodies else value
+            for name, value in node.attrs.items()
+        }
+        return make_node(node.op, inputs, attrs, loc=node.loc, name=node.name)
+
+    if not any(node.op.bodies for node in graph.nodes()):
+        return graph
+    return graph.map(rebuild)
+
+
+__all__ = [
+    "FUEL", "Apply", "Bindings", "P", "Pattern", "Rewriter", "Rule", "Var", "build", "is_float",
+    "is_integer", "map_bodies", "match", "rewrite_graph", "scalar_value",
+    "zeros_of",
+]  # fmt: skip

@@ -1,13 +1,18 @@
 """Tensor's operators and methods, and NumPy's functions on tensors.
 
-Importing this module binds the operators. It is the one sanctioned late binding: `ir.tensor` can't
-know the ops that ``+`` needs.
+Importing this module binds them. It is the one late binding of the package: `ir.tensor` spells the
+operators but can't know the ops that ``+`` needs. ``np.exp(t)``, ``np.add(array, t)`` and
+``np.sum(t, axis=0)`` build nodes through the symtensor function of the same name; what has no
+symbolic form is a TypeError that says what to write instead.
 """
 
 from __future__ import annotations
 
+import difflib
+import importlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -27,74 +32,133 @@ from symtensor.ops import (
     sort,
 )
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {}
-"""Name -> user function; NumPy functions of the same name dispatch here."""
-for _module in (
-    elementwise, logic, reduction, movement, joining, indexing, creation, contraction, sort,
-):  # fmt: skip
-    FUNCTIONS |= {
-        name: value
-        for name, value in vars(_module).items()
-        if callable(value)
-        and not name.startswith("_")
-        and getattr(value, "__module__", "").startswith("symtensor.ops")
-        and name.islower()
-    }
-FUNCTIONS["linalg"] = linalg  # type: ignore[assignment]
+_THEMES = (
+    elementwise, logic, reduction, movement, joining, indexing, contraction, creation, sort,
+)  # fmt: skip
 
 _RENAMED = {
-    "true_divide": "divide", "mod": "remainder", "absolute": "abs", "fabs": "abs",
-    "conjugate": "positive", "bitwise_not": "invert", "amax": "max", "amin": "min",
-    "around": "round", "copyto": "set_at", "degrees": "rad2deg", "radians": "deg2rad",
-    "concat": "concatenate", "permute_dims": "transpose", "float_power": "power",
-    "bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift",
+    "absolute": "abs", "amax": "max", "amin": "min", "around": "round", "bitwise_not": "invert",
+    "bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift", "concat":
+    "concatenate", "conjugate": "positive", "copy": "positive", "degrees": "rad2deg", "mod":
+    "remainder", "permute_dims": "transpose", "radians": "deg2rad", "true_divide": "divide",
+}  # fmt: skip
+"""NumPy's name -> ours, where they differ."""
+
+_PROPERTIES = {"shape", "ndim", "size"}
+"""NumPy functions that only read the type."""
+
+_IN_PLACE = {
+    "copyto": "where", "fill_diagonal": "where", "place": "where", "put": "set_at",
+    "put_along_axis": "put_along_axis", "putmask": "where", "at": "add_at",
+}  # fmt: skip
+"""NumPy functions that write into their operand -> what returns a new tensor instead."""
+
+_UFUNC_METHODS = {
+    ("add", "reduce"): "sum", ("add", "accumulate"): "cumsum", ("multiply", "reduce"): "prod",
+    ("multiply", "accumulate"): "cumprod", ("maximum", "reduce"): "max",
+    ("minimum", "reduce"): "min", ("logical_and", "reduce"): "all",
+    ("logical_or", "reduce"): "any", ("multiply", "outer"): "outer", ("add", "at"): "add_at",
 }  # fmt: skip
 
 
-def _find(name: str) -> Callable[..., Any]:
-    found = FUNCTIONS.get(_RENAMED.get(name, name))
-    if found is None:
-        raise DTypeError(
-            f"numpy.{name} has no symbolic form",
-            help="evaluate the tensor first, or build the result from symtensor functions",
-        )
-    return found
+def find_function(name: str) -> Callable[..., Any] | None:
+    """Return the symbolic function called `name`, or None."""
+    for module in _THEMES:
+        found = vars(module).get(name)
+        if isinstance(found, FunctionType) and not name.startswith("_"):
+            return found
+    return None
 
 
-def numpy_ufunc(
-    ufunc: Any, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> Any:
+def numpy_ufunc(ufunc: Any, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Build the node for a NumPy ufunc called on tensors."""
+    name = ufunc.__name__
     if method != "__call__":
-        raise DTypeError(f"numpy.{ufunc.__name__}.{method} has no symbolic form")
-    _refuse_out(kwargs, f"numpy.{ufunc.__name__}")
-    return _find(ufunc.__name__)(*args, **kwargs)
+        raise _no_symbolic_form(f"numpy.{name}.{method}", _UFUNC_METHODS.get((name, method)))
+    return _call(name, f"numpy.{name}", find_function(_RENAMED.get(name, name)), args, kwargs)
 
 
 def numpy_function(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Build the node for a NumPy function called on tensors."""
-    _refuse_out(kwargs, f"numpy.{func.__name__}")
+    name = func.__name__
+    full_name = f"{func.__module__}.{name}"
     if func.__module__ == "numpy.linalg":
-        found = getattr(linalg, func.__name__, None)
-        if found is None:
-            raise DTypeError(f"numpy.linalg.{func.__name__} has no symbolic form")
-        return found(*args, **kwargs)
-    return _find(func.__name__)(*args, **kwargs)
+        return _call(name, full_name, getattr(linalg, name, None), args, kwargs)
+    if name in _IN_PLACE:
+        raise DTypeError(
+            f"{full_name}: tensors are immutable",
+            help=f"symtensor.{_IN_PLACE[name]} returns a new tensor",
+        )
+    if name in _PROPERTIES and len(args) == 1 and not kwargs:
+        return getattr(args[0], name)
+    return _call(name, full_name, find_function(_RENAMED.get(name, name)), args, kwargs)
 
 
-def _refuse_out(kwargs: Mapping[str, Any], name: str) -> None:
+def _call(
+    name: str,
+    full_name: str,
+    found: Callable[..., Any] | None,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Any:
     if kwargs.get("out") is not None:
-        raise DTypeError(f"{name}: a symbolic result can't be written into an array (out=)")
+        raise DTypeError(
+            f"{full_name}: a symbolic result can't be written into an array",
+            help="leave `out` away, and write `x = x + t` for `x += t`",
+        )
+    if found is None:
+        raise _no_symbolic_form(full_name, None)
+    given = {key: value for key, value in kwargs.items() if key != "out"}
+    try:
+        inspect.signature(found).bind(*args, **given)
+    except TypeError as error:
+        raise DTypeError(
+            f"{full_name}: {error}",
+            help=f"the symbolic form is symtensor.{_usage(found)}",
+        ) from None
+    return found(*args, **given)
 
 
-def _evaluate(tensor: Tensor, values: Mapping[Tensor, Any], **options: Any) -> np.ndarray[Any, Any]:
-    from symtensor import function  # the one import upwards: `eval` compiles
+def _usage(function: Callable[..., Any]) -> str:
+    """Return ``sum(x, axis=None, *, keepdims=False)``."""
+    signature = inspect.signature(function)
+    bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    plain = signature.replace(parameters=bare, return_annotation=signature.empty)
+    return f"{function.__name__}{plain}"
 
-    result: np.ndarray[Any, Any] = function.evaluate(tensor, values, **options)
-    return result
+
+def _no_symbolic_form(full_name: str, instead: str | None) -> DTypeError:
+    if instead is None:
+        known = {name for module in _THEMES for name in vars(module) if find_function(name)}
+        near = difflib.get_close_matches(full_name.rpartition(".")[2], known, n=1, cutoff=0.85)
+        instead = near[0] if near else None
+    return DTypeError(
+        f"{full_name} has no symbolic form",
+        help=f"use symtensor.{instead}" if instead else "build it from symtensor functions",
+    )
 
 
-NAMESPACE = SimpleNamespace(
-    **FUNCTIONS, evaluate=_evaluate, numpy_ufunc=numpy_ufunc, numpy_function=numpy_function
-)
-bind_operators(NAMESPACE)
+class _Operators:
+    """Where `Tensor` finds its operators and methods: looked up by name once, then kept."""
+
+    numpy_ufunc = staticmethod(numpy_ufunc)
+    numpy_function = staticmethod(numpy_function)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        found = find_function(name)
+        if found is None:
+            raise AttributeError(f"no operator {name!r}")
+        setattr(self, name, found)
+        return found
+
+    @staticmethod
+    def evaluate(
+        tensor: Tensor, values: Mapping[Tensor, Any], **options: Any
+    ) -> np.ndarray[Any, Any]:
+        """Compile and run: `eval` is the one method that reaches up to `symtensor.function`."""
+        function = importlib.import_module("symtensor.function")
+        result: np.ndarray[Any, Any] = function.evaluate(tensor, values, **options)
+        return result
+
+
+bind_operators(_Operators())

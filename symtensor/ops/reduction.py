@@ -1,18 +1,19 @@
 """Reductions and running sums.
 
 Records reduce over the attribute ``axes``, which disappear; ``keepdims`` is a reshape afterwards.
-Small integers add up in 64 bits as in NumPy. half and bfloat16 add up in float32 (NumPy adds them up
-in half precision; this deviation is on purpose). Equal maxima share the gradient; the gradient of a
-product is right with any number of zeros.
+Small integers add up in 64 bits as in NumPy. half and bfloat16 add up in float32 (NumPy adds them
+up in half precision; this deviation is on purpose). Equal maxima share the gradient; the gradient
+of a product is right with any number of zeros.
 """
 
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Callable
 from typing import Any
 
-from symtensor.errors import ShapeError
+from symtensor.errors import AttributeValueError, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, Shape
 from symtensor.ir.dtypes import DType, bool_, float32, float64, int64, uint64
@@ -25,6 +26,7 @@ from symtensor.ops.build import (
     apply,
     as_tensor,
     cast_to,
+    is_weak,
     normalize_axes,
     normalize_axis,
 )
@@ -166,9 +168,7 @@ def _cumulative(name: str) -> Callable[..., Any]:
     return evaluate
 
 
-def _vjp_cumsum(
-    g: Tensor, y: Tensor, x: Tensor, *, axis: int, reverse: bool
-) -> tuple[Tensor]:
+def _vjp_cumsum(g: Tensor, y: Tensor, x: Tensor, *, axis: int, reverse: bool) -> tuple[Tensor]:
     return (apply(CUMSUM, g, axis=axis, reverse=not reverse),)
 
 
@@ -182,22 +182,23 @@ CUMSUM = define(
 )
 
 
-def _vjp_cumprod(
-    g: Tensor, y: Tensor, x: Tensor, *, axis: int, reverse: bool
-) -> tuple[Tensor]:
-    """dx[i] = sum over k of g[k] * (product over j <= k, j != i): no division, so zeros are fine.
+def _rows_without_own(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `x` once per element of its last axis with a 1 in that element's place, and the mask
+    of these places: an n by n matrix per lane."""
+    n = x.shape[-1]
+    own = creation.eye(n, dtype=bool)
+    rows = movement.broadcast_to(movement.expand_dims(x, -2), (*x.shape, n))
+    return logic.where(own, 1, rows), own
 
-    The products form an n by n matrix per lane.
-    """
-    n = x.shape[axis]
+
+def _vjp_cumprod(g: Tensor, y: Tensor, x: Tensor, *, axis: int, reverse: bool) -> tuple[Tensor]:
+    """dx[i] = sum over k of g[k] * (product over j <= k, j != i), without a division by zeros."""
     moved, cotangent = movement.moveaxis(x, axis, -1), movement.moveaxis(g, axis, -1)
-    square = (*moved.shape, n)
-    rows = movement.broadcast_to(movement.expand_dims(moved, -2), square)
-    own = logic.cast(creation.eye(n), bool_)
-    products = apply(CUMPROD, logic.where(own, 1, rows), axis=len(square) - 1, reverse=reverse)
-    reached = creation.tri(n, n, dtype=x.dtype)
-    reached = reached if reverse else movement.transpose(reached)
-    terms = products * reached * movement.expand_dims(cotangent, -2)
+    rows, _ = _rows_without_own(moved)
+    products = apply(CUMPROD, rows, axis=rows.ndim - 1, reverse=reverse)
+    contains = creation.tri(x.shape[axis], dtype=bool)  # [i, k]: the k-th product contains x[i]
+    contains = contains if reverse else movement.transpose(contains)
+    terms = logic.where(contains, products * movement.expand_dims(cotangent, -2), 0)
     return (movement.moveaxis(sum(terms, -1), -1, axis),)
 
 
@@ -210,28 +211,23 @@ CUMPROD = define(
 )
 
 
+def _product_before(xp: Any, x: Any, axis: int) -> Any:
+    """Return for each element the product of the earlier ones along an axis."""
+    lead = (slice(None),) * axis
+    one, earlier = xp.ones_like(x[(*lead, slice(0, 1))]), x[(*lead, slice(0, -1))]
+    return xp.cumprod(xp.concatenate([one, earlier], axis=axis), axis=axis, dtype=x.dtype)
+
+
 def _product_of_others(xp: Any, x: Any, *, axis: int) -> Any:
-    """Product of all elements along an axis but the own one: forward times backward products."""
-    one = xp.ones_like(xp.take(x, xp.asarray([0]), axis=axis)) if x.shape[axis] else x
-    n = x.shape[axis]
-    if n == 0:
-        return x
-
-    def before(values: Any) -> Any:
-        head = xp.take(values, xp.arange(n - 1), axis=axis)
-        return xp.concatenate([one, xp.cumprod(head, axis=axis)], axis=axis)
-
-    return (before(x) * xp.flip(before(xp.flip(x, axis)), axis)).astype(x.dtype)
+    after = xp.flip(_product_before(xp, xp.flip(x, axis), axis), axis)
+    return _product_before(xp, x, axis) * after
 
 
 def _vjp_product_of_others(g: Tensor, y: Tensor, x: Tensor, *, axis: int) -> tuple[Tensor]:
     """dx[k] = sum over i != k of g[i] * (product over j != i, k)."""
-    n = x.shape[axis]
     moved, cotangent = movement.moveaxis(x, axis, -1), movement.moveaxis(g, axis, -1)
-    square = (*moved.shape, n)
-    own = logic.cast(creation.eye(n), bool_)
-    rows = movement.broadcast_to(movement.expand_dims(moved, -2), square)
-    products = apply(PRODUCT_OF_OTHERS, logic.where(own, 1, rows), axis=len(square) - 1)
+    rows, own = _rows_without_own(moved)
+    products = apply(PRODUCT_OF_OTHERS, rows, axis=rows.ndim - 1)
     terms = logic.where(own, 0, products * movement.expand_dims(cotangent, -1))
     return (movement.moveaxis(sum(terms, -2), -1, axis),)
 
@@ -282,14 +278,52 @@ def prod(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     return _reduce(PROD, _wide(as_tensor(x)), axis, keepdims)
 
 
-def max(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-    """Return the maximum over `axis`; NaN wins, an empty axis is a `ShapeError`."""
-    return _reduce(MAX, as_tensor(x), axis, keepdims)
+Number = float | int | bool
 
 
-def min(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-    """Return the minimum over `axis`; NaN wins, an empty axis is a `ShapeError`."""
-    return _reduce(MIN, as_tensor(x), axis, keepdims)
+def _extremum(op: Op, x: TensorLike, axis: Any, keepdims: bool, initial: Number | None) -> Tensor:
+    x = as_tensor(x)
+    axes = normalize_axes(axis, x.ndim)
+    if initial is None:
+        return _reduce(op, x, axes, keepdims)
+    if axes:
+        return _reduce(op, _with_initial(x, axes, initial), axes, keepdims)
+    return (elementwise.maximum if op is MAX else elementwise.minimum)(x, initial)
+
+
+def _with_initial(x: Tensor, axes: tuple[int, ...], initial: Number) -> Tensor:
+    """Return `x` with `initial` at the end of one of `axes`, or of all that could be empty."""
+    if not is_weak(initial) or (x.dtype.is_integer and isinstance(initial, float)):
+        raise AttributeValueError(f"initial: expected a number of {x.dtype}, found {initial!r}")
+    as_tensor(initial, x.dtype)  # refuses an integer that the dtype can't hold
+    grown = [axis for axis in axes if not _surely_positive(x.shape[axis])] or axes[:1]
+    shape = tuple(size + (axis in grown) for axis, size in enumerate(x.shape))
+    return movement.place(x, shape, (0,) * x.ndim, (1,) * x.ndim, initial)
+
+
+def _surely_positive(size: Dim) -> bool:
+    bound = D.lower_bound(size)
+    return bound is not None and bound > 0
+
+
+def max(
+    x: TensorLike, axis: Any = None, *, keepdims: bool = False, initial: Number | None = None
+) -> Tensor:
+    """Return the maximum over `axis`; NaN wins.
+
+    An empty axis is a `ShapeError`, unless `initial`, a number that takes part, is given.
+    """
+    return _extremum(MAX, x, axis, keepdims, initial)
+
+
+def min(
+    x: TensorLike, axis: Any = None, *, keepdims: bool = False, initial: Number | None = None
+) -> Tensor:
+    """Return the minimum over `axis`; NaN wins.
+
+    An empty axis is a `ShapeError`, unless `initial`, a number that takes part, is given.
+    """
+    return _extremum(MIN, x, axis, keepdims, initial)
 
 
 def any(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
@@ -349,28 +383,57 @@ def var(x: TensorLike, axis: Any = None, *, keepdims: bool = False, ddof: int = 
     return cast_to(sum(apart, axes, keepdims=keepdims) / _count(x, axes, ddof), x.dtype)
 
 
+def average(
+    x: TensorLike, axis: Any = None, weights: TensorLike = None, *, keepdims: bool = False
+) -> Tensor:
+    """Return the weighted mean over `axis`; plain without `weights`.
+
+    `weights` has the shape of `x`, or is a vector along a single `axis`.
+    """
+    if weights is None:
+        return mean(x, axis, keepdims=keepdims)
+    x, w = _as_float(x), as_tensor(weights)
+    if w.ndim == 1 and x.ndim > 1 and isinstance(axis, int):
+        own = normalize_axis(axis, x.ndim)
+        w = movement.expand_dims(w, tuple(a for a in range(x.ndim) if a != own))
+    w = movement.broadcast_to(w, x.shape) if w.ndim == x.ndim else w
+    if w.ndim != x.ndim:
+        raise ShapeError(f"average: weights {w.type} do not fit {x.type} over axis {axis}")
+    total = sum(x * w, axis, keepdims=keepdims)
+    return elementwise.divide(total, sum(w, axis, keepdims=keepdims))
+
+
+def _root(x: Tensor) -> Tensor:
+    """Return the square root of a sum of squares, with derivative 0 at 0."""
+    zero = logic.equal(x, 0)
+    return logic.where(zero, 0, elementwise.sqrt(logic.where(zero, 1, x)))
+
+
 def std(x: TensorLike, axis: Any = None, *, keepdims: bool = False, ddof: int = 0) -> Tensor:
-    """Return the standard deviation over `axis`."""
-    return elementwise.sqrt(var(x, axis, keepdims=keepdims, ddof=ddof))
+    """Return the standard deviation over `axis`; its derivative at equal elements is 0."""
+    return _root(var(x, axis, keepdims=keepdims, ddof=ddof))
+
+
+def norm(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return the Euclidean norm over `axis`; its derivative at 0 is 0."""
+    x = _as_float(x)
+    squares = elementwise.square(cast_to(x, accumulator(x.dtype)))
+    return cast_to(_root(sum(squares, axis, keepdims=keepdims)), x.dtype)
 
 
 def logsumexp(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     """Return log(sum(exp(x))) without overflow; -inf of only -inf or of nothing."""
     x = _as_float(x)
     axes = normalize_axes(axis, x.ndim)
-    if builtins.any(D.same(x.shape[a], 0) for a in axes):
-        return elementwise.log(sum(elementwise.exp(x), axes, keepdims=keepdims))
-    top = effects.stop_gradient(max(x, axes, keepdims=True))
+    nonempty = builtins.all(_surely_positive(x.shape[a]) for a in axes)
+    top = max(x, axes, keepdims=True, initial=None if nonempty else -math.inf)
+    top = effects.stop_gradient(top)
     shift = logic.where(logic.isfinite(top), top, 0)
-    out = elementwise.log(sum(elementwise.exp(x - shift), axes, keepdims=True)) + shift
+    total = sum(elementwise.exp(x - shift), axes, keepdims=True)
+    nothing = logic.equal(total, 0)
+    out = elementwise.log(logic.where(nothing, 1, total)) + shift
+    out = logic.where(nothing, -math.inf, out)
     return out if keepdims else movement.reshape(out, _reduced(x.shape, axes))
-
-
-def norm(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-    """Return the Euclidean norm over `axis`; its derivative at 0 is 0."""
-    total = sum(elementwise.square(_as_float(x)), axis, keepdims=keepdims)
-    zero = logic.equal(total, 0)
-    return logic.where(zero, 0, elementwise.sqrt(logic.where(zero, 1, total)))
 
 
 def count_nonzero(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
@@ -400,16 +463,31 @@ def cumprod(x: TensorLike, axis: int | None = None, *, reverse: bool = False) ->
     return _running(CUMPROD, x, axis, reverse)
 
 
-def diff(x: TensorLike, axis: int = -1) -> Tensor:
-    """Return differences of neighbours along `axis`; integers wrap."""
-    x = as_tensor(x)
-    axis = normalize_axis(axis, x.ndim)
-    later = movement.slice_axis(x, axis, 1, None)
-    earlier = movement.slice_axis(x, axis, None, -1)
-    return logic.logical_xor(later, earlier) if x.dtype.is_bool else later - earlier
+def diff(x: TensorLike, n: int = 1, axis: int = -1) -> Tensor:
+    """Return the `n`-th differences of neighbours along `axis`; integers wrap, bools differ."""
+    out = as_tensor(x)
+    axis = normalize_axis(axis, out.ndim)
+    if n < 0:
+        raise AttributeValueError(f"diff: expected an order of at least 0, found {n}")
+    for _ in range(n):
+        earlier, later = _neighbours(out, axis)
+        out = logic.logical_xor(later, earlier) if out.dtype.is_bool else later - earlier
+    return out
+
+
+def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Return all elements along an axis but the last, and all but the first."""
+    count = D.maximum(x.shape[axis] - 1, 0)
+    lengths = tuple(count if a == axis else size for a, size in enumerate(x.shape))
+    first, second = ((0,) * x.ndim, tuple(int(a == axis) for a in range(x.ndim)))
+    steps = (1,) * x.ndim
+    return (
+        apply(movement.SLICE, x, starts=first, steps=steps, lengths=lengths),
+        apply(movement.SLICE, x, starts=second, steps=steps, lengths=lengths),
+    )
 
 
 __all__ = [
-    "accumulator", "all", "any", "argmax", "argmin", "count_nonzero", "cumprod",
+    "accumulator", "all", "any", "argmax", "argmin", "average", "count_nonzero", "cumprod",
     "cumsum", "diff", "logsumexp", "max", "mean", "min", "norm", "prod", "ptp", "std", "sum", "var",
 ]  # fmt: skip

@@ -2,21 +2,24 @@
 
 An engine turns a graph into an executable. That is all a third party has to write; packages announce
 theirs through the entry-point group ``symtensor.engines``. `symtensor.testing.conformance` checks
-one against the reference.
+one against the reference. No engine is imported before it is asked for, and a package whose engine
+does not load is warned about once, when it is asked for.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import importlib.metadata
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from symtensor import config
+from symtensor.config import get as get_setting
 from symtensor.errors import EngineError, SymtensorWarning
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
@@ -27,13 +30,17 @@ GROUP = "symtensor.engines"
 
 
 class Executable(Protocol):
-    """A compiled graph."""
+    """A compiled graph. It may also have ``explain() -> str``: how it runs, for people."""
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:
         """Return the values of ``graph.roots`` (outputs, then next values of the updates).
 
-        `inputs` fit ``graph.inputs``, `variables` fit ``graph.variables()``. The results are fresh:
-        they share memory with no argument and with each other. Safe to call from several threads.
+        `inputs` match ``graph.inputs`` and `variables` match ``graph.variables()`` in dtype (native
+        byte order) and number of axes; strides are any, memory may be read-only or unaligned, and
+        is never written. Sizes are the executable's to check (`ShapeError`). The results are
+        fresh C-contiguous arrays: they share memory with no argument, with nothing that the
+        executable keeps, and not with each other. Errors are those of `symtensor.errors`, with op
+        and user line. Safe to call from several threads.
         """
 
 
@@ -62,6 +69,7 @@ CAPABILITIES = {
 }
 
 _engines: dict[str, Engine] = {}
+_lock = threading.RLock()
 _BUILTIN = {
     "numpy": "symtensor.engines.numpy:NumpyEngine",
     "llvm": "symtensor.engines.llvm:LLVMEngine",
@@ -70,7 +78,8 @@ _BUILTIN = {
 
 def register_engine(engine: Engine) -> Engine:
     """Make an engine known under its name; a later one of the same name replaces it."""
-    _engines[engine.name] = engine
+    with _lock:
+        _engines[engine.name] = engine
     return engine
 
 
@@ -80,36 +89,64 @@ def available_engines() -> list[str]:
 
 
 def get_engine(engine: str | Engine | None = None) -> Engine:
-    """Return the engine meant: an object, a name, or None for the configured one."""
+    """Return the engine meant: an object, a name, or None for the configured one.
+
+    Raises `EngineError` for an unknown name and for an engine that does not load here.
+    """
     if engine is None:
-        engine = str(config.get("engine"))
+        engine = get_setting("engine")
     if not isinstance(engine, str):
-        return engine
-    if engine not in _engines:
-        _engines[engine] = _load(engine)
-    return _engines[engine]
+        if isinstance(engine, Engine):
+            return engine
+        raise EngineError(f"expected an engine or the name of one, found {engine!r}")
+    with _lock:
+        if engine not in _engines:
+            _engines[engine] = _load(engine)
+        return _engines[engine]
 
 
 def _load(name: str) -> Engine:
     if name in _BUILTIN:
-        module, _, attribute = _BUILTIN[name].partition(":")
-        factory: Callable[[], Engine] = getattr(importlib.import_module(module), attribute)
-        return factory()
+        return _load_builtin(name)
     entry = _entry_points().get(name)
-    if entry is None:
-        known = available_engines()
-        near = difflib.get_close_matches(name, known, n=1)
-        raise EngineError(
-            f"there is no engine named {name!r}",
-            help=f"did you mean {near[0]}?" if near else f"engines: {', '.join(known)}",
-        )
+    if entry is not None:
+        return _load_plugin(entry)
+    known = available_engines()
+    near = difflib.get_close_matches(name, known, n=1)
+    raise EngineError(
+        f"there is no engine named {name!r}",
+        help=f"did you mean {near[0]}?" if near else f"engines: {', '.join(known)}",
+    )
+
+
+def _load_builtin(name: str) -> Engine:
+    module, _, attribute = _BUILTIN[name].partition(":")
     try:
-        plugin: Engine = entry.load()()
-    except Exception as error:
-        warnings.warn(f"the engine plugin {name!r} does not load: {error}", SymtensorWarning, 3)
+        factory: Callable[[], Engine] = getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
         raise EngineError(f"the engine {name!r} does not load: {error}") from error
-    return plugin
+    return factory()
 
 
-def _entry_points() -> dict[str, Any]:
-    return {e.name: e for e in importlib.metadata.entry_points(group=GROUP)}
+def _load_plugin(entry: importlib.metadata.EntryPoint) -> Engine:
+    try:
+        engine = entry.load()()
+        if not isinstance(engine, Engine):
+            raise TypeError(f"{entry.value} is not an engine")
+    except Exception as error:  # whatever a foreign package raises on import
+        message = f"the engine plugin {entry.name!r} ({entry.value}) does not load: {error!r}"
+        _warn_once(message)
+        raise EngineError(message) from error
+    return engine
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, SymtensorWarning, stacklevel=5)
+
+
+@functools.cache
+def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+    """Return the engines of installed packages; ours are found without being installed."""
+    found = importlib.metadata.entry_points(group=GROUP)
+    return {entry.name: entry for entry in found if entry.name not in _BUILTIN}

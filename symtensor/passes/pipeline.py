@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from symtensor import config
+from symtensor.config import get as get_setting
 from symtensor.errors import ConfigError
 from symtensor.ir.graph import Graph
 from symtensor.ir.printer import print_graph
@@ -124,7 +124,7 @@ def select_passes(choice: Any = None) -> list[Pass]:
     Items of a list may be `Pass` objects. What the configuration switches off stays off.
     """
     names = [p.name for p in PIPELINE]
-    off = {names[_index(names, n.removeprefix("-"))] for n in _names(config.get("passes"))}
+    off = {names[_index(names, n.removeprefix("-"))] for n in _names(get_setting("passes"))}
     chosen = [p for p in PIPELINE if p.name not in off]
     if choice is None:
         return chosen
@@ -144,7 +144,7 @@ def _names(text: str) -> list[str]:
 
 def run_pipeline(graph: Graph, passes: Any = None) -> list[PassRecord]:
     """Run the passes one after the other and return a record of each."""
-    verify, dump = config.get("verify"), config.get("dump")
+    verify, dump = get_setting("verify"), get_setting("dump")
     if verify:
         verify_graph(graph, "the definition")
     records: list[PassRecord] = []

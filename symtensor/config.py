@@ -3,7 +3,9 @@
     with st.config(engine="numpy"):   over   SYMTENSOR_ENGINE   over   SYMTENSOR_FLAGS   over
     config.toml in the user's configuration folder   over   the default
 
-Nothing is read before the first use. Unknown names are errors that suggest a near one.
+Environment and file are read when a setting is asked for, never on import, so a change of the
+environment counts from the next compile on. Unknown names are errors that suggest a near one; an
+empty environment variable counts as absent.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ import contextvars
 import difflib
 import os
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from symtensor.errors import ConfigError
@@ -32,6 +34,15 @@ def _boolean(text: Any) -> bool:
     raise ConfigError(f"expected true or false, found {text!r}")
 
 
+def _engine(value: Any) -> Any:
+    """Return the name of an engine, or an engine itself (from a ``with`` block)."""
+    if isinstance(value, str) and value:
+        return value
+    if callable(getattr(value, "compile", None)):
+        return value
+    raise ConfigError(f"expected the name of an engine, found {value!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One thing that can be set."""
@@ -45,15 +56,16 @@ class Setting:
 SETTINGS = {
     s.name: s
     for s in (
-        Setting("engine", "llvm", str, "name of the engine that runs functions"),
+        Setting("engine", "llvm", _engine, "name of the engine that runs functions"),
         Setting("passes", "", str, "passes to switch off, e.g. -stabilize,-algebra"),
         Setting("verify", False, _boolean, "verify the graph after every pass"),
         Setting("dump", False, _boolean, "print the graph after every pass that changed it"),
     )
 }
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _overrides: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar(
-    "symtensor_config", default={}
+    "symtensor_config", default=_NOTHING
 )
 
 
@@ -69,27 +81,48 @@ def get_with_origin(name: str) -> tuple[Any, str]:
     if name in overrides:
         return overrides[name], "with symtensor.config(...)"
     variable = f"SYMTENSOR_{name.upper()}"
-    if variable in os.environ:
-        return setting.parse(os.environ[variable]), variable
     flags = _flags(os.environ.get("SYMTENSOR_FLAGS", ""))
-    if name in flags:
-        return setting.parse(flags[name]), "SYMTENSOR_FLAGS"
     path = config_file()
-    stored = _stored(path)
-    if name in stored:
-        return setting.parse(stored[name]), str(path)
+    for found, origin in (
+        (os.environ.get(variable) or None, variable),
+        (flags.get(name), "SYMTENSOR_FLAGS"),
+        (_stored(path).get(name), str(path)),
+    ):
+        if found is not None:
+            return _parse(setting, found, origin), origin
     return setting.default, "default"
+
+
+def _parse(setting: Setting, value: Any, origin: str) -> Any:
+    try:
+        return setting.parse(value)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {setting.name}: {error.message}") from None
 
 
 @contextlib.contextmanager
 def config(**settings: Any) -> Iterator[None]:
     """Set values inside a ``with`` block, in this thread (or task) only."""
-    parsed = {name: _known(name).parse(value) for name, value in settings.items()}
+    parsed = {name: _parse(_known(name), value, "config") for name, value in settings.items()}
     token = _overrides.set({**_overrides.get(), **parsed})
     try:
         yield
     finally:
         _overrides.reset(token)
+
+
+def engine(choice: Any) -> contextlib.AbstractContextManager[None]:
+    """Run what is compiled inside a ``with`` block by this engine: a name or an engine."""
+    return config(engine=choice)
+
+
+def describe() -> str:
+    """Return one line per setting: its value, where that comes from, and what it means."""
+    lines = []
+    for name, setting in SETTINGS.items():
+        value, origin = get_with_origin(name)
+        lines.append(f"{name} = {value!r} ({origin}): {setting.doc}")
+    return "\n".join(lines)
 
 
 def config_file() -> Path:
@@ -131,6 +164,8 @@ def _stored(path: Path) -> dict[str, Any]:
     except OSError:
         return {}
     if path not in _files or _files[path][0] != changed:
+        import tomllib  # here: most programs have no such file
+
         try:
             found = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

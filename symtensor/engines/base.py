@@ -1,9 +1,9 @@
 """What an engine is, and how one is chosen.
 
-An engine turns a graph into an executable. That is all a third party has to write; packages announce
-theirs through the entry-point group ``symtensor.engines``. `symtensor.testing.conformance` checks
-one against the reference. No engine is imported before it is asked for, and a package whose engine
-does not load is warned about once, when it is asked for.
+An engine turns a graph into an executable. That is all a third party has to write; packages
+announce theirs through the entry-point group ``symtensor.engines``, and
+`symtensor.testing.conformance` checks one against the reference. No engine is imported before it is
+asked for, and a package whose engine does not load is warned about once, when it is asked for.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class NumpyExecutable:
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:
         state = dict(zip(self._variables, variables, strict=True))
-        # copies: a root may be an input, a view of one, or another root
+        # copies in C order: a root may be an input, a view of one, or another root
         return [value.copy() for value in run_graph(self.graph, inputs, state)]
 
     def explain(self) -> str:

@@ -1,0 +1,123 @@
+"""symtensor: a define-then-run symbolic tensor compiler.
+
+Build with `placeholder`, `variable` and the functions below, differentiate with `gradients`,
+compile with `function`. Names follow NumPy; `symtensor.<unknown>` says what the name is here.
+"""
+
+# ruff: noqa: I001  (by theme, many names to a line)
+
+from __future__ import annotations
+
+from symtensor.vocabulary import suggestion as _suggestion
+from symtensor.errors import (
+    AssertionFailed, AttributeValueError, ConfigError, DTypeError, EngineError, FunctionError,
+    GradientError, IndexOutOfRange, LinAlgError, LoweringError, MissingInputError,
+    OutOfRangeError, ParseError, ShapeError, SymbolicValueError, SymtensorError,
+    SymtensorWarning, UnusedInputError, UpdateError, VerifyError,
+)  # fmt: skip
+from symtensor.config import config
+from symtensor.ir.dims import Dim, DimExpr, dim
+from symtensor.ir.dtypes import (
+    DType, as_dtype, bool_, float16, float32, float64, int16, int32, int64, int8, promote,
+    uint16, uint32, uint64, uint8,
+)  # fmt: skip
+from symtensor.ir.graph import Graph
+from symtensor.ir.node import Node, Op
+from symtensor.ir.tensor import Tensor
+from symtensor.ir.types import TensorType
+from symtensor.ops import linalg
+from symtensor.ops.build import as_tensor
+from symtensor.ops.inputs import constant, dim_value, placeholder
+from symtensor.ops.variables import Variable, variable
+from symtensor.ops.elementwise import (
+    abs, add, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cbrt, ceil, clip,
+    copysign, cos, cosh, deg2rad, divide, divmod, exp, exp2, expm1, floor, floor_divide, fmax,
+    fmin, fmod, heaviside, hypot, log, log10, log1p, log2, logaddexp, logaddexp2, maximum,
+    minimum, multiply, nan_to_num, negative, nextafter, positive, power, rad2deg, reciprocal,
+    relu, remainder, rint, round, rsqrt, sigmoid, sign, sin, sinh, softplus, sqrt, square,
+    subtract, tan, tanh, trunc, xlogy,
+)  # fmt: skip
+from symtensor.ops.special import digamma, erf, erfc, lgamma, polygamma
+from symtensor.ops.logic import (
+    bitwise_and, bitwise_or, bitwise_xor, cast, equal, greater, greater_equal, invert, isfinite,
+    isinf, isnan, isneginf, isposinf, left_shift, less, less_equal, logical_and, logical_not,
+    logical_or, logical_xor, not_equal, right_shift, signbit, where,
+)  # fmt: skip
+from symtensor.ops.creation import (
+    arange, eye, full, full_like, linspace, meshgrid, ones, ones_like, tri, tril, triu, zeros,
+    zeros_like,
+)  # fmt: skip
+from symtensor.ops.movement import (
+    broadcast_to, expand_dims, flip, moveaxis, ravel, reshape, specify_shape, squeeze, swapaxes,
+    transpose,
+)  # fmt: skip
+from symtensor.ops.joining import concatenate, pad, repeat, roll, split, stack, tile, unstack
+from symtensor.ops.indexing import (
+    add_at, bincount, gather, getitem, one_hot, put_along_axis, searchsorted, set_at, take,
+    take_along_axis,
+)  # fmt: skip
+from symtensor.ops.sort import argsort, sort, top_k
+from symtensor.ops.reduction import (
+    all, any, argmax, argmin, average, count_nonzero, cumprod, cumsum, diff, logsumexp, max,
+    mean, min, norm, prod, ptp, std, sum, var,
+)  # fmt: skip
+from symtensor.ops.contraction import (
+    contract, diag, diagonal, dot, einsum, inner, matmul, outer, tensordot, trace, vdot,
+)  # fmt: skip
+from symtensor.ops.composite import (
+    accuracy, binary_crossentropy, categorical_crossentropy, elu, gelu, hard_sigmoid, huber,
+    l2_normalize, layer_norm, leaky_relu, log_softmax, mean_absolute_error, mean_squared_error,
+    selu, silu, softmax, softsign, sparse_categorical_crossentropy,
+)  # fmt: skip
+from symtensor.ops.effects import assert_, grad_clip, grad_scale, print_, stop_gradient
+from symtensor.autodiff.gradients import gradients
+from symtensor.engines.base import Engine, available_engines, get_engine, register_engine
+from symtensor.ops import operators as _operators  # noqa: F401  (gives Tensor its operators)
+
+__version__ = "0.1.0"
+
+_LAZY = ("backend", "inspect", "testing")
+"""Subpackages imported at first use: they need what a plain program does not."""
+
+__all__ = [
+    "AssertionFailed", "AttributeValueError", "ConfigError", "DType", "DTypeError", "Dim",
+    "DimExpr", "Engine", "EngineError", "FunctionError", "GradientError", "Graph",
+    "IndexOutOfRange", "LinAlgError", "LoweringError", "MissingInputError", "Node", "Op",
+    "OutOfRangeError", "ParseError", "ShapeError", "SymbolicValueError", "SymtensorError",
+    "SymtensorWarning", "Tensor", "TensorType", "UnusedInputError", "UpdateError", "Variable",
+    "VerifyError", "__version__", "abs", "accuracy", "add", "add_at", "all", "any", "arange",
+    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax",
+    "argmin", "argsort", "as_dtype", "as_tensor", "assert_", "available_engines", "average",
+    "binary_crossentropy", "bincount", "bitwise_and", "bitwise_or", "bitwise_xor", "bool_",
+    "broadcast_to", "cast", "categorical_crossentropy", "cbrt", "ceil", "clip", "concatenate",
+    "config", "constant", "contract", "copysign", "cos", "cosh", "count_nonzero", "cumprod",
+    "cumsum", "deg2rad", "diag", "diagonal", "diff", "digamma", "dim", "dim_value", "divide",
+    "divmod", "dot", "einsum", "elu", "equal", "erf", "erfc", "exp", "exp2", "expand_dims",
+    "expm1", "eye", "flip", "float16", "float32", "float64", "floor", "floor_divide", "fmax",
+    "fmin", "fmod", "full", "full_like", "gather", "gelu", "get_engine", "getitem", "grad_clip",
+    "grad_scale", "gradients", "greater", "greater_equal", "hard_sigmoid", "heaviside", "huber",
+    "hypot", "inner", "int8", "int16", "int32", "int64", "invert", "isfinite", "isinf", "isnan",
+    "isneginf", "isposinf", "l2_normalize", "layer_norm", "leaky_relu", "left_shift", "less",
+    "less_equal", "lgamma", "linalg", "linspace", "log", "log1p", "log2", "log10",
+    "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logsumexp", "matmul", "max", "maximum", "mean", "mean_absolute_error",
+    "mean_squared_error", "meshgrid", "min", "minimum", "moveaxis", "multiply", "nan_to_num",
+    "negative", "nextafter", "norm", "not_equal", "one_hot", "ones", "ones_like", "outer",
+    "pad", "placeholder", "polygamma", "positive", "power", "print_", "prod", "promote", "ptp",
+    "put_along_axis", "rad2deg", "ravel", "reciprocal", "register_engine", "relu", "remainder",
+    "repeat", "reshape", "right_shift", "rint", "roll", "round", "rsqrt", "searchsorted",
+    "selu", "set_at", "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax",
+    "softplus", "softsign", "sort", "sparse_categorical_crossentropy", "specify_shape", "split",
+    "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes",
+    "take", "take_along_axis", "tan", "tanh", "tensordot", "tile", "top_k", "trace",
+    "transpose", "tri", "tril", "triu", "trunc", "uint8", "uint16", "uint32", "uint64",
+    "unstack", "var", "variable", "vdot", "where", "xlogy", "zeros", "zeros_like",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        import importlib
+
+        return importlib.import_module(f"symtensor.{name}")
+    raise AttributeError(f"symtensor has no {name!r}{_suggestion(name, __all__)}")

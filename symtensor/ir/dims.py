@@ -351,6 +351,23 @@ def symbols_in(dim: Dim) -> set[Symbol]:
     return found
 
 
+def is_global(symbol: Symbol) -> bool:
+    """Return True for the symbol of a dimension made by `dim(name)`."""
+    return symbol.name in _named and as_symbol(_named[symbol.name]) is symbol
+
+
+def ordered_symbols(dim: Dim) -> list[Symbol]:
+    """Return the symbols of a dim in the order in which its text names them."""
+    found: list[Symbol] = []
+    format_dim(dim, lambda s: found.append(s) or s.name)  # type: ignore[func-returns-value]
+    return found
+
+
+def symbol_dim(symbol: Symbol) -> Dim:
+    """Return the dim that is just `symbol`."""
+    return _from_atom(symbol)
+
+
 def as_symbol(dim: Dim) -> Symbol | None:
     """Return the symbol when `dim` is one bare symbol, else None."""
     if isinstance(dim, DimExpr) and len(dim.terms) == 1:

@@ -66,7 +66,7 @@ class Op:
 class Node:
     """One application of an op; make it with `make_node`, compare it with ``is``."""
 
-    __slots__ = ("__weakref__", "attrs", "inputs", "loc", "name", "op", "type")
+    __slots__ = ("__weakref__", "attrs", "inputs", "loc", "name", "op", "serial", "type")
 
     op: Op
     inputs: tuple[Node, ...]
@@ -74,6 +74,7 @@ class Node:
     type: NodeType
     loc: Location | None  # user line of the first creation; not part of identity
     name: str | None  # display name; not part of identity
+    serial: int  # counts nodes as they are made; tells what existed before a moment
 
     @property
     def tensor_type(self) -> TensorType:
@@ -97,11 +98,17 @@ class Node:
 
 _interned: weakref.WeakValueDictionary[Any, Node] = weakref.WeakValueDictionary()
 _uids = itertools.count()
+_serials = itertools.count()
 
 
 def fresh_uid() -> int:
     """Return a number for the ``uid`` attribute of a node that must stay unique."""
     return next(_uids)
+
+
+def current_serial() -> int:
+    """Return a number that nodes made from now on exceed."""
+    return next(_serials)
 
 
 def freeze(value: Any) -> Any:
@@ -145,7 +152,7 @@ def make_node(
         raise
     node = Node.__new__(Node)
     node.op, node.inputs, node.attrs, node.type = op, inputs, attrs, inferred
-    node.loc, node.name = where, name
+    node.loc, node.name, node.serial = where, name, next(_serials)
     return _interned.setdefault(key, node)
 
 

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from symtensor.errors import AttributeValueError, DTypeError, ShapeError
 from symtensor.ir import dims as D
+from symtensor.ir import location
 from symtensor.ir.dims import Dim
+from symtensor.ir.dtypes import bool_, int64
+from symtensor.ir.node import describe_operand
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_dims
-from symtensor.ops import movement, reduction
+from symtensor.ops import creation, logic, movement, reduction
 from symtensor.ops.build import (
     TensorLike,
     apply,
@@ -123,8 +126,6 @@ def _infer_diagonal(x: TensorType, *, offset: int) -> TensorType:
 
 
 def _vjp_diagonal(g: Tensor, y: Tensor, x: Tensor, *, offset: int) -> tuple[Tensor]:
-    from symtensor.ops import creation, logic
-
     n, m = x.shape[-2:]
     start = max(-offset, 0)
     lead = g.ndim - 1
@@ -144,6 +145,9 @@ DIAGONAL = define(
 )
 
 
+# --- diagonals -----------------------------------------------------------------------------------
+
+
 def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """Return the diagonal over two axes as a new last axis."""
     x = as_tensor(x)
@@ -157,8 +161,6 @@ def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Ten
 
 def diag(x: TensorLike, k: int = 0) -> Tensor:
     """Return the diagonal of a matrix, or the matrix with a vector on its diagonal."""
-    from symtensor.ops import creation, logic
-
     x = as_tensor(x)
     if x.ndim == 2:
         return diagonal(x, k)
@@ -172,45 +174,65 @@ def diag(x: TensorLike, k: int = 0) -> Tensor:
 # --- functions -----------------------------------------------------------------------------------
 
 
-def _operands(values: Sequence[TensorLike]) -> list[Tensor]:
-    values = [v if isinstance(v, Tensor) or is_weak(v) else as_tensor(v) for v in values]
-    dtype = weak_promote(values)
-    return [cast_to(as_tensor(v, dtype), dtype) for v in values]
-
-
 def contract(left: Tensor, right: Tensor, spec: str) -> Tensor:
     """Return the contraction of two tensors of one dtype, with guards for unproved sizes.
 
-    Labels of one operand that the result lacks are summed first; bool contracts as `any` of `and`.
+    Labels of one operand that the result lacks are summed first. Where nothing is left to sum it
+    is a product. bool contracts as `any` of `and`.
     """
-    a, b, out = split_spec(spec)
-    left, a = _sum_unshared(left, a, set(b) | set(out))
-    right, b = _sum_unshared(right, b, set(a) | set(out))
-    if left.dtype.is_bool:
-        from symtensor.ir.dtypes import bool_, int64
+    return _contract("contract", left, right, *split_spec(spec))
 
-        both = (cast_to(left, int64), cast_to(right, int64))
-        return cast_to(contract(*both, f"{a},{b}->{out}"), bool_)
-    sizes = dict(zip(a, left.shape, strict=True))
-    for label, size in zip(b, right.shape, strict=True):
-        agreed = unify_dims(sizes.setdefault(label, size), size)
-        if agreed is None:
-            raise ShapeError(
-                f"inner sizes differ: {sizes[label]} and {size}, "
-                f"contracting {left.type} with {right.type} ({a},{b}->{out})"
-            )
-        sizes[label] = agreed
-    left = movement.specify_shape(left, [sizes[x] for x in a])
-    right = movement.specify_shape(right, [sizes[x] for x in b])
+
+def _contract(name: str, left: Tensor, right: Tensor, a: str, b: str, out: str) -> Tensor:
+    left, a = _sum_unshared(left, a, b + out)
+    right, b = _sum_unshared(right, b, a + out)
+    left, right = _agreeing(name, left, right, a, b, out)
+    if not set(a) & set(b) - set(out):
+        return multiply(_arranged(left, a, out), _arranged(right, b, out))
+    if left.dtype.is_bool:
+        total = _contract(name, cast_to(left, int64), cast_to(right, int64), a, b, out)
+        return cast_to(total, bool_)
     return apply(CONTRACT, left, right, spec=f"{a},{b}->{out}")
 
 
-def _sum_unshared(x: Tensor, labels: str, needed: set[str]) -> tuple[Tensor, str]:
+def _sum_unshared(x: Tensor, labels: str, needed: Collection[str]) -> tuple[Tensor, str]:
+    """Return `x` summed over the labels that nothing else needs, and the labels left."""
     axes = tuple(i for i, label in enumerate(labels) if label not in needed)
     if not axes:
         return x, labels
     kept = "".join(label for label in labels if label in needed)
     return cast_to(reduction.sum(x, axes), x.dtype), kept
+
+
+def _agreeing(
+    name: str, left: Tensor, right: Tensor, a: str, b: str, out: str
+) -> tuple[Tensor, Tensor]:
+    """Return the operands guarded to have one size per label."""
+    sizes = dict(zip(a, left.shape, strict=True))
+    for label, size in zip(b, right.shape, strict=True):
+        agreed = unify_dims(sizes.setdefault(label, size), size)
+        if agreed is None:
+            kind = "batch" if label in out else "inner"
+            error = ShapeError(f"{kind} sizes differ: {sizes[label]} and {size}")
+            operands = [describe_operand(left.node), describe_operand(right.node)]
+            error.add_context(name, operands, location.current())
+            raise error
+        sizes[label] = agreed
+    left = movement.specify_shape(left, [sizes[x] for x in a])
+    return left, movement.specify_shape(right, [sizes[x] for x in b])
+
+
+def _arranged(x: Tensor, labels: str, out: str) -> Tensor:
+    """Return `x` with the axes of the result, of size 1 where it has none."""
+    x = movement.transpose(x, [labels.index(label) for label in out if label in labels])
+    sizes = iter(x.shape)
+    return movement.reshape(x, tuple(next(sizes) if label in labels else 1 for label in out))
+
+
+def _operands(values: Sequence[TensorLike]) -> list[Tensor]:
+    values = [v if isinstance(v, Tensor) or is_weak(v) else as_tensor(v) for v in values]
+    dtype = weak_promote(values)
+    return [cast_to(as_tensor(v, dtype), dtype) for v in values]
 
 
 def dot(x: TensorLike, y: TensorLike) -> Tensor:
@@ -221,12 +243,18 @@ def dot(x: TensorLike, y: TensorLike) -> Tensor:
     a, b = _operands((x, y))
     if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
-    left = LABELS[: a.ndim]
-    right = LABELS[a.ndim : a.ndim + b.ndim]
-    inner, at = left[-1], max(b.ndim - 2, 0)
-    right = right[:at] + inner + right[at + 1 :]
-    out = left[:-1] + right.replace(inner, "")
-    return contract(a, b, f"{left},{right}->{out}")
+    return _over_axes("dot", a, b, [a.ndim - 1], [max(b.ndim - 2, 0)])
+
+
+def _over_axes(
+    name: str, a: Tensor, b: Tensor, first: Sequence[int], second: Sequence[int]
+) -> Tensor:
+    """Return the sum over pairs of axes; the other axes of `a`, then those of `b`, remain."""
+    left, right = list(LABELS[: a.ndim]), list(LABELS[a.ndim : a.ndim + b.ndim])
+    for p, q in zip(first, second, strict=True):
+        right[q] = left[p]
+    out = "".join(label for label in left + right if not (label in left and label in right))
+    return _contract(name, a, b, "".join(left), "".join(right), out)
 
 
 def matmul(x: TensorLike, y: TensorLike) -> Tensor:
@@ -237,131 +265,177 @@ def matmul(x: TensorLike, y: TensorLike) -> Tensor:
     a, b = _operands((x, y))
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError("matmul: 0-d operands have no matrix product", help="use * instead")
-    rows, columns = a.ndim > 1, b.ndim > 1
-    a = a if rows else movement.expand_dims(a, 0)
-    b = b if columns else movement.expand_dims(b, 1)
-    batch = max(a.ndim, b.ndim) - 2
-    labels = LABELS[:batch]
-    i, j, k = LABELS[batch : batch + 3]
-    a, left = _batch_labels(a, b, labels, i + j)
-    b, right = _batch_labels(b, a, labels, j + k)
-    out = labels + (i if rows else "") + (k if columns else "")
-    if not rows:
-        a, left = movement.squeeze(a, -2), left.replace(i, "")
-    if not columns:
-        b, right = movement.squeeze(b, -1), right.replace(k, "")
-    missing = [x for x in labels if x not in left and x not in right]
-    result = contract(a, b, f"{left},{right}->{''.join(x for x in out if x not in missing)}")
-    return movement.expand_dims(result, tuple(out.index(x) for x in missing)) if missing else result
+    count = max(a.ndim, b.ndim, 2) - 2
+    batch, row, inner_, column = LABELS[:count], *LABELS[count : count + 3]
+    left = batch[count - max(a.ndim - 2, 0) :] + (row if a.ndim > 1 else "") + inner_
+    right = batch[count - max(b.ndim - 2, 0) :] + inner_ + (column if b.ndim > 1 else "")
+    out = batch + left[-2:-1].strip(batch) + right[-1:].strip(batch + inner_)
+    (a, b), (left, right) = _drop_repeated([a, b], [left, right], batch)
+    return _contract("matmul", a, b, left, right, out)
 
 
-def _batch_labels(x: Tensor, other: Tensor, labels: str, own: str) -> tuple[Tensor, str]:
-    """Return `x` without the batch axes along which it broadcasts, and its labels."""
-    count = x.ndim - 2
-    mine = labels[len(labels) - count :]
-    dropped = tuple(axis for axis in range(count) if D.same(x.shape[axis], 1))
-    kept = "".join(label for axis, label in enumerate(mine) if axis not in dropped)
-    return (movement.squeeze(x, dropped) if dropped else x), kept + own
+def _drop_repeated(
+    xs: Sequence[Tensor], terms: Sequence[str], labels: Collection[str]
+) -> tuple[list[Tensor], list[str]]:
+    """Return operands without the axes of size 1 along which `labels` repeat them."""
+    long = {
+        label
+        for x, term in zip(xs, terms, strict=True)
+        for label, size in zip(term, x.shape, strict=True)
+        if label in labels and not D.same(size, 1)
+    }
+    tensors, kept = [], []
+    for x, term in zip(xs, terms, strict=True):
+        axes = tuple(i for i, x_ in enumerate(term) if x_ in long and D.same(x.shape[i], 1))
+        tensors.append(movement.squeeze(x, axes) if axes else x)
+        kept.append("".join(label for i, label in enumerate(term) if i not in axes))
+    return tensors, kept
 
 
 def tensordot(x: TensorLike, y: TensorLike, axes: Any = 2) -> Tensor:
-    """Return the sum of products over `axes`: a count, or a pair of axis lists."""
+    """Return the sum of products over `axes`: a count of last axes of `x` and first ones of `y`,
+    or a pair of axis lists."""
     a, b = _operands((x, y))
-    if isinstance(axes, int):
-        first, second = list(range(a.ndim - axes, a.ndim)), list(range(axes))
-    else:
+    if isinstance(axes, (tuple, list)):
         first, second = (list(p) if isinstance(p, (tuple, list)) else [p] for p in axes)
-    if len(first) != len(second):
-        raise AttributeValueError(f"tensordot: {first} and {second} differ in length")
-    left, right = list(LABELS[: a.ndim]), list(LABELS[a.ndim : a.ndim + b.ndim])
-    for p, q in zip(first, second, strict=True):
-        right[normalize_axis(q, b.ndim)] = left[normalize_axis(p, a.ndim)]
-    shared = set(left) & set(right)
-    out = [x for x in left + right if x not in shared]
-    return contract(a, b, f"{''.join(left)},{''.join(right)}->{''.join(out)}")
+    else:
+        count = int(axes)
+        if not 0 <= count <= min(a.ndim, b.ndim):
+            raise AttributeValueError(f"tensordot: {count} axes of {a.type} and {b.type}")
+        first, second = list(range(a.ndim - count, a.ndim)), list(range(count))
+    first = [normalize_axis(p, a.ndim) for p in first]
+    second = [normalize_axis(q, b.ndim) for q in second]
+    if len(first) != len(second) or len({*first}) != len(first) or len({*second}) != len(second):
+        raise AttributeValueError(f"tensordot: the axes {axes!r} do not pair up")
+    return _over_axes("tensordot", a, b, first, second)
 
 
 def outer(x: TensorLike, y: TensorLike) -> Tensor:
     """Return all products of the elements of two flattened tensors, as a matrix."""
     a, b = _operands((x, y))
-    return movement.expand_dims(movement.ravel(a), 1) * movement.ravel(b)
+    return multiply(movement.expand_dims(movement.ravel(a), 1), movement.ravel(b))
 
 
 def inner(x: TensorLike, y: TensorLike) -> Tensor:
-    """Return the sum of products over the last axes of both."""
+    """Return the sum of products over the last axes of both; a 0-d operand multiplies."""
     a, b = _operands((x, y))
-    return multiply(a, b) if 0 in (a.ndim, b.ndim) else tensordot(a, b, ([-1], [-1]))
+    if a.ndim == 0 or b.ndim == 0:
+        return multiply(a, b)
+    return _over_axes("inner", a, b, [a.ndim - 1], [b.ndim - 1])
 
 
 def vdot(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the sum of products of two flattened tensors."""
-    return dot(movement.ravel(x), movement.ravel(y))
+    a, b = _operands((x, y))
+    return _contract("vdot", movement.ravel(a), movement.ravel(b), "i", "i", "")
 
 
 # --- einsum --------------------------------------------------------------------------------------
+
+_TYPICAL_SIZE = 64
+"""What an unknown size counts as when the order of contractions is chosen."""
 
 
 def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
     """Return Einstein's sum, with NumPy's notation (implicit result, ``...``, repeated labels).
 
-    Operands are contracted from left to right, in the order `numpy.einsum_path` finds when all
-    sizes are known.
+    Several operands are contracted pairwise, in the greedy order of `numpy.einsum_path`.
     """
+    if not isinstance(subscripts, str) or not operands:
+        raise AttributeValueError("einsum: expected subscripts like 'ij,jk->ik', then operands")
     xs = _operands(operands)
     terms, out = _parse_einsum(subscripts, xs)
-    pairs = [_take_diagonals(x, labels) for x, labels in zip(xs, terms, strict=True)]
+    diagonals = [_take_diagonals(x, labels) for x, labels in zip(xs, terms, strict=True)]
+    xs, terms = _drop_repeated(*zip(*diagonals, strict=True), labels=LABELS)  # type: ignore[misc]
+    pairs = list(zip(xs, terms, strict=True))
     while len(pairs) > 1:
         i, j = _next_pair(pairs, out)
         (a, left), (b, right) = pairs[i], pairs[j]
         rest = [pair for k, pair in enumerate(pairs) if k not in (i, j)]
         needed = set(out).union(*(labels for _, labels in rest))
-        kept = "".join(x for x in dict.fromkeys(left + right) if x in needed)
-        pairs = [*rest, (contract(a, b, f"{left},{right}->{kept}"), kept)]
-    x, labels = _sum_unshared(*pairs[0], set(out))
+        kept = "".join(label for label in dict.fromkeys(left + right) if label in needed)
+        kept = kept if rest else out
+        pairs = [*rest, (_contract("einsum", a, b, left, right, kept), kept)]
+    x, labels = _sum_unshared(*pairs[0], needed=out)
     return movement.transpose(x, [labels.index(label) for label in out])
 
 
 def _parse_einsum(subscripts: str, xs: list[Tensor]) -> tuple[list[str], str]:
+    """Return one label per axis for each operand and for the result."""
     text = subscripts.replace(" ", "")
     inputs, arrow, out = text.partition("->")
     terms = inputs.split(",")
     if len(terms) != len(xs):
-        raise AttributeValueError(f"einsum: {len(terms)} terms in {subscripts!r}, {len(xs)} operands")
-    unused = [x for x in reversed(LABELS) if x not in text]
-    wide = max((x.ndim - len(t.replace("...", "")) for t, x in zip(terms, xs) if "..." in t),
-               default=0)  # fmt: skip
-    dots = "".join(unused[:wide])
-    expanded = []
-    for term, x in zip(terms, xs, strict=True):
-        count = x.ndim - len(term.replace("...", ""))
-        if count < 0 or (count and "..." not in term):
-            raise ShapeError(f"einsum: term {term!r} does not fit {x.type}")
-        expanded.append(term.replace("...", dots[wide - count :]))
+        raise AttributeValueError(
+            f"einsum: {len(terms)} terms in {subscripts!r}, {len(xs)} operands"
+        )
+    for term in (*terms, out):
+        if not set(term.replace("...", "", 1)) <= set(LABELS):
+            raise AttributeValueError(f"einsum: {term!r} in {subscripts!r} is not a list of labels")
+    terms, dots = _expand_dots(terms, xs)
     if not arrow:
-        counts = Counter("".join(terms).replace(".", ""))
-        out = dots + "".join(sorted(x for x, n in counts.items() if n == 1))
+        counts = Counter("".join(terms))
+        out = "..." + "".join(sorted(x for x, n in counts.items() if n == 1 and x not in dots))
+    elif dots and "..." not in out:
+        raise AttributeValueError(f"einsum: the result of {subscripts!r} lacks the ellipsis")
     out = out.replace("...", dots)
-    if not set(out) <= set("".join(expanded)) or len(set(out)) != len(out):
-        raise AttributeValueError(f"einsum: the result {out!r} has a label no term has")
-    return expanded, out
+    if not set(out) <= set("".join(terms)) or len(set(out)) != len(out):
+        raise AttributeValueError(
+            f"einsum: a label of the result of {subscripts!r} is repeated or in no term"
+        )
+    return terms, out
+
+
+def _expand_dots(terms: list[str], xs: list[Tensor]) -> tuple[list[str], str]:
+    """Return the terms with labels for ``...``, aligned on the right, and these labels."""
+    counts = []
+    for term, x in zip(terms, xs, strict=True):
+        counts.append(x.ndim - len(term.replace("...", "")))
+        if counts[-1] < 0 or (counts[-1] and "..." not in term):
+            raise ShapeError(f"einsum: the labels {term!r} do not fit {x.type}")
+    unused = [label for label in LABELS if label not in "".join(terms)]
+    dots = "".join(unused[: max(counts)])
+    expanded = [
+        term.replace("...", dots[len(dots) - count :])
+        for term, count in zip(terms, counts, strict=True)
+    ]
+    return expanded, dots
 
 
 def _take_diagonals(x: Tensor, labels: str) -> tuple[Tensor, str]:
     """Return `x` with each repeated label reduced to its diagonal."""
     while len(set(labels)) < len(labels):
-        label = next(x for x in labels if labels.count(x) > 1)
+        label = next(label for label in labels if labels.count(label) > 1)
         first = labels.index(label)
         second = labels.index(label, first + 1)
-        x = diagonal(x, 0, first, second)
+        size = unify_dims(x.shape[first], x.shape[second])
+        if size is None:
+            raise ShapeError(f"einsum: the axes {label!r} of {x.type} differ in size")
+        shape = [size if axis in (first, second) else None for axis in range(x.ndim)]
+        x = diagonal(movement.specify_shape(x, shape), 0, first, second)
         labels = labels[:first] + labels[first + 1 : second] + labels[second + 1 :] + label
     return x, labels
 
 
 def _next_pair(pairs: list[tuple[Tensor, str]], out: str) -> tuple[int, int]:
-    """Return which two operands to contract next: NumPy's path when all sizes are known."""
-    if len(pairs) == 2 or any(not isinstance(d, int) for x, _ in pairs for d in x.shape):
+    """Return which two operands to contract next, by NumPy's greedy path."""
+    if len(pairs) == 2:
         return 0, 1
-    shapes = [np.broadcast_to(0.0, x.shape) for x, _ in pairs]
+    sizes: dict[str, int] = {}
+    for x, labels in pairs:
+        for label, size in zip(labels, x.shape, strict=True):
+            if isinstance(size, int):
+                sizes[label] = size
+    shapes = [tuple(sizes.get(label, _TYPICAL_SIZE) for label in labels) for _, labels in pairs]
     text = ",".join(labels for _, labels in pairs) + "->" + out
-    path, _ = np.einsum_path(text, *shapes, optimize="greedy")
-    return tuple(sorted(path[1][:2]))  # type: ignore[return-value]
+    path, _ = np.einsum_path(
+        text, *(np.broadcast_to(0.0, shape) for shape in shapes), optimize="greedy"
+    )
+    first, second, *_ = sorted(path[1])
+    return first, second
+
+
+__all__ = [
+    "contract", "diag", "diagonal", "dot", "einsum", "inner", "matmul", "outer", "split_spec",
+    "tensordot", "trace", "vdot",
+]  # fmt: skip

@@ -110,3 +110,16 @@ GRAD_CLIP = define(
 def grad_clip(x: TensorLike, low: float, high: float) -> Tensor:
     """Return `x`; gradients through it are limited to [low, high]."""
     return apply(GRAD_CLIP, as_tensor(x), low=float(low), high=float(high))
+
+
+def _vjp_steered(g: Tensor, y: Tensor, value: Tensor, *xs: Tensor, rule: Any) -> list[Any]:
+    return [None, *rule(g, value, *xs)]
+
+
+STEERED = define(
+    "steered",
+    infer=lambda value, *xs, rule: value,
+    evaluate=lambda xp, value, *xs, rule: value,
+    vjp=_vjp_steered,
+    doc="The first operand; its gradient goes to the others by a user's rule.",
+)

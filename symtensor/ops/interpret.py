@@ -23,7 +23,6 @@ from symtensor.errors import (
 from symtensor.ir import dims as D
 from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dims import DimExpr, Symbol
-from symtensor.ir.dtypes import DType
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node, map_attribute
 from symtensor.ir.types import TensorType
@@ -73,6 +72,28 @@ def run_body(graph: Graph, env: dict[Symbol, int]) -> Callable[..., list[Array]]
     return lambda *arrays: run_graph(graph, arrays, env=env)
 
 
+class Body:
+    """A body graph as an `evaluate` rule sees it: callable on arrays."""
+
+    def __init__(
+        self, graph: Graph, env: Mapping[Symbol, int], run: Callable[..., list[Array]]
+    ) -> None:
+        self._graph = graph
+        self._env = env
+        self._run = run
+
+    def __call__(self, *arrays: Array) -> list[Array]:
+        return self._run(*arrays)
+
+    @property
+    def output_types(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Shape and dtype of each output: all there is to know when no step runs."""
+        types = [node.tensor_type for node in self._graph.outputs]
+        return [
+            (tuple(D.evaluate(d, self._env) for d in t.shape), t.dtype.numpy) for t in types
+        ]
+
+
 def evaluate_node(
     node: Node, values: Sequence[Any], env: dict[Symbol, int], body: RunBody = run_body
 ) -> Any:
@@ -83,16 +104,22 @@ def evaluate_node(
         attrs = resolve_attributes(node, env, body)
         value = node.op.evaluate(np, *values, **attrs)
         if isinstance(node.type, TensorType):
-            return as_declared(value, node.type.dtype)
-        return tuple(as_declared(v, t.dtype) for v, t in zip(value, node.type, strict=True))
+            return as_declared(value, node.type, env)
+        return tuple(as_declared(v, t, env) for v, t in zip(value, node.type, strict=True))
     except Exception as error:
         raise located(error, node, values) from error
 
 
-def as_declared(value: Any, dtype: DType) -> Array:
-    """Return an array of exactly `dtype`; NumPy scalars become 0-d arrays."""
+def as_declared(value: Any, type_: TensorType, env: Mapping[Symbol, int]) -> Array:
+    """Return an array of exactly the declared dtype; refuse one of another shape."""
     array = np.asarray(value)
-    return array if array.dtype == dtype.numpy else array.astype(dtype.numpy)
+    wanted = [D.substitute(d, env) for d in type_.shape]
+    fits = len(wanted) == array.ndim and all(
+        not isinstance(w, int) or w == n for w, n in zip(wanted, array.shape, strict=True)
+    )
+    if not fits:
+        raise ShapeError(f"expected a result {type_}, found shape {array.shape}")
+    return array.astype(type_.dtype.numpy, copy=False)
 
 
 def located(error: Exception, node: Node, values: Sequence[Any]) -> Exception:
@@ -118,7 +145,7 @@ def resolve_attributes(node: Node, env: dict[Symbol, int], body: RunBody) -> dic
             own = D.as_symbol(value)  # an unbound symbol: the size of the node's own result
             return None if own is not None and own not in env else D.evaluate(value, env)
         if isinstance(value, Graph):
-            return body(value, env)
+            return Body(value, env, body(value, env))
         return value
 
     return {name: map_attribute(value, leaf) for name, value in node.attrs.items()}

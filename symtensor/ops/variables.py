@@ -37,6 +37,14 @@ class Store:
         """Next value that every function reading the variable stores, unless told otherwise."""
 
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore_store, (self.array,)
+
+
+def _restore_store(array: Array) -> Store:
+    return Store(array.copy())
+
+
 VARIABLE = define(
     "variable",
     infer=lambda *, type, uid, store: type,

@@ -1,0 +1,187 @@
+"""Graph -> text.
+
+    graph {
+      %x = placeholder : f32[d0, 784]
+      %W = variable : f32[784, 10]
+      %0 = contract %x, %W {spec = "ab,bc->ac"} : f32[d0, 10]
+      %1 = sum %0 {axes = [0, 1]} : f32[]
+      inputs %x
+      outputs %1
+      update %W <- %7
+    }
+
+Attribute values: ``3``, ``0.5``, ``true``, ``none``, ``"text"``, ``[1, 2]``, ``<d0 + 1>`` (a dim), ``!f32``
+(a dtype), ``!f32[3]`` (a type), ``dense<f32[2]: 1.0, 2.0>`` (a small array), ``literal#0`` (one kept in a
+side table) and nested ``graph { … }`` bodies. Names and symbols are numbered by first appearance, so
+the same program gives the same text in every process. `symtensor.ir.parser` reads it back.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from symtensor.ir import dims as D
+from symtensor.ir.dims import DimExpr, Symbol
+from symtensor.ir.dtypes import DType
+from symtensor.ir.graph import Graph
+from symtensor.ir.literal import Literal
+from symtensor.ir.node import Node
+from symtensor.ir.types import TensorType
+
+INLINE_ELEMENTS = 16
+"""Arrays up to this many elements are printed in full."""
+HIDDEN = {"placeholder": ("type", "uid"), "variable": ("type", "uid", "store"),
+          "parameter": ("type",)}  # fmt: skip
+"""Attributes that the text leaves out: the type stands at the end of the line, identity is the name."""
+_AUTOMATIC = re.compile(r"d\d+")
+
+
+class Labels:
+    """Names of the nodes and dimension symbols of one graph, by first appearance."""
+
+    def __init__(self, symbols: dict[Symbol, str] | None = None) -> None:
+        self.nodes: dict[Node, str] = {}
+        self.symbols = symbols if symbols is not None else {}
+        self._count = 0
+
+    def node(self, node: Node) -> str:
+        """Return the label of a node: its own name for leaves, else a number."""
+        if node not in self.nodes:
+            self.nodes[node] = self._new_label(node)
+        return self.nodes[node]
+
+    def _new_label(self, node: Node) -> str:
+        if node.name and node.op.name in HIDDEN:
+            base = re.sub(r"\W", "_", node.name, flags=re.ASCII)
+            base = base if base[:1].isalpha() or base[:1] == "_" else f"_{base}"
+            label, taken = f"%{base}", set(self.nodes.values())
+            suffix = 1
+            while label in taken:
+                label, suffix = f"%{base}.{suffix}", suffix + 1
+            return label
+        self._count += 1
+        return f"%{self._count - 1}"
+
+    def symbol(self, symbol: Symbol) -> str:
+        """Return the name of a dimension: its own, or d0, d1, … for those that have none."""
+        if symbol not in self.symbols:
+            name = symbol.name
+            if _AUTOMATIC.fullmatch(name) or not name.isidentifier():
+                name = f"d{len(self.symbols)}"
+            taken = set(self.symbols.values())
+            while name in taken:
+                name = f"d{int(name[1:]) + 1}" if _AUTOMATIC.fullmatch(name) else f"{name}_"
+            self.symbols[symbol] = name
+        return self.symbols[symbol]
+
+
+def print_graph(
+    graph: Graph,
+    *,
+    max_nodes: int | None = None,
+    locations: bool = False,
+    literals: list[Literal] | None = None,
+) -> str:
+    """Return the text of a graph.
+
+    `max_nodes` prints only the head. `locations` adds the user's lines as comments. Arrays too large
+    to print in full are appended to `literals`; without it they can't be read back.
+    """
+    return "\n".join(_Printer(locations, literals).graph(graph, 0, max_nodes))
+
+
+class _Printer:
+    def __init__(self, locations: bool, literals: list[Literal] | None) -> None:
+        self.locations = locations
+        self.literals = literals if literals is not None else []
+        self.symbols: dict[Symbol, str] = {}
+
+    def graph(self, graph: Graph, depth: int, max_nodes: int | None = None) -> Iterator[str]:
+        labels = Labels(self.symbols)
+        pad = "  " * (depth + 1)
+        nodes = graph.nodes()
+        yield "graph {"
+        for node in nodes[:max_nodes]:
+            yield pad + self.node(node, labels, depth + 1)
+        if max_nodes is not None and len(nodes) > max_nodes:
+            yield f"{pad}# … {len(nodes) - max_nodes} more nodes"
+            yield "  " * depth + "}"
+            return
+        yield f"{pad}inputs {', '.join(map(labels.node, graph.inputs))}".rstrip()
+        yield f"{pad}outputs {', '.join(map(labels.node, graph.outputs))}".rstrip()
+        for target, value in graph.updates:
+            yield f"{pad}update {labels.node(target)} <- {labels.node(value)}"
+        yield "  " * depth + "}"
+
+    def node(self, node: Node, labels: Labels, depth: int) -> str:
+        inputs = ", ".join(map(labels.node, node.inputs))
+        text = f"{labels.node(node)} = {node.op.name}{' ' if inputs else ''}{inputs}"
+        hidden = HIDDEN.get(node.op.name, ())
+        attrs = [f"{name} = {self.value(node.attrs[name], labels, depth)}"
+                 for name in sorted(node.attrs) if name not in hidden]  # fmt: skip
+        if attrs:
+            text += f" {{{', '.join(attrs)}}}"
+        text += f" : {self.type(node.type, labels)}"
+        if self.locations and node.loc is not None:
+            text += f"  # {node.loc}"
+        return text
+
+    def type(self, type_: Any, labels: Labels) -> str:
+        if isinstance(type_, TensorType):
+            shape = ", ".join(D.format_dim(d, labels.symbol) for d in type_.shape)
+            return f"{type_.dtype.short}[{shape}]"
+        return f"({', '.join(self.type(t, labels) for t in type_)})"
+
+    def value(self, value: Any, labels: Labels, depth: int) -> str:
+        if isinstance(value, bool) or value is None:
+            return str(value).lower()
+        if isinstance(value, float):
+            return format_float(value)
+        if isinstance(value, int):
+            return str(value)
+        if isinstance(value, str):
+            return _quoted(value)
+        if isinstance(value, tuple):
+            return f"[{', '.join(self.value(v, labels, depth) for v in value)}]"
+        if isinstance(value, DimExpr):
+            return f"<{D.format_dim(value, labels.symbol)}>"
+        if isinstance(value, DType):
+            return f"!{value.short}"
+        if isinstance(value, TensorType):
+            return f"!{self.type(value, labels)}"
+        if isinstance(value, Literal):
+            return self.literal(value)
+        if isinstance(value, Graph):
+            return "\n".join(self.graph(value, depth))
+        return f"@{getattr(value, '__name__', type(value).__name__)}"
+
+    def literal(self, value: Literal) -> str:
+        array = value.array
+        if array.size <= INLINE_ELEMENTS:
+            shape = ", ".join(map(str, array.shape))
+            items = ", ".join(_format_element(v, value.dtype) for v in array.ravel())
+            return f"dense<{value.dtype.short}[{shape}]: {items}>"
+        if value not in self.literals:
+            self.literals.append(value)
+        return f"literal#{self.literals.index(value)}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _format_element(value: Any, dtype: DType) -> str:
+    if dtype.is_bool:
+        return str(bool(value)).lower()
+    return format_float(float(value)) if dtype.is_floating else str(int(value))
+
+
+def format_float(value: float) -> str:
+    """Return the shortest text that reads back as the same float."""
+    if math.isnan(value):
+        return "nan"
+    return repr(float(value))

@@ -1,0 +1,561 @@
+"""Loops over the leading axis, with state: scan and what is built on it.
+
+The primitive runs a closed body once per step::
+
+    (carries, slices of the sequences, invariants) -> (next carries, outputs)
+
+and returns the last carries and the outputs stacked. Its gradient is a scan in the other direction
+over the saved carries; cotangents of invariants add up in its carries. `scan` puts Theano's interface
+on top: taps, `until`, `go_backwards`, `truncate_gradient`, updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from symtensor.errors import AttributeValueError, DTypeError, ShapeError
+from symtensor.ir import dims as D
+from symtensor.ir.dims import Dim
+from symtensor.ir.dtypes import bool_
+from symtensor.ir.graph import Graph, replace_nodes
+from symtensor.ir.node import Node, current_serial
+from symtensor.ir.tensor import Tensor
+from symtensor.ir.types import TensorType, unify_dims
+from symtensor.ops import creation, joining, movement
+from symtensor.ops.bodies import (
+    body_graph,
+    close_body,
+    depends_on,
+    fresh_placeholders,
+    parameters,
+)
+from symtensor.ops.build import TensorLike, apply, apply_multi, as_tensor, cast_to, is_weak
+from symtensor.ops.inputs import normalize_dim
+from symtensor.ops.registry import define
+from symtensor.ops.variables import Variable
+
+# --- the primitive -------------------------------------------------------------------------------
+
+
+def _infer_scan(
+    *types: TensorType, body: Graph, carries: int, sequences: int, length: Dim, reverse: bool,
+    until: bool, steps: Dim, truncate: int,
+) -> tuple[TensorType, ...]:  # fmt: skip
+    outputs = [n.tensor_type for n in body.outputs]
+    outputs = outputs[:-1] if until else outputs
+    if tuple(outputs[:carries]) != types[:carries]:
+        raise ShapeError(f"carries {types[:carries]} become {tuple(outputs[:carries])} in a step")
+    for t in types[carries : carries + sequences]:
+        if not D.same(t.shape[0], steps):
+            raise ShapeError(f"a sequence {t} for {steps} steps")
+    stacked = [t.with_shape((length, *t.shape)) for t in outputs[carries:]]
+    return (*outputs[:carries], *stacked)
+
+
+def _evaluate_scan(
+    xp: Any, *arrays: Any, body: Any, carries: int, sequences: int, length: Any, reverse: bool,
+    until: bool, steps: int, truncate: int,
+) -> tuple[Any, ...]:  # fmt: skip
+    state = list(arrays[:carries])
+    rows, outer = arrays[carries : carries + sequences], arrays[carries + sequences :]
+    collected: list[list[Any]] = []
+    for number in range(steps):
+        at = steps - 1 - number if reverse else number
+        values = body(*state, *(x[at] for x in rows), *outer)
+        stop = bool(values.pop()) if until else False
+        state = values[:carries]
+        collected.append(values[carries:])
+        if stop:
+            break
+    if reverse:
+        collected.reverse()
+    return (*state, *_stacked(xp, collected, body, arrays, carries, sequences))
+
+
+def _stacked(
+    xp: Any, collected: list[list[Any]], body: Any, arrays: Any, carries: int, sequences: int
+) -> list[Any]:
+    """Return outputs stacked over steps; with no step their shapes come from the body's types."""
+    if collected:
+        return [xp.stack(column) for column in zip(*collected, strict=True)]
+    return [xp.zeros((0, *shape), dtype) for shape, dtype in body.output_types[carries:]]
+
+
+def _vjp_scan(
+    g: Any, y: Any, *xs: Tensor, body: Graph, carries: int, sequences: int, length: Dim,
+    reverse: bool, until: bool, steps: Dim, truncate: int, pullback: Callable[[Graph], Graph],
+) -> list[Tensor | None]:  # fmt: skip
+    attrs = {"carries": carries, "sequences": sequences, "reverse": reverse, "until": until,
+             "steps": steps, "truncate": truncate}  # fmt: skip
+    saved = _saved_carries(xs, body, carries, length, attrs)
+    rows = [_first_steps(x, length) for x in xs[carries : carries + sequences]]
+    back = _Backward(body, pullback(_without_test(body, until)), carries, sequences, until)
+    return back.run(g, y, xs, saved, rows, length, reverse, truncate)
+
+
+def _without_test(body: Graph, until: bool) -> Graph:
+    return Graph(body.inputs, body.outputs[:-1]) if until else body
+
+
+def _first_steps(x: Tensor, length: Dim) -> Tensor:
+    """Return the part of a sequence that the steps actually run have read."""
+    if D.same(x.shape[0], length):
+        return x
+    zeros, ones = (0,) * x.ndim, (1,) * x.ndim
+    lengths = (length, *x.shape[1:])
+    return apply(movement.SLICE, x, starts=zeros, steps=ones, lengths=lengths)
+
+
+def _saved_carries(
+    xs: Sequence[Tensor], body: Graph, carries: int, length: Dim, attrs: Mapping[str, Any]
+) -> list[Tensor]:
+    """Return the carries that entered each step: outputs of the same scan with a wider body.
+
+    The pass share_scans lets the forward scan and this one be computed once.
+    """
+    until = attrs["until"]
+    plain = body.outputs[:-1] if until else body.outputs
+    tail = body.outputs[-1:] if until else ()
+    wide = Graph(body.inputs, (*plain, *body.inputs[:carries], *tail))
+    results = apply_multi(SCAN, *xs, body=wide, length=length, **attrs)
+    return list(results[len(plain) :])
+
+
+@dataclass(frozen=True, slots=True)
+class _Backward:
+    """Builds the reverse scan of one scan."""
+
+    body: Graph
+    pull: Graph
+    carries: int
+    sequences: int
+    until: bool
+
+    def run(
+        self, g: Any, y: Any, xs: Sequence[Tensor], saved: list[Tensor], rows: list[Tensor],
+        length: Dim, reverse: bool, truncate: int,
+    ) -> list[Tensor | None]:  # fmt: skip
+        floats = [x.dtype.is_floating for x in xs]
+        states = range(self.carries)
+        outer = range(self.carries + self.sequences, len(xs))
+        state_g = [g[i] if g[i] is not None else creation.zeros_like(y[i])
+                   for i in states if floats[i]]  # fmt: skip
+        sums = [creation.zeros_like(xs[i]) for i in outer if floats[i]]
+        fed = [i for i in range(self.carries, len(y)) if g[i] is not None]
+        slices = [*saved, *rows, *(g[i] for i in fed)]
+        start: Dim = 0
+        steps = length
+        if truncate >= 0:
+            steps = D.minimum(length, truncate)
+            start = 0 if reverse else length - steps
+            slices = [_cut(x, start, steps) for x in slices]
+        invariants = [xs[i] for i in outer]
+        body = self._body(y, fed, state_g + sums, slices, invariants)
+        results = apply_multi(
+            SCAN, *state_g, *sums, *slices, *invariants, body=body,
+            carries=len(state_g) + len(sums), sequences=len(slices), length=steps,
+            reverse=not reverse, until=False, steps=steps, truncate=-1,
+        )  # fmt: skip
+        found = iter(results)
+        initial = [next(found) if floats[i] else None for i in states]
+        invariant_g = [next(found) if floats[i] else None for i in outer]
+        row_g = [next(found) if floats[self.carries + i] else None for i in range(self.sequences)]
+        whole = [
+            None if t is None else _laid_out(t, xs[self.carries + i], start)
+            for i, t in enumerate(row_g)
+        ]
+        return [*initial, *whole, *invariant_g]
+
+    def _body(
+        self, y: Any, fed: list[int], state: list[Tensor], slices: list[Tensor],
+        invariants: list[Tensor],
+    ) -> Graph:  # fmt: skip
+        """One step back: the pullback of one step forward, plus the running sums."""
+        rows = [x.type.with_shape(x.shape[1:]) for x in slices]
+        types = [x.type for x in state] + rows + [x.type for x in invariants]
+        params = parameters(types)
+        given_state, rest = params[: len(state)], params[len(state) :]
+        given_rows, given_outer = rest[: len(rows)], rest[len(rows) :]
+        inputs = given_rows[: self.carries + self.sequences] + given_outer
+        plain = self.body.outputs[:-1] if self.until else self.body.outputs
+        cotangents = self._cotangents(plain, fed, given_state, given_rows)
+        mapping = {
+            p: x.node for p, x in zip(self.pull.inputs, [*inputs, *cotangents], strict=True)
+        }
+        found = [Tensor(n) for n in replace_nodes(self.pull.outputs, mapping)]
+        floats = [n.tensor_type.dtype.is_floating for n in self.body.inputs]
+        n_state = sum(floats[: self.carries])
+        n_rows = sum(floats[self.carries : self.carries + self.sequences])
+        state_out = found[:n_state]
+        sums = [a + b for a, b in zip(given_state[n_state:], found[n_state + n_rows :], strict=True)]
+        outputs = [*state_out, *sums, *found[n_state : n_state + n_rows]]
+        return Graph(tuple(p.node for p in params), tuple(x.node for x in outputs))
+
+    def _cotangents(
+        self, plain: Sequence[Node], fed: list[int], state: list[Tensor], rows: list[Tensor]
+    ) -> list[Tensor]:
+        """Return the cotangents of one step's float outputs; zeros where nothing flows."""
+        state_iter = iter(state)
+        fed_rows = dict(zip(fed, rows[self.carries + self.sequences :], strict=True))
+        out = []
+        for i, node in enumerate(plain):
+            if not node.tensor_type.dtype.is_floating:
+                continue
+            if i < self.carries:
+                out.append(next(state_iter))
+            elif i in fed_rows:
+                out.append(fed_rows[i])
+            else:
+                out.append(creation.zeros(node.tensor_type.shape, node.tensor_type.dtype))
+        return out
+
+
+def _cut(x: Tensor, start: Dim, steps: Dim) -> Tensor:
+    starts = (start, *(0,) * (x.ndim - 1))
+    lengths = (steps, *x.shape[1:])
+    return apply(movement.SLICE, x, starts=starts, steps=(1,) * x.ndim, lengths=lengths)
+
+
+def _laid_out(t: Tensor, like: Tensor, start: Dim) -> Tensor:
+    """Return a sequence's cotangent at full length, zeros where no step read it."""
+    if D.same_shape(t.shape, like.shape):
+        return t
+    return movement.place(t, like.shape, (start, *(0,) * (t.ndim - 1)), (1,) * t.ndim)
+
+
+SCAN = define(
+    "scan",
+    infer=_infer_scan,
+    evaluate=_evaluate_scan,
+    vjp=_vjp_scan,
+    bodies=("body",),
+    doc="A body run step by step over leading axes, with carried state.",
+)
+
+
+def scan_states(
+    step: Callable[..., Sequence[Tensor]], initial: Sequence[Tensor], steps: Any
+) -> list[Tensor]:
+    """Return the last of the states that `step` makes from `initial` in `steps` steps."""
+    arguments = fresh_placeholders([x.type for x in initial])
+    following = list(step(*arguments))
+    varying = depends_on([x.node for x in following], [x.node for x in arguments])
+    roots, captured = close_body(arguments, following, varying.__contains__)
+    count = normalize_dim(steps)
+    results = apply_multi(
+        SCAN, *initial, *map(Tensor, captured), body=body_graph(arguments, captured, roots),
+        carries=len(initial), sequences=0, length=count, reverse=False, until=False, steps=count,
+        truncate=-1,
+    )  # fmt: skip
+    return list(results)
+
+
+# --- Theano's interface --------------------------------------------------------------------------
+
+
+class until:  # noqa: N801  (read as a word: return outputs, until(condition))
+    """Ends a scan after the step in which `condition` is true; that step is kept."""
+
+    def __init__(self, condition: TensorLike) -> None:
+        self.condition = condition
+
+
+@dataclass(slots=True)
+class _Recurrence:
+    """One output of the step: how its earlier values enter."""
+
+    taps: list[int]
+    initial: list[Tensor]
+    """Initial values: of one step back, two steps back, …"""
+    weak: bool
+    """The initial value is a Python number: its dtype follows the step's."""
+
+
+def scan(
+    fn: Callable[..., Any],
+    sequences: Any = (),
+    initial: Any = None,
+    non_sequences: Any = (),
+    n_steps: Any = None,
+    go_backwards: bool = False,
+    truncate_gradient: int = -1,
+    return_list: bool = False,
+) -> tuple[Any, dict[Variable, Tensor]]:
+    """Call `fn` once per element of the leading axis; return (stacked outputs, updates).
+
+    `fn` receives the slices of `sequences` (for each tap, in order), then earlier outputs (for each
+    tap, in order), then `non_sequences`; it may read any other tensor too. It returns the outputs of
+    a step, and optionally a dict of variable updates and an `until`.
+
+    `sequences`: tensors, or ``dict(input=x, taps=[-1, 0])``. `initial`, one per output: a tensor or
+    number (the output one step back is fed in), ``dict(initial=x, taps=[-2, -1])`` with one row per
+    step back and the oldest first, or None for an output that is not fed back. `n_steps`: how many
+    steps; by default as many as the shortest sequence allows.
+
+    Draws of random streams inside `fn` are new in every step. Pass the returned updates on to
+    `function`. One output is returned bare unless `return_list`.
+    """
+    slices, count = _sequence_slices(_as_list(sequences), n_steps)
+    outer = [as_tensor(x) for x in _as_list(non_sequences)]
+    infos = None if initial is None else [_recurrence(x) for x in _as_list(initial)]
+    if go_backwards:
+        slices = [movement.flip(x, 0) for x in slices]
+    trace = _trace_step(fn, slices, infos or [], outer)
+    infos = trace.infos
+    stacked, updates = _run(trace, slices, count, truncate_gradient)
+    outputs = stacked[0] if len(stacked) == 1 and not return_list else stacked
+    return (outputs if stacked else None), updates
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _sequence_slices(sequences: list[Any], n_steps: Any) -> tuple[list[Tensor], Dim]:
+    """Return one sequence per tap, all of the same length, and that length."""
+    read: list[tuple[Tensor, int, int]] = []
+    available: list[Dim] = []
+    for item in sequences:
+        taps = [0]
+        if isinstance(item, dict):
+            item, taps = item["input"], list(item.get("taps", [0]))
+        x = as_tensor(item)
+        if x.ndim == 0:
+            raise ShapeError(f"scan: a sequence needs a leading axis, found {x.type}")
+        low, high = min(0, *taps), max(0, *taps)
+        available.append(x.shape[0] - high + low)
+        read += [(x, tap, low) for tap in taps]
+    if n_steps is not None:
+        count = normalize_dim(n_steps)
+        if isinstance(count, int) and count < 0:
+            raise AttributeValueError(f"scan: n_steps must not be negative, found {count}")
+    elif available:
+        count = available[0]
+        for size in available[1:]:
+            count = D.minimum(count, size)
+    else:
+        raise AttributeValueError("scan: without sequences, n_steps must be given")
+    for size in available:
+        if D.provably_different(D.maximum(size, count), size):
+            raise ShapeError(f"scan: n_steps = {count} exceeds the {size} elements of a sequence")
+    out = []
+    for x, tap, low in read:
+        part = movement.slice_axis(x, 0, tap - low, tap - low + count)
+        out.append(movement.specify_shape(part, [count, *x.shape[1:]]))
+    return out, count
+
+
+def _recurrence(item: Any) -> _Recurrence | None:
+    if item is None:
+        return None
+    taps = [-1]
+    if isinstance(item, dict):
+        taps = list(item.get("taps") or [-1])
+        item = item.get("initial")
+        if item is None:
+            return None
+        if any(tap >= 0 for tap in taps) or len(set(taps)) != len(taps):
+            raise AttributeValueError(f"scan: output taps must be negative and distinct: {taps}")
+    weak = is_weak(item)
+    x = as_tensor(item)
+    if taps == [-1]:
+        return _Recurrence(taps, [x], weak)
+    depth = -min(taps)
+    if x.ndim == 0:
+        raise ShapeError(f"scan: taps {taps} need an initial value with {depth} rows")
+    x = movement.specify_shape(x, [depth, *x.shape[1:]])
+    return _Recurrence(taps, [x[depth - k] for k in range(1, depth + 1)], False)
+
+
+@dataclass(slots=True)
+class _Trace:
+    """A step traced once."""
+
+    infos: list[_Recurrence | None]
+    arguments: list[Tensor]
+    """Slices, then for each recurrence its past values, newest first."""
+    outputs: list[Tensor]
+    test: Tensor | None
+    states: list[tuple[Variable, Tensor]]
+    """Variables updated by the step (explicitly, or draws of random streams) and their next values."""
+
+
+def _trace_step(
+    fn: Callable[..., Any],
+    slices: list[Tensor],
+    infos: list[_Recurrence | None],
+    outer: list[Tensor],
+) -> _Trace:
+    rows = fresh_placeholders([x.type.with_shape(x.shape[1:]) for x in slices])
+    past = [
+        fresh_placeholders([x.type for x in info.initial]) if info else [] for info in infos
+    ]
+    fed = [values[-tap - 1] for info, values in zip(infos, past, strict=True) if info
+           for tap in info.taps]  # fmt: skip
+    start = current_serial()
+    outputs, updates, test = _split_result(fn(*rows, *fed, *outer))
+    infos = infos or [None] * len(outputs)
+    past = past or [[] for _ in outputs]
+    if len(infos) != len(outputs):
+        raise ShapeError(f"scan: {len(infos)} initial values for {len(outputs)} outputs")
+    adapted = _adapt_weak(infos, outputs)
+    if adapted is not None:
+        return _trace_step(fn, slices, adapted, outer)
+    outputs = [_fit(x, info) for x, info in zip(outputs, infos, strict=True)]
+    arguments = [*rows, *(x for values in past for x in values)]
+    roots = [x.node for x in outputs] + [t.node for t in updates.values()]
+    states = list(updates.items()) + _inner_draws(roots, start, updates)
+    return _Trace(infos, arguments, outputs, test, states)
+
+
+def _split_result(
+    result: Any,
+) -> tuple[list[Tensor], dict[Variable, Tensor], Tensor | None]:
+    """Return the outputs, updates and condition of whatever the step returned."""
+    updates: dict[Variable, Tensor] = {}
+    test: Tensor | None = None
+    parts = list(result) if isinstance(result, tuple) else [result]
+    outputs: list[Any] = []
+    for part in parts:
+        if isinstance(part, until):
+            test = cast_to(as_tensor(part.condition), bool_)
+        elif isinstance(part, dict):
+            updates = {v: as_tensor(x, v.dtype) for v, x in part.items()}
+        elif isinstance(part, (list, tuple)):
+            outputs += part
+        elif part is not None:
+            outputs.append(part)
+    return [as_tensor(x) for x in outputs], updates, test
+
+
+def _adapt_weak(
+    infos: list[_Recurrence | None], outputs: list[Tensor]
+) -> list[_Recurrence | None] | None:
+    """Return recurrences whose Python-number initial values have the step's dtype, if any differ."""
+    changed = False
+    out: list[_Recurrence | None] = []
+    for info, x in zip(infos, outputs, strict=True):
+        if info is not None and info.weak:
+            start = movement.broadcast_to(cast_to(info.initial[0], x.dtype), x.shape)
+            if start.type != info.initial[0].type:
+                info, changed = _Recurrence(info.taps, [start], False), True
+        out.append(info)
+    return out if changed else None
+
+
+def _fit(x: Tensor, info: _Recurrence | None) -> Tensor:
+    """Return a step's output in the type of its initial value."""
+    if info is None:
+        return x
+    wanted = info.initial[0].type
+    agreed = x.ndim == wanted.ndim and all(
+        unify_dims(a, b) is not None for a, b in zip(x.shape, wanted.shape, strict=True)
+    )
+    if x.dtype is not wanted.dtype or not agreed:
+        raise DTypeError(
+            f"scan: the step gives {x.type} for an initial value {wanted}",
+            help="cast the initial value or the step's result so that both agree",
+        )
+    return movement.specify_shape(x, wanted.shape)
+
+
+def _inner_draws(
+    roots: list[Node], start: int, updates: Mapping[Variable, Tensor]
+) -> list[tuple[Variable, Tensor]]:
+    """Return the states of random draws made inside the step, with their next values."""
+    from symtensor.ir.graph import toposort
+
+    explicit = {v.node for v in updates}
+    found = []
+    for node in toposort(roots):
+        if node.op.name != "variable" or node in explicit or node.serial <= start:
+            continue
+        update = node.attrs["store"].default_update
+        if update is not None:
+            found.append((Variable(node), update))
+    return found
+
+
+def _run(
+    trace: _Trace, slices: list[Tensor], count: Dim, truncate: int
+) -> tuple[list[Tensor], dict[Variable, Tensor]]:
+    """Build the scan node of a traced step."""
+    recurrent = [(i, info) for i, info in enumerate(trace.infos) if info is not None]
+    initial = [x for _, info in recurrent for x in info.initial] + [v for v, _ in trace.states]
+    rows, past = trace.arguments[: len(slices)], trace.arguments[len(slices) :]
+    inner = fresh_placeholders([v.type for v, _ in trace.states])
+    swap = {v.node: p.node for (v, _), p in zip(trace.states, inner, strict=True)}
+    following: list[Tensor] = []
+    offset = 0
+    for i, info in recurrent:
+        depth = len(info.initial)
+        following += [trace.outputs[i], *past[offset : offset + depth - 1]]
+        offset += depth
+    following += [movement.specify_shape(new, v.shape) for v, new in trace.states]
+    roots = [*following, *trace.outputs, *([trace.test] if trace.test is not None else [])]
+    roots = [Tensor(n) for n in replace_nodes([x.node for x in roots], swap)]
+    arguments = [*past, *inner, *rows]
+    varying = depends_on([x.node for x in roots], [x.node for x in arguments])
+    nodes, captured = close_body(arguments, roots, varying.__contains__)
+    length = D.symbol() if trace.test is not None else count
+    results = apply_multi(
+        SCAN, *initial, *slices, *map(Tensor, captured),
+        body=body_graph(arguments, captured, nodes), carries=len(initial),
+        sequences=len(slices), length=length, reverse=False, until=trace.test is not None,
+        steps=count, truncate=int(truncate),
+    )  # fmt: skip
+    updates: dict[Variable, Tensor] = {}
+    first_state = len(past)
+    for k, (v, _) in enumerate(trace.states):
+        final = results[first_state + k]
+        if v.store.default_update is not None:
+            v.store.default_update = final  # the draw inside moves on by all steps at once
+        else:
+            updates[v] = final
+    return list(results[len(initial) :]), updates
+
+
+# --- map, reduce, folds --------------------------------------------------------------------------
+
+
+def map_(fn: Callable[..., Any], sequences: Any, non_sequences: Any = ()) -> Any:
+    """Return `fn` of each element of the leading axis, stacked."""
+    return scan(fn, sequences, None, non_sequences)[0]
+
+
+
+
+def reduce(
+    fn: Callable[..., Any], sequences: Any, initial: Any, go_backwards: bool = False
+) -> Any:
+    """Return the last value of ``state = fn(*elements, state)`` over the leading axis."""
+    values = _as_list(initial)
+    given = [as_tensor(v) for v in values]
+    outputs, _ = scan(fn, sequences, values, go_backwards=go_backwards, return_list=True)
+    # no element: the initial value itself
+    ends = [
+        joining.concatenate([movement.expand_dims(cast_to(v, x.dtype), 0), x])[-1]
+        for v, x in zip(given, outputs, strict=True)
+    ]
+    return ends if isinstance(initial, (list, tuple)) else ends[0]
+
+
+def foldl(fn: Callable[[Tensor, Tensor], Tensor], x: TensorLike, initial: Any) -> Tensor:
+    """Return ``fn(… fn(fn(initial, x[0]), x[1]) …, x[-1])``."""
+    result: Tensor = reduce(lambda element, state: fn(state, element), x, initial)
+    return result
+
+
+def foldr(fn: Callable[[Tensor, Tensor], Tensor], x: TensorLike, initial: Any) -> Tensor:
+    """Return ``fn(… fn(fn(initial, x[-1]), x[-2]) …, x[0])``."""
+    result: Tensor = reduce(
+        lambda element, state: fn(state, element), x, initial, go_backwards=True
+    )
+    return result
+
+
+__all__ = ["SCAN", "foldl", "foldr", "map_", "reduce", "scan", "scan_states", "until"]

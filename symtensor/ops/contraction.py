@@ -266,11 +266,12 @@ def matmul(x: TensorLike, y: TensorLike) -> Tensor:
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError("matmul: 0-d operands have no matrix product", help="use * instead")
     count = max(a.ndim, b.ndim, 2) - 2
-    batch, row, inner_, column = LABELS[:count], *LABELS[count : count + 3]
-    left = batch[count - max(a.ndim - 2, 0) :] + (row if a.ndim > 1 else "") + inner_
-    right = batch[count - max(b.ndim - 2, 0) :] + inner_ + (column if b.ndim > 1 else "")
-    out = batch + left[-2:-1].strip(batch) + right[-1:].strip(batch + inner_)
+    batch, row, sum_, column = LABELS[:count], *LABELS[count : count + 3]
+    row, column = row if a.ndim > 1 else "", column if b.ndim > 1 else ""
+    left = batch[count - max(a.ndim - 2, 0) :] + row + sum_
+    right = batch[count - max(b.ndim - 2, 0) :] + sum_ + column
     (a, b), (left, right) = _drop_repeated([a, b], [left, right], batch)
+    out = batch + row + column
     return _contract("matmul", a, b, left, right, out)
 
 
@@ -286,7 +287,7 @@ def _drop_repeated(
     }
     tensors, kept = [], []
     for x, term in zip(xs, terms, strict=True):
-        axes = tuple(i for i, x_ in enumerate(term) if x_ in long and D.same(x.shape[i], 1))
+        axes = tuple(i for i, label in enumerate(term) if label in long and D.same(x.shape[i], 1))
         tensors.append(movement.squeeze(x, axes) if axes else x)
         kept.append("".join(label for i, label in enumerate(term) if i not in axes))
     return tensors, kept

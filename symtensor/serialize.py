@@ -1,145 +1,178 @@
-"""Graphs as flat, picklable data.
+"""Pickling and copying of graphs, tensors, variables and sizes.
 
-A packed graph is a list of plain tuples, producers first, so that a chain of any length packs without
-recursion. Sizes are packed by number, variables by their store (so what is pickled together keeps
-sharing), ops by name. Names of nodes and user lines come along.
+A graph becomes a flat table: one row per node, inputs as row numbers, so depth does not matter. Ops
+are written by name and looked up when read, so a custom op must be defined before its pickles load.
+What has an identity (a variable's store, a placeholder's uid, a size's symbol) goes through the
+pickle's memo: things pickled together keep sharing it, things loaded apart do not. Importing this
+module registers the rules; `copy.deepcopy` follows the same ones.
+
+Loading a pickle runs code: load only files you trust.
 """
 
 from __future__ import annotations
 
+import copyreg
+import weakref
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from symtensor.errors import SymtensorError
+from symtensor.errors import AttributeValueError, ParseError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, DimExpr, FloorDiv, Max, Symbol
-from symtensor.ir.graph import Graph
+from symtensor.ir.graph import Graph, toposort
 from symtensor.ir.literal import Literal
+from symtensor.ir.location import Location
 from symtensor.ir.node import Node, fresh_uid, make_node
-from symtensor.ir.types import TensorType
 from symtensor.ops.registry import get_op
+from symtensor.ops.variables import Store
 
-Packed = tuple[Any, ...]
-
-
-def pack_graph(graph: Graph) -> Packed:
-    """Return a graph as nested tuples of plain values."""
-    return _Packer().graph(graph)
-
-
-def unpack_graph(packed: Packed) -> Graph:
-    """Return the graph; placeholders and automatic sizes are new, variables are those packed."""
-    return _Unpacker().graph(packed)
+Row = tuple[str, tuple[int, ...], dict[str, Any], Location | None, str | None]
+"""Op name, rows of the inputs, attributes, user line, display name."""
+Table = tuple[list[Row], Sequence[int], Sequence[int], Sequence[tuple[int, int]]]
+"""Rows, then the rows of inputs and outputs, and pairs of rows for the updates."""
 
 
-class _Packer:
+class Uid:
+    """Stands for one uid in a pickle; read back it is a fresh one."""
+
+    __slots__ = ("__weakref__", "value")
+
     def __init__(self) -> None:
-        self.symbols: dict[Symbol, int] = {}
+        self.value = fresh_uid()
 
-    def graph(self, graph: Graph) -> Packed:
-        nodes = graph.nodes()
-        nodes += [t for t, _ in graph.updates if t not in set(nodes)]
-        place = {node: i for i, node in enumerate(nodes)}
-        rows = [
-            (
-                node.op.name,
-                tuple(place[x] for x in node.inputs),
-                tuple((k, self.value(v)) for k, v in node.attrs.items()),
-                node.name,
-                node.loc,
-            )
-            for node in nodes
-        ]
-        return (
-            tuple(rows),
-            tuple(place[x] for x in graph.inputs),
-            tuple(place[x] for x in graph.outputs),
-            tuple((place[t], place[v]) for t, v in graph.updates),
-        )
-
-    def value(self, value: Any) -> Any:
-        if isinstance(value, DimExpr):
-            return ("dim", self.dim(value))
-        if isinstance(value, TensorType):
-            return ("type", value.dtype, tuple(self.dim(d) for d in value.shape))
-        if isinstance(value, Graph):
-            return ("graph", self.graph(value))
-        if isinstance(value, Literal):
-            return ("literal", value.array, value.dtype)
-        if isinstance(value, tuple):
-            return ("tuple", tuple(self.value(v) for v in value))
-        return ("plain", value)
-
-    def dim(self, dim: Dim) -> Any:
-        """Return an int, or terms of (coefficient, factors)."""
-        if isinstance(dim, int):
-            return dim
-        return tuple(
-            (coefficient, tuple(self.atom(a) for a in monomial)) for monomial, coefficient in dim.terms
-        )
-
-    def atom(self, atom: Any) -> Any:
-        if isinstance(atom, Symbol):
-            number = self.symbols.setdefault(atom, len(self.symbols))
-            return ("symbol", number, D.is_global(atom), atom.name)
-        if isinstance(atom, FloorDiv):
-            return ("floordiv", self.dim(atom.numerator), self.dim(atom.denominator))
-        assert isinstance(atom, Max)
-        return ("max", self.dim(atom.left), self.dim(atom.right))
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Uid, ()
 
 
-class _Unpacker:
-    def __init__(self) -> None:
-        self.symbols: dict[int, Dim] = {}
+_uids: weakref.WeakValueDictionary[int, Uid] = weakref.WeakValueDictionary()
 
-    def graph(self, packed: Packed) -> Graph:
-        rows, inputs, outputs, updates = packed
-        nodes: list[Node] = []
-        for name, operands, attrs, label, loc in rows:
-            values = {k: self.value(v) for k, v in attrs}
-            if name == "placeholder":
-                values["uid"] = fresh_uid()
-            nodes.append(
-                make_node(get_op(name), [nodes[i] for i in operands], values, loc=loc, name=label)
-            )
-        return Graph(
-            tuple(nodes[i] for i in inputs),
-            tuple(nodes[i] for i in outputs),
-            tuple((nodes[t], nodes[v]) for t, v in updates),
-        )
 
-    def value(self, packed: Packed) -> Any:
-        kind, *rest = packed
-        if kind == "dim":
-            return self.dim(rest[0])
-        if kind == "type":
-            return TensorType(rest[0], tuple(self.dim(d) for d in rest[1]))
-        if kind == "graph":
-            return self.graph(rest[0])
-        if kind == "literal":
-            return Literal(rest[0], rest[1])
-        if kind == "tuple":
-            return tuple(self.value(v) for v in rest[0])
-        return rest[0]
+def _uid(value: int) -> Uid:
+    """Return the one living stand-in for a uid, so that a pickle's memo recognizes it."""
+    found = _uids.get(value)
+    if found is None:
+        found = Uid.__new__(Uid)
+        found.value = value
+        found = _uids.setdefault(value, found)
+    return found
 
-    def dim(self, packed: Any) -> Dim:
-        if isinstance(packed, int):
-            return packed
-        total: Dim = 0
-        for coefficient, factors in packed:
-            term: Dim = coefficient
-            for factor in factors:
-                term = term * self.atom(factor)
-            total = total + term
-        return total
 
-    def atom(self, packed: Packed) -> Dim:
-        kind, *rest = packed
-        if kind == "symbol":
-            number, named, name = rest
-            if number not in self.symbols:
-                self.symbols[number] = D.dim(name) if named else D.symbol()
-            return self.symbols[number]
-        if kind in ("floordiv", "max"):
-            make = D.floordiv if kind == "floordiv" else D.maximum
-            return make(self.dim(rest[0]), self.dim(rest[1]))
-        raise SymtensorError(f"packed graph: unknown kind {kind!r}")
+# --- graphs --------------------------------------------------------------------------------------
+
+
+def pack_graph(graph: Graph) -> Table:
+    """Return a graph as a flat table."""
+    nodes = toposort((*graph.inputs, *graph.roots, *(target for target, _ in graph.updates)))
+    place = {node: i for i, node in enumerate(nodes)}
+    rows = [
+        (n.op.name, tuple(place[x] for x in n.inputs), _pack_attrs(n.attrs), n.loc, n.name)
+        for n in nodes
+    ]
+    return (
+        rows,
+        [place[n] for n in graph.inputs],
+        [place[n] for n in graph.outputs],
+        [(place[target], place[new]) for target, new in graph.updates],
+    )
+
+
+def unpack_graph(*table: Any) -> Graph:
+    """Return the graph of a table; raises `ParseError` for an op that is not defined here."""
+    rows, inputs, outputs, updates = table
+    nodes: list[Node] = []
+    for name, operands, attrs, loc, label in rows:
+        try:
+            op = get_op(name)
+        except AttributeValueError as error:
+            raise ParseError(
+                error.message, help="import the module that defines this op before loading"
+            ) from None
+        sources = [nodes[i] for i in operands]
+        nodes.append(make_node(op, sources, _unpack_attrs(attrs), loc=loc, name=label))
+    return Graph(
+        tuple(nodes[i] for i in inputs),
+        tuple(nodes[i] for i in outputs),
+        tuple((nodes[target], nodes[new]) for target, new in updates),
+    )
+
+
+def _pack_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _uid(v) if k == "uid" else v for k, v in attrs.items()}
+
+
+def _unpack_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v.value if isinstance(v, Uid) else v for k, v in attrs.items()}
+
+
+def _reduce_graph(graph: Graph) -> tuple[Any, ...]:
+    return unpack_graph, pack_graph(graph)
+
+
+def _restore_node(graph: Graph) -> Node:
+    return graph.outputs[0]
+
+
+def _reduce_node(node: Node) -> tuple[Any, ...]:
+    return _restore_node, (Graph((), (node,)),)
+
+
+# --- values and sizes ----------------------------------------------------------------------------
+
+
+def _reduce_store(store: Store) -> tuple[Any, ...]:
+    # the default update is state, not an argument: it may depend on the variable itself
+    return Store, (store.array,), (None, {"default_update": store.default_update})
+
+
+def _reduce_literal(literal: Literal) -> tuple[Any, ...]:
+    return Literal, (literal.array,)
+
+
+def _restore_symbol(name: str, is_named: bool) -> Symbol:
+    found = D.as_symbol(D.dim(name) if is_named else D.symbol())
+    assert found is not None
+    return found
+
+
+def _reduce_symbol(symbol: Symbol) -> tuple[Any, ...]:
+    is_named = symbol.name.isidentifier() and D.as_symbol(D.dim(symbol.name)) is symbol
+    return _restore_symbol, (symbol.name, is_named)
+
+
+def _restore_dim(terms: Sequence[tuple[int, Sequence[Any]]]) -> Dim:
+    total: Dim = 0
+    for coefficient, factors in terms:
+        total = total + coefficient * D.product(map(_restore_factor, factors))
+    return total
+
+
+def _restore_factor(factor: Any) -> Dim:
+    if isinstance(factor, Symbol):
+        return D.symbol_dim(factor)
+    kind, left, right = factor
+    return D.floordiv(left, right) if kind == "floordiv" else D.maximum(left, right)
+
+
+def _reduce_dim(dim: DimExpr) -> tuple[Any, ...]:
+    terms = [(c, [_pack_factor(atom) for atom in monomial]) for monomial, c in dim.terms]
+    return _restore_dim, (terms,)
+
+
+def _pack_factor(atom: D.Atom) -> Any:
+    if isinstance(atom, FloorDiv):
+        return ("floordiv", atom.numerator, atom.denominator)
+    if isinstance(atom, Max):
+        return ("max", atom.left, atom.right)
+    return atom
+
+
+def _register() -> None:
+    copyreg.pickle(Graph, _reduce_graph)
+    copyreg.pickle(Node, _reduce_node)
+    copyreg.pickle(Store, _reduce_store)
+    copyreg.pickle(Literal, _reduce_literal)
+    copyreg.pickle(Symbol, _reduce_symbol)
+    copyreg.pickle(DimExpr, _reduce_dim)
+
+
+_register()

@@ -232,8 +232,10 @@ def pullback(body: Graph) -> Graph:
         seeds[output] = seeds[output] + term if output in seeds else term
     wanted = [x for x in body.inputs if x.tensor_type.dtype.is_floating]
     found = backpropagate(seeds, set(wanted)) if seeds else {}
-    outputs = [found.get(x) or creation.zeros(x.tensor_type.shape, x.tensor_type.dtype)
-               for x in wanted]  # fmt: skip
+    outputs = [
+        found[x] if x in found else creation.zeros(x.tensor_type.shape, x.tensor_type.dtype)
+        for x in wanted
+    ]
     return Graph((*body.inputs, *cotangents), tuple(t.node for t in outputs))
 
 

@@ -51,7 +51,7 @@ def jvp(outputs: Any, wrt: Any, tangents: Any) -> Any:
         if node not in known:
             with location.at(node.loc):
                 _push(node, known)
-    found = [known.get(x.node) or creation.zeros_like(x) for x in out]
+    found = [known[x.node] if x.node in known else creation.zeros_like(x) for x in out]
     return found[0] if isinstance(outputs, Tensor) else found
 
 

@@ -309,6 +309,7 @@ def _base(array: Array) -> Array:
 
 def _readable(array: Array) -> Array:
     """Return the array itself when native code can read it, else a contiguous aligned copy."""
+    array = np.asarray(array)  # a row of a vector is a NumPy scalar
     flags = array.flags
     if flags.c_contiguous and flags.aligned and array.dtype.isnative:
         return array

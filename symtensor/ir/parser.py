@@ -217,7 +217,7 @@ class _Parser:
     def make(
         self, label: str, op: Op, inputs: tuple[Node, ...], attrs: dict[str, Any], type_: NodeType
     ) -> Node:
-        if op.name in HIDDEN and label in self.leaves:
+        if self.t.depth == 1 and label in self.leaves and self.leaves[label].op is op:
             return self.leaves[label]
         shown = label[1:] if not label[1:].isdigit() else None
         if op.name == "placeholder":

@@ -24,7 +24,6 @@ from symtensor.ir.literal import Literal
 from symtensor.ir.location import Location
 from symtensor.ir.node import Node, fresh_uid, make_node
 from symtensor.ops.registry import get_op
-from symtensor.ops.variables import Store
 
 Row = tuple[str, tuple[int, ...], dict[str, Any], Location | None, str | None]
 """Op name, rows of the inputs, attributes, user line, display name."""
@@ -119,11 +118,6 @@ def _reduce_node(node: Node) -> tuple[Any, ...]:
 # --- values and sizes ----------------------------------------------------------------------------
 
 
-def _reduce_store(store: Store) -> tuple[Any, ...]:
-    # the default update is state, not an argument: it may depend on the variable itself
-    return Store, (store.array,), (None, {"default_update": store.default_update})
-
-
 def _reduce_literal(literal: Literal) -> tuple[Any, ...]:
     return Literal, (literal.array,)
 
@@ -135,8 +129,7 @@ def _restore_symbol(name: str, is_named: bool) -> Symbol:
 
 
 def _reduce_symbol(symbol: Symbol) -> tuple[Any, ...]:
-    is_named = symbol.name.isidentifier() and D.as_symbol(D.dim(symbol.name)) is symbol
-    return _restore_symbol, (symbol.name, is_named)
+    return _restore_symbol, (symbol.name, D.is_global(symbol))
 
 
 def _restore_dim(terms: Sequence[tuple[int, Sequence[Any]]]) -> Dim:
@@ -169,7 +162,6 @@ def _pack_factor(atom: D.Atom) -> Any:
 def _register() -> None:
     copyreg.pickle(Graph, _reduce_graph)
     copyreg.pickle(Node, _reduce_node)
-    copyreg.pickle(Store, _reduce_store)
     copyreg.pickle(Literal, _reduce_literal)
     copyreg.pickle(Symbol, _reduce_symbol)
     copyreg.pickle(DimExpr, _reduce_dim)

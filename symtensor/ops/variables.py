@@ -1,7 +1,7 @@
 """Variables: state that lives between calls.
 
-A `Variable` is a tensor whose node refers to a `Store`, the box that holds its array. Functions read
-the box at each call and write it when all of a call has succeeded. Values go in and out by copy
+A `Variable` is a tensor whose node refers to a `Store`, the box that holds its array. Functions
+read the box at each call and write it when all of a call has succeeded. Values go in and out by copy
 unless the caller says ``borrow=True``.
 """
 
@@ -36,13 +36,9 @@ class Store:
         self.default_update: Tensor | None = None
         """Next value that every function reading the variable stores, unless told otherwise."""
 
-
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore_store, (self.array,)
-
-
-def _restore_store(array: Array) -> Store:
-    return Store(array.copy())
+        # the default update is state, not an argument: it may depend on the variable itself
+        return Store, (self.array,), (None, {"default_update": self.default_update})
 
 
 VARIABLE = define(

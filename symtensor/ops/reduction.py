@@ -25,6 +25,7 @@ from symtensor.ops.build import (
     TensorLike,
     apply,
     as_tensor,
+    broadcast,
     cast_to,
     is_weak,
     normalize_axes,
@@ -361,14 +362,15 @@ def _count(x: Tensor, axes: tuple[int, ...], less: int = 0) -> TensorLike:
     return size if isinstance(size, int) else cast_to(dim_value(size), accumulator(x.dtype))
 
 
-def _as_float(x: TensorLike) -> Tensor:
+def as_float(x: TensorLike) -> Tensor:
+    """Return `x`, as float64 where it holds integers or bools."""
     x = as_tensor(x)
     return x if x.dtype.is_floating else cast_to(x, float64)
 
 
 def mean(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     """Return the arithmetic mean over `axis`; integers give float64, nothing gives NaN."""
-    x = _as_float(x)
+    x = as_float(x)
     axes = normalize_axes(axis, x.ndim)
     wide = cast_to(x, accumulator(x.dtype))
     return cast_to(sum(wide, axes, keepdims=keepdims) / _count(x, axes), x.dtype)
@@ -376,7 +378,7 @@ def mean(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
 
 def var(x: TensorLike, axis: Any = None, *, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """Return the variance over `axis` in two passes, divided by ``max(n - ddof, 0)``."""
-    x = _as_float(x)
+    x = as_float(x)
     axes = normalize_axes(axis, x.ndim)
     wide = cast_to(x, accumulator(x.dtype))
     apart = elementwise.square(wide - mean(wide, axes, keepdims=True))
@@ -392,13 +394,14 @@ def average(
     """
     if weights is None:
         return mean(x, axis, keepdims=keepdims)
-    x, w = _as_float(x), as_tensor(weights)
+    x, w = as_float(x), as_tensor(weights)
     if w.ndim == 1 and x.ndim > 1 and isinstance(axis, int):
         own = normalize_axis(axis, x.ndim)
         w = movement.expand_dims(w, tuple(a for a in range(x.ndim) if a != own))
-    w = movement.broadcast_to(w, x.shape) if w.ndim == x.ndim else w
+        x, w = broadcast(x, w)
     if w.ndim != x.ndim:
         raise ShapeError(f"average: weights {w.type} do not fit {x.type} over axis {axis}")
+    w = movement.specify_shape(w, x.shape)
     total = sum(x * w, axis, keepdims=keepdims)
     return elementwise.divide(total, sum(w, axis, keepdims=keepdims))
 
@@ -416,14 +419,14 @@ def std(x: TensorLike, axis: Any = None, *, keepdims: bool = False, ddof: int = 
 
 def norm(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     """Return the Euclidean norm over `axis`; its derivative at 0 is 0."""
-    x = _as_float(x)
+    x = as_float(x)
     squares = elementwise.square(cast_to(x, accumulator(x.dtype)))
     return cast_to(_root(sum(squares, axis, keepdims=keepdims)), x.dtype)
 
 
 def logsumexp(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     """Return log(sum(exp(x))) without overflow; -inf of only -inf or of nothing."""
-    x = _as_float(x)
+    x = as_float(x)
     axes = normalize_axes(axis, x.ndim)
     nonempty = builtins.all(_surely_positive(x.shape[a]) for a in axes)
     top = max(x, axes, keepdims=True, initial=None if nonempty else -math.inf)

@@ -25,7 +25,7 @@ from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node, Op
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
-from symtensor.ops import linalg
+from symtensor.ops import linalg, random
 from symtensor.ops.build import as_tensor
 from symtensor.ops.inputs import constant, dim_value, placeholder
 from symtensor.ops.variables import Variable, variable
@@ -71,54 +71,74 @@ from symtensor.ops.composite import (
 )  # fmt: skip
 from symtensor.ops.effects import assert_, grad_clip, grad_scale, print_, stop_gradient
 from symtensor.autodiff.gradients import gradients
+from symtensor.function import Function, In, Input, function
 from symtensor.engines.base import Engine, available_engines, get_engine, register_engine
+from symtensor.ops.control import cond, while_loop
+from symtensor.ops.scan import foldl, foldr, map_, reduce, scan, until
+from symtensor.ops.custom import custom_op
+from symtensor.ops.random import erfinv
+from symtensor.autodiff.jvp import (
+    custom_gradient, hessian, hessian_vector_product, jacobian, jvp, vjp,
+)  # fmt: skip
+from symtensor.passes.pipeline import Pass, optimize, register_pass
+from symtensor.ir.printer import print_graph
+from symtensor.ir.parser import parse_graph
 from symtensor.ops import operators as _operators  # noqa: F401  (gives Tensor its operators)
 
 __version__ = "0.1.0"
 
-_LAZY = ("backend", "inspect", "testing")
-"""Subpackages imported at first use: they need what a plain program does not."""
+_LAZY = {
+    "backend": "symtensor.backend",
+    "debugprint": "symtensor.inspect",
+    "inspect": "symtensor.inspect",
+    "testing": "symtensor.testing",
+}
+"""Name -> module that is imported at its first use: a plain program needs none of them."""
 
 __all__ = [
     "AssertionFailed", "AttributeValueError", "ConfigError", "DType", "DTypeError", "Dim",
-    "DimExpr", "Engine", "EngineError", "FunctionError", "GradientError", "Graph",
-    "IndexOutOfRange", "LinAlgError", "LoweringError", "MissingInputError", "Node", "Op",
-    "OutOfRangeError", "ParseError", "ShapeError", "SymbolicValueError", "SymtensorError",
-    "SymtensorWarning", "Tensor", "TensorType", "UnusedInputError", "UpdateError", "Variable",
-    "VerifyError", "__version__", "abs", "accuracy", "add", "add_at", "all", "any", "arange",
-    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax",
-    "argmin", "argsort", "as_dtype", "as_tensor", "assert_", "available_engines", "average",
-    "batch_norm", "binary_crossentropy", "bincount", "bitwise_and", "bitwise_or", "bitwise_xor",
-    "bool_", "broadcast_to", "cast", "categorical_crossentropy", "cbrt", "ceil", "clip",
-    "concatenate", "config", "constant", "contract", "copysign", "cos", "cosh", "count_nonzero",
-    "cumprod", "cumsum", "deg2rad", "diag", "diagonal", "diff", "digamma", "dim", "dim_value",
-    "divide", "divmod", "dot", "einsum", "elu", "equal", "erf", "erfc", "exp", "exp2",
-    "expand_dims", "expm1", "eye", "flip", "float16", "float32", "float64", "floor",
-    "floor_divide", "fmax", "fmin", "fmod", "full", "full_like", "gather", "gelu", "get_engine",
-    "getitem", "grad_clip", "grad_scale", "gradients", "greater", "greater_equal",
-    "hard_sigmoid", "heaviside", "huber", "hypot", "inner", "int8", "int16", "int32", "int64",
-    "invert", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "l2_normalize",
-    "layer_norm", "leaky_relu", "left_shift", "less", "less_equal", "lgamma", "linalg",
-    "linspace", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "matmul", "max",
-    "maximum", "mean", "mean_absolute_error", "mean_squared_error", "meshgrid", "min",
-    "minimum", "moments", "moveaxis", "multiply", "nan_to_num", "negative", "nextafter", "norm",
-    "not_equal", "one_hot", "ones", "ones_like", "outer", "pad", "placeholder", "polygamma",
-    "positive", "power", "print_", "prod", "promote", "ptp", "put_along_axis", "rad2deg",
-    "ravel", "reciprocal", "register_engine", "relu", "remainder", "repeat", "reshape",
-    "right_shift", "rint", "roll", "round", "rsqrt", "searchsorted", "selu", "set_at",
-    "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax", "softplus", "softsign",
-    "sort", "sparse_categorical_crossentropy", "specify_shape", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take",
+    "DimExpr", "Engine", "EngineError", "Function", "FunctionError", "GradientError", "Graph",
+    "In", "IndexOutOfRange", "Input", "LinAlgError", "LoweringError", "MissingInputError",
+    "Node", "Op", "OutOfRangeError", "ParseError", "Pass", "ShapeError", "SymbolicValueError",
+    "SymtensorError", "SymtensorWarning", "Tensor", "TensorType", "UnusedInputError",
+    "UpdateError", "Variable", "VerifyError", "__version__", "abs", "accuracy", "add", "add_at",
+    "all", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
+    "arctanh", "argmax", "argmin", "argsort", "as_dtype", "as_tensor", "assert_",
+    "available_engines", "average", "batch_norm", "binary_crossentropy", "bincount",
+    "bitwise_and", "bitwise_or", "bitwise_xor", "bool_", "broadcast_to", "cast",
+    "categorical_crossentropy", "cbrt", "ceil", "clip", "concatenate", "cond", "config",
+    "constant", "contract", "copysign", "cos", "cosh", "count_nonzero", "cumprod", "cumsum",
+    "custom_gradient", "custom_op", "debugprint", "deg2rad", "diag", "diagonal", "diff",
+    "digamma", "dim", "dim_value", "divide", "divmod", "dot", "einsum", "elu", "equal", "erf",
+    "erfc", "erfinv", "exp", "exp2", "expand_dims", "expm1", "eye", "flip", "float16",
+    "float32", "float64", "floor", "floor_divide", "fmax", "fmin", "fmod", "foldl", "foldr",
+    "full", "full_like", "function", "gather", "gelu", "get_engine", "getitem", "grad_clip",
+    "grad_scale", "gradients", "greater", "greater_equal", "hard_sigmoid", "heaviside",
+    "hessian", "hessian_vector_product", "huber", "hypot", "inner", "int8", "int16", "int32",
+    "int64", "invert", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "jacobian", "jvp",
+    "l2_normalize", "layer_norm", "leaky_relu", "left_shift", "less", "less_equal", "lgamma",
+    "linalg", "linspace", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp",
+    "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp",
+    "map_", "matmul", "max", "maximum", "mean", "mean_absolute_error", "mean_squared_error",
+    "meshgrid", "min", "minimum", "moments", "moveaxis", "multiply", "nan_to_num", "negative",
+    "nextafter", "norm", "not_equal", "one_hot", "ones", "ones_like", "optimize", "outer",
+    "pad", "parse_graph", "placeholder", "polygamma", "positive", "power", "print_",
+    "print_graph", "prod", "promote", "ptp", "put_along_axis", "rad2deg", "random", "ravel",
+    "reciprocal", "reduce", "register_engine", "register_pass", "relu", "remainder", "repeat",
+    "reshape", "right_shift", "rint", "roll", "round", "rsqrt", "scan", "searchsorted", "selu",
+    "set_at", "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax", "softplus",
+    "softsign", "sort", "sparse_categorical_crossentropy", "specify_shape", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take",
     "take_along_axis", "tan", "tanh", "tensordot", "tile", "top_k", "trace", "transpose", "tri",
-    "tril", "triu", "trunc", "uint8", "uint16", "uint32", "uint64", "unstack", "var",
-    "variable", "vdot", "where", "xlogy", "zeros", "zeros_like",
+    "tril", "triu", "trunc", "uint8", "uint16", "uint32", "uint64", "unstack", "until", "var",
+    "variable", "vdot", "vjp", "where", "while_loop", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
-    if name in _LAZY:
-        import importlib
+    if name not in _LAZY:
+        raise AttributeError(f"symtensor has no {name!r}{_suggestion(name, __all__)}")
+    import importlib
 
-        return importlib.import_module(f"symtensor.{name}")
-    raise AttributeError(f"symtensor has no {name!r}{_suggestion(name, __all__)}")
+    module = importlib.import_module(_LAZY[name])
+    return module if _LAZY[name].endswith(f".{name}") else getattr(module, name)

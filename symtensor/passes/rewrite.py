@@ -219,6 +219,12 @@ def rewrite_graph(graph: Graph, rules: Iterable[Rule], fired: Counter[str]) -> G
     return out
 
 
+def rewrite_pass(rules: Iterable[Rule]) -> Callable[[Graph, Counter[str]], Graph]:
+    """Return rules as the step of a `Pass`: ``Pass("mine", rewrite_pass(RULES), "why there")``."""
+    table = list(rules)
+    return lambda graph, fired: rewrite_graph(graph, table, fired)
+
+
 def zeros_of(node: Node) -> Tensor:
     """Return zeros of a node's type."""
     return creation.zeros(node.tensor_type.shape, node.tensor_type.dtype)
@@ -253,6 +259,6 @@ def map_bodies(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
 
 __all__ = [
     "FUEL", "Apply", "Bindings", "P", "Pattern", "Rewriter", "Rule", "Var", "build", "is_float",
-    "is_integer", "map_bodies", "match", "rewrite_graph", "scalar_value",
+    "is_integer", "map_bodies", "match", "rewrite_graph", "rewrite_pass", "scalar_value",
     "zeros_of",
 ]  # fmt: skip

@@ -1,0 +1,77 @@
+"""Graphs for other tools: networkx and Graphviz."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from symtensor.inspect.text import graph_of
+from symtensor.ir.node import Node, format_type
+from symtensor.ir.printer import Labels
+from symtensor.passes.rewrite import scalar_value
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+def to_networkx(value: Any) -> nx.MultiDiGraph:
+    """Return the graph of a tensor, graph or function as a networkx MultiDiGraph.
+
+    Nodes are the labels of the IR text, with attributes ``op``, ``type``, ``name``, ``location``
+    (file:line) and ``role`` (input, output, update or ""). Edges run from operand to user with the
+    operand's ``position``, so ``x * x`` has two; an edge of ``kind`` "update" runs from the next
+    value to its variable.
+    """
+    import networkx as nx  # here and not above: importing it costs more than all of symtensor
+
+    graph = graph_of(value)
+    labels = Labels()
+    out = nx.MultiDiGraph()
+    roles = {n: "output" for n in graph.outputs} | {n: "input" for n in graph.inputs}
+    for node in graph.nodes():
+        out.add_node(labels.node(node), **_attributes(node, roles.get(node, "")))
+        for position, x in enumerate(node.inputs):
+            out.add_edge(labels.node(x), labels.node(node), position=position, kind="operand")
+    for target, new in graph.updates:
+        out.add_node(labels.node(target), **_attributes(target, "update"))
+        out.add_edge(labels.node(new), labels.node(target), position=0, kind="update")
+    return out
+
+
+def _attributes(node: Node, role: str) -> dict[str, str]:
+    return {
+        "op": node.op.name,
+        "type": format_type(node.type),
+        "name": node.name or "",
+        "location": str(node.loc or ""),
+        "role": role,
+    }
+
+
+def to_dot(value: Any) -> str:
+    """Return the graph in Graphviz's DOT language; names are escaped."""
+    graph = graph_of(value)
+    labels = Labels()
+    lines = ["digraph symtensor {", '  node [shape=box, fontname="monospace"];']
+    roots = set(graph.roots)
+    for node in graph.nodes():
+        style = ', style="rounded"' if not node.inputs else ""
+        style += ', penwidth="2"' if node in roots else ""
+        lines.append(f"  {_quoted(labels.node(node))} [label={_quoted(_text(node))}{style}];")
+        for position, x in enumerate(node.inputs):
+            tag = f' [label="{position}"]' if len(node.inputs) > 1 else ""
+            lines.append(f"  {_quoted(labels.node(x))} -> {_quoted(labels.node(node))}{tag};")
+    for target, new in graph.updates:
+        edge = f"{_quoted(labels.node(new))} -> {_quoted(labels.node(target))}"
+        lines.append(f"  {edge} [style=dashed, constraint=false];")
+    return "\n".join([*lines, "}"])
+
+
+def _text(node: Node) -> str:
+    value = scalar_value(node) if node.op.name == "constant" else None
+    name = f" {node.name}" if node.name else f" {value}" if value is not None else ""
+    return f"{node.op.name}{name}\n{format_type(node.type)}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -157,7 +157,7 @@ class _Operators:
     ) -> np.ndarray[Any, Any]:
         """Compile and run: `eval` is the one method that reaches up to `symtensor.function`."""
         function = importlib.import_module("symtensor.function")
-        result: np.ndarray[Any, Any] = evaluate(tensor, values, **options)
+        result: np.ndarray[Any, Any] = function.evaluate(tensor, values, **options)
         return result
 
 

@@ -583,7 +583,7 @@ fmin = elementwise(
 copysign = elementwise(
     "copysign", FLOATING, arity=2,
     evaluate=lambda xp, x, y: xp.copysign(x, y),
-    vjp=lambda g, z, x, y: (g * copysign(sign(x), y) * sign(x) * sign(x), None),
+    vjp=lambda g, z, x, y: (g * copysign(sign(x), y) * sign(x), None),
     scalar=lambda s, x, y: s.copysign(x, y),
     doc="The magnitude of x with the sign of y.",
 )  # fmt: skip

@@ -12,7 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.errors import AttributeValueError, DTypeError, ShapeError, SymbolicValueError
+from symtensor.errors import (
+    AttributeValueError,
+    DTypeError,
+    IndexOutOfRange,
+    ShapeError,
+    SymbolicValueError,
+)
 from symtensor.ir import dims as D
 from symtensor.ir.dtypes import bool_, int64
 from symtensor.ir.tensor import Tensor
@@ -136,7 +142,7 @@ BINCOUNT = define(
 def _bincount(xp: Any, x: Any, length: int) -> Any:
     counts = xp.bincount(x.astype(xp.int64), minlength=length)
     if counts.shape[0] > length:
-        raise IndexError(f"bincount: {int(x.max())} is not below the length {length}")
+        raise IndexOutOfRange(f"bincount: {int(x.max())} is not below the length {length}")
     return counts
 
 
@@ -264,10 +270,10 @@ def _expand_ellipsis(items: list[Any], rank: int) -> list[Any]:
     """Return items for every axis: Ellipsis and what is left out become full slices."""
     places = [i for i, item in enumerate(items) if item is Ellipsis]
     if len(places) > 1:
-        raise IndexError("an index can have only one Ellipsis")
+        raise IndexOutOfRange("an index can have only one Ellipsis")
     used = sum(_axes_used(item) for item in items if item is not Ellipsis)
     if used > rank:
-        raise IndexError(f"too many indices: {used} for a tensor of {rank} axes")
+        raise IndexOutOfRange(f"too many indices: {used} for a tensor of {rank} axes")
     at = places[0] if places else len(items)
     rest = items[at + 1 :] if places else []
     return [*items[:at], *[slice(None)] * (rank - used), *rest]
@@ -301,7 +307,7 @@ def _basic(x: Tensor, items: list[Any]) -> tuple[Tensor, dict[int, Tensor], list
             dropped.append(axis)
             axis += 1
     if mixed and new_axes:
-        raise IndexError("None together with index tensors: apply them one after the other")
+        raise IndexOutOfRange("None together with index tensors: apply them one after the other")
     x = movement.strided_slice(x, bounds)
     if mixed:  # NumPy treats an integer beside index tensors as one of them
         for a in dropped:
@@ -314,11 +320,11 @@ def _basic(x: Tensor, items: list[Any]) -> tuple[Tensor, dict[int, Tensor], list
 def _one_position(x: Tensor, axis: int, item: Any) -> tuple[Any, Any, int]:
     """Return the bounds of the slice that holds position `item`; refuses one out of range."""
     if isinstance(item, (bool, np.bool_, float)):
-        raise IndexError(f"expected an integer index, found {item!r}")
+        raise IndexOutOfRange(f"expected an integer index, found {item!r}")
     position, size = normalize_dim(item), x.shape[axis]
     if isinstance(position, int) and isinstance(size, int):
         if not -size <= position < size:
-            raise IndexError(f"index {position} is out of bounds for axis {axis} with size {size}")
+            raise IndexOutOfRange(f"index {position} is out of bounds for axis {axis} with size {size}")
         position = position % size
         return position, position + 1, 1
     if isinstance(position, int) and position < 0:

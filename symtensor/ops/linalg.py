@@ -233,14 +233,14 @@ def _system(a: TensorLike, b: TensorLike) -> tuple[Tensor, Tensor, bool]:
     n = unify_dims(matrix.shape[-1], right.shape[-2])
     if n is None:
         raise ShapeError(f"a system {matrix.type} does not fit right-hand sides {right.type}")
-    lead = unify_shapes([matrix.shape[:-2], right.shape[:-2]]).shape
-    matrix = movement.specify_shape(matrix, (*matrix.shape[:-2], n, n))
-    right = movement.specify_shape(right, (*right.shape[:-2], n, right.shape[-1]))
-    return (
-        movement.broadcast_to(matrix, (*lead, n, n)),
-        movement.broadcast_to(right, (*lead, n, right.shape[-1])),
-        vector,
-    )
+    unified = unify_shapes([matrix.shape[:-2], right.shape[:-2]])
+    tails = ((n, n), (n, right.shape[-1]))
+    both = []
+    for x, guard, tail in zip((matrix, right), unified.guards, tails, strict=True):
+        lead = x.shape[:-2] if guard is None else guard
+        guarded = movement.specify_shape(x, (*lead, *tail))
+        both.append(movement.broadcast_to(guarded, (*unified.shape, *tail)))
+    return both[0], both[1], vector
 
 
 def solve(a: TensorLike, b: TensorLike) -> Tensor:

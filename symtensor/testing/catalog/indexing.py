@@ -109,7 +109,7 @@ def _counts() -> Iterator[Sample]:
                  lambda i: np.bincount(i, minlength=4))  # fmt: skip
     for bad in (-1, 9):
         yield Sample("bincount", lambda i: indexing.bincount(i, 4), (np.array([bad]),),
-                     raises=(ValueError if bad < 0 else IndexError))  # fmt: skip
+                     raises=(ValueError if bad < 0 else IndexError), note=str(bad))  # fmt: skip
 
 
 def _sorts() -> Iterator[Sample]:
@@ -119,7 +119,8 @@ def _sorts() -> Iterator[Sample]:
         yield Sample("sort", lambda v, a=axis: sort.sort(v, a), (x,),
                      lambda v, a=axis: np.sort(v, a), note=f"axis {axis}")  # fmt: skip
         yield Sample("argsort", lambda v, a=axis: sort.argsort(v, a), (x,),
-                     lambda v, a=axis: np.argsort(v, a, kind="stable"), wrt=())  # fmt: skip
+                     lambda v, a=axis: np.argsort(v, a, kind="stable"), wrt=(),
+                     note=f"axis {axis}")  # fmt: skip
     yield Sample("sort", sort.sort, (edges,), lambda v: np.sort(v, kind="stable"), wrt=())
     ties = np.array([1, 0, 1, 0, 1])
     yield Sample("argsort", sort.argsort, (ties,), lambda v: np.array([1, 3, 0, 2, 4]))
@@ -128,8 +129,8 @@ def _sorts() -> Iterator[Sample]:
     yield Sample("gather", lambda v: sort.top_k(v, 2)[0], (x,),
                  lambda v: -np.sort(-v)[:, :2], note="top_k")  # fmt: skip
     yield Sample("argsort", lambda v: sort.top_k(v, 3)[1], (ties,),
-                 lambda v: np.array([0, 2, 4]), note="top_k")  # fmt: skip
-    yield Sample("argsort", lambda v: sort.top_k(v, 9), (ties,), raises=ValueError)
+                 lambda v: np.array([0, 2, 4]), note="top_k indices")  # fmt: skip
+    yield Sample("argsort", lambda v: sort.top_k(v, 9), (ties,), raises=ValueError, note="top_k 9")
 
 
 def _creation() -> Iterator[Sample]:

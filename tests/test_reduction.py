@@ -177,13 +177,13 @@ def test_an_empty_extremum_is_refused_when_building_if_the_size_is_known():
 def test_an_empty_extremum_is_refused_when_running_else():
     x = st.placeholder((None,))
     for out in (st.max(x), st.argmin(x)):
-        with pytest.raises(ValueError, match="empty|zero-size"):
+        with pytest.raises(ValueError, match=r"empty|zero-size"):
             value(out, {x: np.zeros(0, "float32")})
 
 
 def test_errors_say_what_is_allowed():
     x = st.placeholder((2, 3))
-    with pytest.raises(st.AttributeValueError, match="axis 2 is out of range.*\n.*from -2 to 1"):
+    with pytest.raises(st.AttributeValueError, match=r"axis 2 is out of range(?s:.*)-2 to 1"):
         st.sum(x, 2)
     with pytest.raises(st.AttributeValueError, match="an axis is named twice"):
         st.sum(x, (1, -1))

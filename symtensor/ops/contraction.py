@@ -336,11 +336,15 @@ def vdot(x: TensorLike, y: TensorLike) -> Tensor:
 _TYPICAL_SIZE = 64
 """What an unknown size counts as when the order of contractions is chosen."""
 
+_NO_LIMIT = 1 << 62
+"""Memory limit of the path search: with one, it would contract more than two at once."""
+
 
 def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
     """Return Einstein's sum, with NumPy's notation (implicit result, ``...``, repeated labels).
 
-    Several operands are contracted pairwise, in the greedy order of `numpy.einsum_path`.
+    Several operands are contracted pairwise, in the order that `numpy.einsum_path` finds; sizes
+    that are not known yet count as equal.
     """
     if not isinstance(subscripts, str) or not operands:
         raise AttributeValueError("einsum: expected subscripts like 'ij,jk->ik', then operands")
@@ -419,7 +423,7 @@ def _take_diagonals(x: Tensor, labels: str) -> tuple[Tensor, str]:
 
 
 def _next_pair(pairs: list[tuple[Tensor, str]], out: str) -> tuple[int, int]:
-    """Return which two operands to contract next, by NumPy's greedy path."""
+    """Return which two operands to contract next, by NumPy's path search."""
     if len(pairs) == 2:
         return 0, 1
     sizes: dict[str, int] = {}
@@ -429,8 +433,9 @@ def _next_pair(pairs: list[tuple[Tensor, str]], out: str) -> tuple[int, int]:
                 sizes[label] = size
     shapes = [tuple(sizes.get(label, _TYPICAL_SIZE) for label in labels) for _, labels in pairs]
     text = ",".join(labels for _, labels in pairs) + "->" + out
+    search = "optimal" if len(pairs) <= 5 else "greedy"  # optimal looks at every order
     path, _ = np.einsum_path(
-        text, *(np.broadcast_to(0.0, shape) for shape in shapes), optimize="greedy"
+        text, *(np.broadcast_to(0.0, shape) for shape in shapes), optimize=(search, _NO_LIMIT)
     )
     first, second, *_ = sorted(path[1])
     return first, second

@@ -1,0 +1,113 @@
+"""What the samples of composed functions can't say: gradients at kinks and extremes, refusals."""
+
+import numpy as np
+import pytest
+
+import symtensor as st
+
+
+def value(tensor, feeds=None):
+    return tensor.eval(feeds or {}, engine="numpy")
+
+
+def derivative(build, x):
+    t = st.placeholder(np.shape(x), "float64")
+    return value(st.gradients(st.sum(build(t)), t), {t: np.asarray(x, dtype=float)})
+
+
+def test_softmax_ignores_a_shift():
+    x = np.array([0.5, 1.0, -2.0])
+    t = st.placeholder((3,), "float64")
+    plain, shifted = st.softmax(t), st.softmax(t + 1000)
+    np.testing.assert_allclose(value(plain, {t: x}), value(shifted, {t: x}), rtol=1e-12)
+
+
+def test_softmax_sums_to_one_in_half_precision():
+    t = st.placeholder((2, 1000), "float16")
+    total = value(st.sum(st.softmax(t), 1), {t: np.zeros((2, 1000), "float16")})
+    np.testing.assert_allclose(total, [1.0, 1.0], rtol=2e-3)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_gradient_of_the_loss_by_logits_is_softmax_less_target(from_logits):
+    x, y = np.array([[1.0, 2.0, 0.5]]), np.array([1])
+
+    def loss(t):
+        out = t if from_logits else st.softmax(t)
+        return st.sparse_categorical_crossentropy(y, out, from_logits)
+
+    softmax = np.exp(x) / np.exp(x).sum()
+    np.testing.assert_allclose(derivative(loss, x), softmax - [[0, 1, 0]], rtol=1e-12)
+
+
+def test_gradient_of_a_certain_wrong_class_is_finite():
+    def loss(t):
+        return st.sparse_categorical_crossentropy(np.array([1]), t, from_logits=True)
+
+    np.testing.assert_array_equal(derivative(loss, [[1000.0, -1000.0]]), [[1.0, -1.0]])
+
+
+def test_gradient_with_a_masked_class_is_finite():
+    def loss(t):
+        return st.categorical_crossentropy(np.array([[0.0, 1.0, 0.0]]), t, from_logits=True)
+
+    found = derivative(loss, [[-np.inf, 0.0, 0.0]])
+    np.testing.assert_allclose(found, [[0.0, -0.5, 0.5]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("y", [0.0, 0.25, 1.0])
+def test_binary_loss_at_logit_zero(y):
+    """Zero logits are where training starts: the derivative there is sigmoid(0) - y."""
+    found = derivative(lambda t: st.binary_crossentropy(y, t, from_logits=True), [0.0])
+    np.testing.assert_array_equal(found, [0.5 - y])
+
+
+@pytest.mark.parametrize("x", [-800.0, -40.0, 40.0, 800.0])
+def test_binary_loss_of_large_logits_is_exact(x):
+    t = st.placeholder((), "float64")
+    y = 1.0 if x > 0 else 0.0
+    loss = value(st.binary_crossentropy(y, t, from_logits=True), {t: np.array(x)})
+    assert loss == pytest.approx(np.exp(-abs(x)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [(st.elu, 1.0), (st.leaky_relu, 0.01), (st.silu, 0.5), (st.gelu, 0.5), (st.softsign, 1.0)],
+)
+def test_derivatives_at_zero(build, expected):
+    np.testing.assert_allclose(derivative(build, [0.0]), [expected], rtol=1e-15)
+
+
+@pytest.mark.parametrize("build", [st.elu, st.selu, st.gelu, st.silu, st.log_softmax, st.softmax])
+def test_gradients_stay_finite_for_large_operands(build):
+    assert np.all(np.isfinite(derivative(build, [1e4, -1e4, 0.0])))
+
+
+def test_normalizing_zero_is_finite():
+    assert np.all(np.isfinite(derivative(st.l2_normalize, [0.0, 0.0])))
+    assert np.all(np.isfinite(derivative(st.layer_norm, [3.0, 3.0])))
+
+
+def test_targets_do_not_widen_the_loss():
+    x = st.placeholder((None, 3))
+    labels, one_hot = st.placeholder((None,), "int64"), st.placeholder((None, 3), "float64")
+    assert st.sparse_categorical_crossentropy(labels, x).dtype is st.float32
+    assert st.categorical_crossentropy(one_hot, x, from_logits=True).dtype is st.float32
+    assert st.binary_crossentropy(one_hot, x).dtype is st.float32
+    assert st.mean_squared_error(one_hot, x).dtype is st.float32
+    assert st.accuracy(labels, x).dtype is st.float32
+
+
+def test_labels_of_the_wrong_rank_are_refused():
+    x, labels = st.placeholder((None, 3)), st.placeholder((None, 1), "int32")
+    for loss in (st.sparse_categorical_crossentropy, st.accuracy):
+        with pytest.raises(st.ShapeError, match="expected labels of 1 axes"):
+            loss(labels, x)
+
+
+def test_batch_norm_takes_vectors_along_its_axis():
+    x = st.placeholder((2, 3, 4), "float64")
+    mean = np.array([1.0, 2.0, 3.0])
+    out = st.batch_norm(x, mean, 1.0, axis=1, epsilon=0.0)
+    a = np.arange(24.0).reshape(2, 3, 4)
+    np.testing.assert_array_equal(value(out, {x: a}), a - mean[:, None])

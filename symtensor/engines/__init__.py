@@ -5,10 +5,12 @@ from symtensor.engines.base import (
     Engine,
     Executable,
     available_engines,
+    bind_sizes,
     get_engine,
     register_engine,
 )
 
 __all__ = [
-    "CAPABILITIES", "Engine", "Executable", "available_engines", "get_engine", "register_engine",
+    "CAPABILITIES", "Engine", "Executable", "available_engines", "bind_sizes", "get_engine",
+    "register_engine",
 ]  # fmt: skip

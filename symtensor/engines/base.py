@@ -21,6 +21,8 @@ import numpy as np
 
 from symtensor.config import get as get_setting
 from symtensor.errors import EngineError, SymtensorWarning
+from symtensor.ir.binding import bind_shapes
+from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
 
@@ -67,6 +69,19 @@ CAPABILITIES = {
     "saturating_cast": "float to integer saturates and NaN gives 0",
     "symbolic": "one compile serves all sizes",
 }
+
+
+def bind_sizes(arguments: Sequence[Node], arrays: Sequence[Array]) -> dict[Symbol, int]:
+    """Return the sizes that arrays for placeholders and variables determine.
+
+    Raises `ShapeError` naming the argument whose shape contradicts its type or another's.
+    """
+    sizes: dict[Symbol, int] = {}
+    labels = [node.name or f"input {i}" for i, node in enumerate(arguments)]
+    types = [node.tensor_type for node in arguments]
+    bind_shapes(types, [array.shape for array in arrays], labels, sizes)
+    return sizes
+
 
 _engines: dict[str, Engine] = {}
 _lock = threading.RLock()

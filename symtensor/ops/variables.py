@@ -1,8 +1,8 @@
 """Variables: state that lives between calls.
 
 A `Variable` is a tensor whose node refers to a `Store`, the box that holds its array. Functions
-read the box at each call and write it when all of a call has succeeded. Values go in and out by copy
-unless the caller says ``borrow=True``.
+read the box at each call and write it when all of a call has succeeded. Values go in and out by
+copy unless the caller says ``borrow=True``.
 """
 
 from __future__ import annotations

@@ -67,7 +67,9 @@ def train_model(train, predict, data, held_out):
     start = time.perf_counter()
     for epoch in range(1, EPOCHS + 1):
         order = rng.permutation(len(images))
-        losses = [train(images[i], labels[i]) for i in np.split(order, range(BATCH, len(order), BATCH))]
+        losses = [
+            train(images[i], labels[i]) for i in np.split(order, range(BATCH, len(order), BATCH))
+        ]
         accuracy = float(np.mean(predict(held_out[0]) == held_out[1]))
         seconds = time.perf_counter() - start
         print(
@@ -101,14 +103,18 @@ def head(text, lines):
 def main():
     x, label, scores, loss, parameters = make_model()
     start = time.perf_counter()
-    train = st.function([x, label], loss, updates=adam(loss, parameters), engine="llvm", name="train")
+    train = st.function(
+        [x, label], loss, updates=adam(loss, parameters), engine="llvm", name="train"
+    )
     predict = st.function([x], st.argmax(scores, axis=1), engine="llvm", name="predict")
     print(f"compiled two functions in {time.perf_counter() - start:.2f} s")
 
     data, held_out = load_data()
     accuracy = train_model(train, predict, data, held_out)
     print(f"held-out accuracy {accuracy:.4f} on {len(held_out[0])} digits")
-    print(f"compiles of `train` for batches of {BATCH} and of the odd last one: {train.compile_count}")
+    print(
+        f"compiles of `train` for batches of {BATCH} and of the odd last one: {train.compile_count}"
+    )
 
     batch = data[0][:BATCH], data[1][:BATCH]
     difference = compare_engines(x, label, loss, parameters, batch)

@@ -237,5 +237,3 @@ def pullback(body: Graph) -> Graph:
         for x in wanted
     ]
     return Graph((*body.inputs, *cotangents), tuple(t.node for t in outputs))
-
-

@@ -21,9 +21,9 @@ from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops import creation, elementwise, indexing, joining, movement, reduction
 from symtensor.ops.build import apply, as_tensor, cast_to
+from symtensor.ops.effects import STEERED
 from symtensor.ops.families import Elementwise
 from symtensor.ops.inputs import placeholder
-from symtensor.ops.effects import STEERED
 from symtensor.ops.scan import map_
 
 Tangents = dict[Node, Tensor]
@@ -85,7 +85,9 @@ def _linear(node: Node, live: Mapping[int, Tensor]) -> Tensor:
     inputs = [
         live[i].node
         if i in live
-        else creation.zeros_like(Tensor(x)).node if i in node.op.linear else x
+        else creation.zeros_like(Tensor(x)).node
+        if i in node.op.linear
+        else x
         for i, x in enumerate(node.inputs)
     ]
     return Tensor(make_node(node.op, inputs, node.attrs))
@@ -103,9 +105,7 @@ def _diagonal(node: Node, live: Mapping[int, Tensor]) -> Tensor | None:
 def _transposed_twice(node: Node, live: Mapping[int, Tensor]) -> list[Tensor | None]:
     """Return the tangents of a node's results as the gradient of its reverse rule."""
     outs = [Tensor(r) for r in results(node)]
-    dummies = [
-        placeholder(y.shape, y.dtype) if y.dtype.is_floating else None for y in outs
-    ]
+    dummies = [placeholder(y.shape, y.dtype) if y.dtype.is_floating else None for y in outs]
     single = isinstance(node.type, TensorType)
     terms = apply_vjp(node, dummies[0] if single else tuple(dummies))
     seeds: dict[Node, Tensor] = {}

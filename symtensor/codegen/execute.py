@@ -23,7 +23,7 @@ from symtensor.errors import ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dims import Dim, Symbol
-from symtensor.ir.node import RESULT, Node, results
+from symtensor.ir.node import Node, results
 from symtensor.ops.interpret import Array, RunBody, evaluate_node, located
 
 _DRIVER = ctypes.CFUNCTYPE(
@@ -151,9 +151,7 @@ class Executable:
         for guard in self.program.guards:
             left, right = _size_or_unknown(guard.left, env), _size_or_unknown(guard.right, env)
             if left != right and -1 not in (left, right):
-                error = ShapeError(
-                    f"expected {guard.right} = {right}, found {guard.left} = {left}"
-                )
+                error = ShapeError(f"expected {guard.right} = {right}, found {guard.left} = {left}")
                 raise located(error, guard.node, [])
 
     def take_arena(self, size: int) -> Array:
@@ -245,26 +243,15 @@ class _Call:
                 self._fill(slot, _shape_or_none(slot, self.env))
 
     def array_of(self, node: Node) -> Array:
-        """Return a node's value; views of stored arrays are NumPy views."""
-        chain = []
+        """Return a node's value; what has no buffer of its own is a view of something that has."""
+        chain: list[Node] = []
         while node not in self.arrays:
             chain.append(node)
-            if not node.inputs or len(node.inputs) > 1:
-                break
             node = node.inputs[0]
+        value: Array = self.arrays[node]
         for link in reversed(chain):
-            operands = [self.arrays[x] for x in link.inputs]
-            value = evaluate_node(link, operands, self.env, self.executable._run_body)
-            if link.op is RESULT or link.inputs:
-                return self.array_of_chain(chain, value)
-            self.arrays[link] = value
-        return self.arrays[chain[0]] if chain else self.arrays[node]
-
-    def array_of_chain(self, chain: list[Node], value: Any) -> Array:
-        """Apply the views of `chain` (outermost first) to the innermost one's `value`."""
-        for link in reversed(chain[:-1]):
             value = evaluate_node(link, [value], self.env, self.executable._run_body)
-        return value  # type: ignore[no-any-return]
+        return value
 
     # --- results --------------------------------------------------------------------------------
 
@@ -287,18 +274,12 @@ class _Call:
             stored = stored.inputs[0]
         slot = self.executable.program.place.get(stored)
         kind = None if slot is None else self.executable.program.slots[slot].kind
-        array = self.arrays[stored] if stored in self.arrays else self.array_of(stored)
+        array = self.array_of(stored)
         owned = kind == "output" or (kind == "call" and array.base is None and array.flags.owndata)
         if stored is not root:
             array = array.reshape(tuple(D.evaluate(d, self.env) for d in root.tensor_type.shape))
-        return array, owned and not self._is_argument(array)
-
-    def _is_argument(self, array: Array) -> bool:
-        return any(array is x for x in self.executable_arguments())
-
-    def executable_arguments(self) -> list[Array]:
-        """Return the arrays the caller passed."""
-        return [self.arrays[x] for x in self.executable._arguments]
+        given = (self.arrays[x] for x in self.executable._arguments)
+        return array, owned and not any(array is x for x in given)
 
 
 def _base(array: Array) -> Array:
@@ -339,5 +320,3 @@ def aligned_bytes(size: int) -> Array:
     raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size]
-
-

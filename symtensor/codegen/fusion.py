@@ -106,9 +106,7 @@ class _Fusion:
 
     def run(self) -> Schedule:
         for node in reversed(self.nodes):
-            if node in self.fusible and (
-                node in self.required or not stage.is_scalar_source(node)
-            ):
+            if node in self.fusible and (node in self.required or not stage.is_scalar_source(node)):
                 self._decide(node)
         self._merge_siblings()
         return Schedule(self._ordered_steps(), self.remarks)

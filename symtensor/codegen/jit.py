@@ -74,9 +74,7 @@ def _library_functions() -> dict[str, int]:
     """Return the addresses of the C functions that generated code may call."""
     library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
     names = {*LIBRARY.values(), "sin", "cos"}
-    return {
-        name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names
-    }
+    return {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names}
 
 
 def _jit() -> Any:

@@ -177,7 +177,7 @@ class ValueTable:
 def const_value(value: Value) -> Scalar:
     """Return the Python number of a ``const`` value."""
     key, kind = value.data
-    return float.fromhex(key) if kind is float else key  # type: ignore[no-any-return]
+    return float.fromhex(key) if kind is float else key
 
 
 @dataclass(frozen=True, slots=True)

@@ -404,7 +404,11 @@ class LaneScalars:
         if dtype.is_bool:
             return self.ne(x, self.const(0, source))
         if source.is_floating:
-            return self._float_to_float(x, dtype) if dtype.is_floating else self._float_to_int(x, dtype)
+            return (
+                self._float_to_float(x, dtype)
+                if dtype.is_floating
+                else self._float_to_int(x, dtype)
+            )
         if dtype.is_floating:
             signed = source.kind == "i"
             return self.round_to_dtype(self.convert("sitofp" if signed else "uitofp", x, dtype))

@@ -141,12 +141,12 @@ class _Builder:
         outputs = {storage_node(root) for root in self.graph.roots}
         nodes = self.graph.nodes()
         for node in nodes:
-            if node.op.name in SOURCES and not _is_inline_source(node):
+            if node.op.name in SOURCES:
                 self._add(node, "constant" if node.op.name == "constant" else "input", 0)
-        results = {n.inputs[0]: [] for n in nodes if n.op is RESULT}  # type: dict[Node, list[Node]]
+        results: dict[Node, list[Node]] = {}
         for node in nodes:
             if node.op is RESULT:
-                results[node.inputs[0]].append(node)
+                results.setdefault(node.inputs[0], []).append(node)
         for number, step in enumerate(self.schedule.steps):
             if isinstance(step, KernelStep):
                 for root in step.roots:
@@ -207,10 +207,6 @@ def _is_seen_through(node: Node, step: Step) -> bool:
     if is_alias(node):
         return True
     return isinstance(step, CallStep) and stage.view_map(node) is not None
-
-
-def _is_inline_source(node: Node) -> bool:
-    return False
 
 
 def guards_of(nodes: Iterable[Node]) -> list[Guard]:

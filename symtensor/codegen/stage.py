@@ -101,7 +101,7 @@ def is_scalar_source(node: Node) -> bool:
 def scalar_of(value: Literal) -> Scalar:
     """Return the one element of a literal as a Python number."""
     one = value.array.reshape(())[()]
-    return float(one) if value.dtype.is_floating else one.item()  # type: ignore[no-any-return]
+    return float(one) if value.dtype.is_floating else one.item()
 
 
 def is_fusible(node: Node, target: Target) -> bool:

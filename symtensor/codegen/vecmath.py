@@ -217,9 +217,7 @@ def _log(f: _F, x: Lanes, correction: Lanes | None = None) -> Lanes:
 def _log1p(f: _F, x: Lanes) -> Lanes:
     u = f.add(f.c(1.0), x)
     # what 1 + x lost: x - (u - 1) where x is the smaller term, 1 - (u - x) where 1 is
-    lost = f.select(
-        f.less(x, 1.0), f.sub(x, f.sub(u, f.c(1.0))), f.sub(f.c(1.0), f.sub(u, x))
-    )
+    lost = f.select(f.less(x, 1.0), f.sub(x, f.sub(u, f.c(1.0))), f.sub(f.c(1.0), f.sub(u, x)))
     correction = f.select(f.less(u, math.inf), f.div(lost, u), f.c(0.0))
     out = _log(f, u, correction)
     small = f.s.lt(f.s.abs(x), f.c(2.0 ** -(f.mantissa + 2)))
@@ -330,14 +328,10 @@ def library_call(s: LaneScalars, symbol: str, *xs: Lanes) -> Lanes:
         return s.emit(f"call double @{symbol}({arguments})", float64, 1)
     vector, out = register_type(float64, width), "poison"
     for lane in range(width):
-        ones = [
-            s.emit(f"extractelement {vector} {t}, i64 {lane}", float64, 1).text for t in texts
-        ]
+        ones = [s.emit(f"extractelement {vector} {t}, i64 {lane}", float64, 1).text for t in texts]
         arguments = ", ".join(f"double {t}" for t in ones)
         one = s.emit(f"call double @{symbol}({arguments})", float64, 1).text
-        out = s.emit(
-            f"insertelement {vector} {out}, double {one}, i64 {lane}", float64, width
-        ).text
+        out = s.emit(f"insertelement {vector} {out}, double {one}, i64 {lane}", float64, width).text
     return Lanes(out, float64, width)
 
 

@@ -47,17 +47,13 @@ def _zero_variable(type_: TensorType, name: str) -> Node:
     return variable(np.zeros(type_.shape, type_.dtype.numpy), name=name).node
 
 
-def parse_graph(
-    text: str, *, bind: Graph | None = None, literals: Sequence[Literal] = ()
-) -> Graph:
+def parse_graph(text: str, *, bind: Graph | None = None, literals: Sequence[Literal] = ()) -> Graph:
     """Return the graph that IR text describes.
 
     With `bind`, placeholders, variables and sizes are those of that graph, so that
     ``parse_graph(print_graph(g), bind=g) == g``. Otherwise they are new, variables of value zero.
     """
-    return parser.parse_graph(
-        text, OPS, bind=bind, literals=literals, make_variable=_zero_variable
-    )
+    return parser.parse_graph(text, OPS, bind=bind, literals=literals, make_variable=_zero_variable)
 
 
 def debugprint(
@@ -98,9 +94,7 @@ def _print_tree(
         if seen or (depth is not None and len(last) >= depth):
             continue
         count = len(node.inputs)
-        stack += [
-            (x, [*last, i == count - 1]) for i, x in reversed(list(enumerate(node.inputs)))
-        ]
+        stack += [(x, [*last, i == count - 1]) for i, x in reversed(list(enumerate(node.inputs)))]
 
 
 def _describe(node: Node, number: int, seen: bool, locations: bool) -> str:

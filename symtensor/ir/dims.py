@@ -140,7 +140,7 @@ class DimExpr:
 _interned: weakref.WeakValueDictionary[tuple[tuple[Monomial, int], ...], DimExpr] = (
     weakref.WeakValueDictionary()
 )
-_atoms: weakref.WeakValueDictionary[tuple[type, Dim, Dim], Atom] = weakref.WeakValueDictionary()
+_atoms: weakref.WeakValueDictionary[tuple[object, Dim, Dim], Atom] = weakref.WeakValueDictionary()
 _named: dict[str, DimExpr] = {}
 
 
@@ -212,9 +212,9 @@ def dim(name: str) -> DimExpr:
 
 def _atom(kind: Callable[[Dim, Dim], Atom], a: Dim, b: Dim) -> Dim:
     key = (kind, a, b)
-    found = _atoms.get(key)  # type: ignore[call-overload]
+    found = _atoms.get(key)
     if found is None:
-        found = _atoms.setdefault(key, kind(a, b))  # type: ignore[index,arg-type]
+        found = _atoms.setdefault(key, kind(a, b))
     return _from_atom(found)
 
 

@@ -23,11 +23,9 @@ _internal_prefixes: list[str] = [_PACKAGE]
 class Location:
     """A position in source code: file, line and columns."""
 
-    __slots__ = ("_code", "_lasti", "_file", "_line")
+    __slots__ = ("_code", "_file", "_lasti", "_line")
 
-    def __init__(
-        self, file: str, line: int, code: CodeType | None = None, lasti: int = -1
-    ) -> None:
+    def __init__(self, file: str, line: int, code: CodeType | None = None, lasti: int = -1) -> None:
         self._file = file
         self._line = line
         self._code = code

@@ -136,27 +136,18 @@ class _Printer:
         return f"({', '.join(self.type(t, labels) for t in type_)})"
 
     def value(self, value: Any, labels: Labels, depth: int) -> str:
-        if isinstance(value, bool) or value is None:
-            return str(value).lower()
-        if isinstance(value, float):
-            return format_float(value)
-        if isinstance(value, int):
-            return str(value)
-        if isinstance(value, str):
-            return _quoted(value)
+        """Return the text of an attribute value."""
         if isinstance(value, tuple):
             return f"[{', '.join(self.value(v, labels, depth) for v in value)}]"
         if isinstance(value, DimExpr):
             return f"<{D.format_dim(value, labels.symbol)}>"
-        if isinstance(value, DType):
-            return f"!{value.short}"
         if isinstance(value, TensorType):
             return f"!{self.type(value, labels)}"
         if isinstance(value, Literal):
             return self.literal(value)
         if isinstance(value, Graph):
             return "\n".join(self.graph(value, depth))
-        return f"@{getattr(value, '__name__', type(value).__name__)}"
+        return _plain(value)
 
     def literal(self, value: Literal) -> str:
         array = value.array
@@ -167,6 +158,21 @@ class _Printer:
         if value not in self.literals:
             self.literals.append(value)
         return f"literal#{self.literals.index(value)}"
+
+
+def _plain(value: Any) -> str:
+    """Return the text of a leaf: a number, a word, a string, a dtype, or a mark for what has none."""
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, float):
+        return format_float(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, DType):
+        return f"!{value.short}"
+    return f"@{getattr(value, '__name__', type(value).__name__)}"
 
 
 def _quoted(text: str) -> str:

@@ -323,5 +323,3 @@ class Tensor:
     def clip(self, low: Any, high: Any) -> Tensor:
         """Limit to the interval [low, high]."""
         return _bound.clip(self, low, high)  # type: ignore[no-any-return]
-
-

@@ -112,9 +112,7 @@ def unify_shapes(shapes: Sequence[Shape]) -> Unified:
 
 def _guard(shape: Shape, target: Sequence[Dim]) -> Shape | None:
     offset = len(target) - len(shape)
-    wanted = tuple(
-        d if D.same(d, 1) else target[offset + i] for i, d in enumerate(shape)
-    )
+    wanted = tuple(d if D.same(d, 1) else target[offset + i] for i, d in enumerate(shape))
     return None if D.same_shape(wanted, shape) else wanted
 
 

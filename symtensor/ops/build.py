@@ -160,5 +160,3 @@ def static_int(dim: Dim, what: str) -> int:
     if isinstance(dim, int):
         return dim
     raise AttributeValueError(f"{what} must be a fixed size, found the symbolic size {dim}")
-
-

@@ -73,9 +73,13 @@ def _vjp_cond(
     cotangents = [g[i] if g[i] is not None else creation.zeros_like(y[i]) for i in floats]
     found = iter(
         apply_multi(
-            COND, predicate, *operands, *cotangents,
-            then_body=pullback(then_body), else_body=pullback(else_body),
-        )  # fmt: skip
+            COND,
+            predicate,
+            *operands,
+            *cotangents,
+            then_body=pullback(then_body),
+            else_body=pullback(else_body),
+        )
     )
     return (None, *(next(found) if x.dtype.is_floating else None for x in operands))
 
@@ -138,7 +142,11 @@ def _agree(first: list[Any], second: list[Any]) -> tuple[list[Tensor], list[Tens
     for a, b in zip(first, second, strict=True):
         dtype = weak_promote([a, b])
         x, y = (cast_to(as_tensor(v, dtype), dtype) for v in (a, b))
-        dims = [unify_dims(p, q) for p, q in zip(x.shape, y.shape)] if x.ndim == y.ndim else [None]
+        dims = (
+            [unify_dims(p, q) for p, q in zip(x.shape, y.shape, strict=True)]
+            if x.ndim == y.ndim
+            else [None]
+        )
         if None in dims:
             raise ShapeError(f"cond: the branches give {x.type} and {y.type}")
         left.append(movement.specify_shape(x, dims))

@@ -125,13 +125,15 @@ def tri(n: Any, m: Any = None, k: int = 0, dtype: Any = float32) -> Tensor:
 def tril(x: TensorLike, k: int = 0) -> Tensor:
     """Return `x` with zeros above diagonal `k` of its last two axes."""
     x = as_tensor(x)
-    return logic.where(tri(*x.shape[-2:], k=k, dtype=bool), x, 0)
+    rows, columns = x.shape[-2:]
+    return logic.where(tri(rows, columns, k, bool), x, 0)
 
 
 def triu(x: TensorLike, k: int = 0) -> Tensor:
     """Return `x` with zeros below diagonal `k` of its last two axes."""
     x = as_tensor(x)
-    return logic.where(tri(*x.shape[-2:], k=k - 1, dtype=bool), 0, x)
+    rows, columns = x.shape[-2:]
+    return logic.where(tri(rows, columns, k - 1, bool), 0, x)
 
 
 def linspace(start: TensorLike, stop: TensorLike, num: int = 50, dtype: Any = None) -> Tensor:

@@ -108,5 +108,3 @@ def _checked_evaluate(name: str, evaluate: Callable[..., Any]) -> Callable[..., 
         return tuple(value) if isinstance(value, list) else value
 
     return rule
-
-

@@ -9,6 +9,7 @@ maximum and minimum share the cotangent.
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -21,12 +22,13 @@ from symtensor.ops.elementwise_rule import (
     FLOATING,
     INTEGER_OR_FLOAT,
     NUMERIC,
+    ElementwiseFunction,
     elementwise,
 )
 
 # --- arithmetic ----------------------------------------------------------------------------------
 
-add = elementwise(
+add: ElementwiseFunction = elementwise(
     "add", ANY, arity=2, commutative=True,
     evaluate=lambda xp, x, y: xp.add(x, y),
     vjp=lambda g, z, x, y: (g, g),
@@ -35,7 +37,7 @@ add = elementwise(
     doc="x + y; integers wrap, on bools it is `or`.",
 )  # fmt: skip
 
-subtract = elementwise(
+subtract: ElementwiseFunction = elementwise(
     "subtract", NUMERIC, arity=2,
     evaluate=lambda xp, x, y: xp.subtract(x, y),
     vjp=lambda g, z, x, y: (g, -g),
@@ -44,7 +46,7 @@ subtract = elementwise(
     doc="x - y; integers wrap.",
 )  # fmt: skip
 
-multiply = elementwise(
+multiply: ElementwiseFunction = elementwise(
     "multiply", ANY, arity=2, commutative=True,
     evaluate=lambda xp, x, y: xp.multiply(x, y),
     vjp=lambda g, z, x, y: (g * y, g * x),
@@ -52,7 +54,7 @@ multiply = elementwise(
     doc="x * y; integers wrap, on bools it is `and`.",
 )  # fmt: skip
 
-masked_multiply = elementwise(
+masked_multiply: ElementwiseFunction = elementwise(
     "masked_multiply", FLOATING, arity=2,
     evaluate=lambda xp, g, d: xp.where(g == 0, xp.zeros((), g.dtype), xp.multiply(g, d)),
     vjp=lambda h, z, g, d: (masked_multiply(h, d), h * g),
@@ -61,7 +63,7 @@ masked_multiply = elementwise(
     doc="g * d, and 0 where g is 0 whatever d is: a cotangent times a derivative.",
 )  # fmt: skip
 
-divide = elementwise(
+divide: ElementwiseFunction = elementwise(
     "divide", DIVISION, arity=2,
     evaluate=lambda xp, x, y: xp.true_divide(x, y),
     vjp=lambda g, z, x, y: (masked_multiply(g, 1 / y), masked_multiply(g, -z / y)),
@@ -93,7 +95,7 @@ def _float_floor_divide(s: Any, x: Any, y: Any) -> Any:
     return s.select(s.eq(y, zero), s.div(x, y), whole)
 
 
-floor_divide = elementwise(
+floor_divide: ElementwiseFunction = elementwise(
     "floor_divide", INTEGER_OR_FLOAT, arity=2,
     evaluate=lambda xp, x, y: xp.floor_divide(x, y),
     vjp=lambda g, z, x, y: (None, None),
@@ -102,7 +104,7 @@ floor_divide = elementwise(
     doc="The largest whole number not above x / y; for integers x // 0 is 0.",
 )  # fmt: skip
 
-remainder = elementwise(
+remainder: ElementwiseFunction = elementwise(
     "remainder", INTEGER_OR_FLOAT, arity=2,
     evaluate=lambda xp, x, y: xp.remainder(x, y),
     vjp=lambda g, z, x, y: (g, -g * floor_divide(x, y)),
@@ -111,7 +113,7 @@ remainder = elementwise(
     doc="x - y * floor(x / y), with the sign of y; for integers x % 0 is 0.",
 )  # fmt: skip
 
-fmod = elementwise(
+fmod: ElementwiseFunction = elementwise(
     "fmod", INTEGER_OR_FLOAT, arity=2,
     evaluate=lambda xp, x, y: xp.fmod(x, y),
     vjp=lambda g, z, x, y: (g, -g * trunc(x / y)),
@@ -119,7 +121,7 @@ fmod = elementwise(
     doc="The remainder with the sign of x; for integers fmod(x, 0) is 0.",
 )  # fmt: skip
 
-negative = elementwise(
+negative: ElementwiseFunction = elementwise(
     "negative", NUMERIC,
     evaluate=lambda xp, x: xp.negative(x),
     vjp=lambda g, y, x: (-g,),
@@ -128,7 +130,7 @@ negative = elementwise(
     doc="-x; the least integer is its own negative.",
 )  # fmt: skip
 
-abs = elementwise(
+abs: ElementwiseFunction = elementwise(
     "abs", ANY,
     evaluate=lambda xp, x: xp.abs(x),
     vjp=lambda g, y, x: (g * sign(x),),
@@ -145,7 +147,7 @@ def _sign(s: Any, x: Any) -> Any:
     return s.select(s.lt(zero, x), one, rest)
 
 
-sign = elementwise(
+sign: ElementwiseFunction = elementwise(
     "sign", NUMERIC,
     evaluate=lambda xp, x: xp.sign(x),
     vjp=lambda g, y, x: (None,),
@@ -153,7 +155,7 @@ sign = elementwise(
     doc="-1, 0 or 1 by the sign of x; NaN stays NaN.",
 )  # fmt: skip
 
-reciprocal = elementwise(
+reciprocal: ElementwiseFunction = elementwise(
     "reciprocal", FLOATING,
     evaluate=lambda xp, x: xp.reciprocal(x),
     vjp=lambda g, y, x: (masked_multiply(g, -y * y),),
@@ -161,7 +163,7 @@ reciprocal = elementwise(
     doc="1 / x.",
 )  # fmt: skip
 
-square = elementwise(
+square: ElementwiseFunction = elementwise(
     "square", NUMERIC,
     evaluate=lambda xp, x: xp.square(x),
     vjp=lambda g, y, x: (g * (2 * x),),
@@ -169,7 +171,7 @@ square = elementwise(
     doc="x * x.",
 )  # fmt: skip
 
-sqrt = elementwise(
+sqrt: ElementwiseFunction = elementwise(
     "sqrt", FLOATING,
     evaluate=lambda xp, x: xp.sqrt(x),
     vjp=lambda g, y, x: (masked_multiply(g, 0.5 / y),),
@@ -177,7 +179,7 @@ sqrt = elementwise(
     doc="The square root; NaN below 0.",
 )  # fmt: skip
 
-rsqrt = elementwise(
+rsqrt: ElementwiseFunction = elementwise(
     "rsqrt", FLOATING,
     evaluate=lambda xp, x: xp.true_divide(xp.ones((), x.dtype), xp.sqrt(x)),
     vjp=lambda g, y, x: (masked_multiply(g, -0.5 * y / x),),
@@ -185,7 +187,7 @@ rsqrt = elementwise(
     doc="1 / sqrt(x).",
 )  # fmt: skip
 
-cbrt = elementwise(
+cbrt: ElementwiseFunction = elementwise(
     "cbrt", FLOATING,
     evaluate=lambda xp, x: xp.cbrt(x),
     vjp=lambda g, y, x: (masked_multiply(g, 1 / (3 * y * y)),),
@@ -193,7 +195,7 @@ cbrt = elementwise(
     doc="The real cube root.",
 )  # fmt: skip
 
-_power = elementwise(
+_power: ElementwiseFunction = elementwise(
     "power", INTEGER_OR_FLOAT, arity=2,
     evaluate=lambda xp, x, y: xp.power(x, y),
     vjp=lambda g, z, x, y: (
@@ -218,7 +220,7 @@ def power(x: TensorLike, y: TensorLike) -> Tensor:
 
 # --- exponentials and logarithms -----------------------------------------------------------------
 
-exp = elementwise(
+exp: ElementwiseFunction = elementwise(
     "exp", FLOATING,
     evaluate=lambda xp, x: xp.exp(x),
     vjp=lambda g, y, x: (masked_multiply(g, y),),
@@ -226,7 +228,7 @@ exp = elementwise(
     doc="The exponential of x.",
 )  # fmt: skip
 
-exp2 = elementwise(
+exp2: ElementwiseFunction = elementwise(
     "exp2", FLOATING,
     evaluate=lambda xp, x: xp.exp2(x),
     vjp=lambda g, y, x: (masked_multiply(g, y * math.log(2)),),
@@ -234,7 +236,7 @@ exp2 = elementwise(
     doc="2 to the power x.",
 )  # fmt: skip
 
-expm1 = elementwise(
+expm1: ElementwiseFunction = elementwise(
     "expm1", FLOATING,
     evaluate=lambda xp, x: xp.expm1(x),
     vjp=lambda g, y, x: (masked_multiply(g, exp(x)),),
@@ -242,7 +244,7 @@ expm1 = elementwise(
     doc="exp(x) - 1, exact for small x.",
 )  # fmt: skip
 
-log = elementwise(
+log: ElementwiseFunction = elementwise(
     "log", FLOATING,
     evaluate=lambda xp, x: xp.log(x),
     vjp=lambda g, y, x: (masked_multiply(g, 1 / x),),
@@ -250,7 +252,7 @@ log = elementwise(
     doc="The natural logarithm.",
 )  # fmt: skip
 
-log2 = elementwise(
+log2: ElementwiseFunction = elementwise(
     "log2", FLOATING,
     evaluate=lambda xp, x: xp.log2(x),
     vjp=lambda g, y, x: (masked_multiply(g, (1 / math.log(2)) / x),),
@@ -258,7 +260,7 @@ log2 = elementwise(
     doc="The logarithm to base 2.",
 )  # fmt: skip
 
-log10 = elementwise(
+log10: ElementwiseFunction = elementwise(
     "log10", FLOATING,
     evaluate=lambda xp, x: xp.log10(x),
     vjp=lambda g, y, x: (masked_multiply(g, (1 / math.log(10)) / x),),
@@ -266,7 +268,7 @@ log10 = elementwise(
     doc="The logarithm to base 10.",
 )  # fmt: skip
 
-log1p = elementwise(
+log1p: ElementwiseFunction = elementwise(
     "log1p", FLOATING,
     evaluate=lambda xp, x: xp.log1p(x),
     vjp=lambda g, y, x: (masked_multiply(g, 1 / (1 + x)),),
@@ -287,7 +289,7 @@ def _share(x: Tensor, y: Tensor, scale: float = 1.0) -> Tensor:
     return logic.where(logic.equal(x, y), 0.5, sigmoid((x - y) * scale))
 
 
-logaddexp = elementwise(
+logaddexp: ElementwiseFunction = elementwise(
     "logaddexp", FLOATING, arity=2, commutative=True,
     evaluate=lambda xp, x, y: xp.logaddexp(x, y),
     vjp=lambda g, z, x, y: (masked_multiply(g, _share(x, y)), masked_multiply(g, _share(y, x))),
@@ -296,7 +298,7 @@ logaddexp = elementwise(
     doc="log(exp(x) + exp(y)) without overflow.",
 )  # fmt: skip
 
-logaddexp2 = elementwise(
+logaddexp2: ElementwiseFunction = elementwise(
     "logaddexp2", FLOATING, arity=2, commutative=True,
     evaluate=lambda xp, x, y: xp.logaddexp2(x, y),
     vjp=lambda g, z, x, y: (masked_multiply(g, _share(x, y, math.log(2))),
@@ -308,7 +310,7 @@ logaddexp2 = elementwise(
     doc="log2(2**x + 2**y) without overflow.",
 )  # fmt: skip
 
-softplus = elementwise(
+softplus: ElementwiseFunction = elementwise(
     "softplus", FLOATING,
     evaluate=lambda xp, x: xp.logaddexp(x, xp.zeros((), x.dtype)),
     vjp=lambda g, y, x: (g * sigmoid(x),),
@@ -318,20 +320,21 @@ softplus = elementwise(
 )  # fmt: skip
 
 
-def _sigmoid(xp: Any, x: Any) -> Any:
+def numpy_sigmoid(xp: Any, x: Any) -> Any:
+    """Return the logistic function of an array."""
     e = xp.exp(-xp.abs(x))
     return xp.where(x < 0, e, xp.ones((), x.dtype)) / (1 + e)
 
 
-sigmoid = elementwise(
+sigmoid: ElementwiseFunction = elementwise(
     "sigmoid", FLOATING,
-    evaluate=_sigmoid,
+    evaluate=numpy_sigmoid,
     vjp=lambda g, y, x: (g * (y * (1 - y)),),
     scalar=lambda s, x: s.call("sigmoid", x),
     doc="1 / (1 + exp(-x)) without overflow.",
 )  # fmt: skip
 
-xlogy = elementwise(
+xlogy: ElementwiseFunction = elementwise(
     "xlogy", FLOATING, arity=2,
     evaluate=lambda xp, x, y: xp.where((x == 0) & ~xp.isnan(y), xp.zeros((), x.dtype),
                                        x * xp.log(y)),
@@ -344,7 +347,7 @@ xlogy = elementwise(
 
 # --- trigonometry --------------------------------------------------------------------------------
 
-sin = elementwise(
+sin: ElementwiseFunction = elementwise(
     "sin", FLOATING,
     evaluate=lambda xp, x: xp.sin(x),
     vjp=lambda g, y, x: (g * cos(x),),
@@ -352,7 +355,7 @@ sin = elementwise(
     doc="The sine of x in radians.",
 )  # fmt: skip
 
-cos = elementwise(
+cos: ElementwiseFunction = elementwise(
     "cos", FLOATING,
     evaluate=lambda xp, x: xp.cos(x),
     vjp=lambda g, y, x: (-g * sin(x),),
@@ -360,7 +363,7 @@ cos = elementwise(
     doc="The cosine of x in radians.",
 )  # fmt: skip
 
-tan = elementwise(
+tan: ElementwiseFunction = elementwise(
     "tan", FLOATING,
     evaluate=lambda xp, x: xp.tan(x),
     vjp=lambda g, y, x: (g * (1 + y * y),),
@@ -368,7 +371,7 @@ tan = elementwise(
     doc="The tangent of x in radians.",
 )  # fmt: skip
 
-arcsin = elementwise(
+arcsin: ElementwiseFunction = elementwise(
     "arcsin", FLOATING,
     evaluate=lambda xp, x: xp.arcsin(x),
     vjp=lambda g, y, x: (masked_multiply(g, rsqrt((1 - x) * (1 + x))),),
@@ -376,7 +379,7 @@ arcsin = elementwise(
     doc="The inverse sine, in radians; NaN outside [-1, 1].",
 )  # fmt: skip
 
-arccos = elementwise(
+arccos: ElementwiseFunction = elementwise(
     "arccos", FLOATING,
     evaluate=lambda xp, x: xp.arccos(x),
     vjp=lambda g, y, x: (masked_multiply(-g, rsqrt((1 - x) * (1 + x))),),
@@ -384,7 +387,7 @@ arccos = elementwise(
     doc="The inverse cosine, in radians; NaN outside [-1, 1].",
 )  # fmt: skip
 
-arctan = elementwise(
+arctan: ElementwiseFunction = elementwise(
     "arctan", FLOATING,
     evaluate=lambda xp, x: xp.arctan(x),
     vjp=lambda g, y, x: (g / (1 + x * x),),
@@ -392,7 +395,7 @@ arctan = elementwise(
     doc="The inverse tangent, in radians.",
 )  # fmt: skip
 
-arctan2 = elementwise(
+arctan2: ElementwiseFunction = elementwise(
     "arctan2", FLOATING, arity=2,
     evaluate=lambda xp, y, x: xp.arctan2(y, x),
     vjp=lambda g, z, y, x: (masked_multiply(g, x / (x * x + y * y)),
@@ -401,7 +404,7 @@ arctan2 = elementwise(
     doc="The angle of the point (x, y), in radians; the first operand is y.",
 )  # fmt: skip
 
-hypot = elementwise(
+hypot: ElementwiseFunction = elementwise(
     "hypot", FLOATING, arity=2, commutative=True,
     evaluate=lambda xp, x, y: xp.hypot(x, y),
     vjp=lambda g, z, x, y: (masked_multiply(g, _ratio(x, z)), masked_multiply(g, _ratio(y, z))),
@@ -414,7 +417,7 @@ def _ratio(x: Tensor, z: Tensor) -> Tensor:
     return logic.where(logic.equal(z, 0), 0, x / z)
 
 
-sinh = elementwise(
+sinh: ElementwiseFunction = elementwise(
     "sinh", FLOATING,
     evaluate=lambda xp, x: xp.sinh(x),
     vjp=lambda g, y, x: (masked_multiply(g, cosh(x)),),
@@ -422,7 +425,7 @@ sinh = elementwise(
     doc="The hyperbolic sine.",
 )  # fmt: skip
 
-cosh = elementwise(
+cosh: ElementwiseFunction = elementwise(
     "cosh", FLOATING,
     evaluate=lambda xp, x: xp.cosh(x),
     vjp=lambda g, y, x: (masked_multiply(g, sinh(x)),),
@@ -430,7 +433,7 @@ cosh = elementwise(
     doc="The hyperbolic cosine.",
 )  # fmt: skip
 
-tanh = elementwise(
+tanh: ElementwiseFunction = elementwise(
     "tanh", FLOATING,
     evaluate=lambda xp, x: xp.tanh(x),
     vjp=lambda g, y, x: (g * (1 - y * y),),
@@ -438,7 +441,7 @@ tanh = elementwise(
     doc="The hyperbolic tangent.",
 )  # fmt: skip
 
-arcsinh = elementwise(
+arcsinh: ElementwiseFunction = elementwise(
     "arcsinh", FLOATING,
     evaluate=lambda xp, x: xp.arcsinh(x),
     vjp=lambda g, y, x: (g * rsqrt(x * x + 1),),
@@ -446,7 +449,7 @@ arcsinh = elementwise(
     doc="The inverse hyperbolic sine.",
 )  # fmt: skip
 
-arccosh = elementwise(
+arccosh: ElementwiseFunction = elementwise(
     "arccosh", FLOATING,
     evaluate=lambda xp, x: xp.arccosh(x),
     vjp=lambda g, y, x: (masked_multiply(g, rsqrt((x - 1) * (x + 1))),),
@@ -454,7 +457,7 @@ arccosh = elementwise(
     doc="The inverse hyperbolic cosine; NaN below 1.",
 )  # fmt: skip
 
-arctanh = elementwise(
+arctanh: ElementwiseFunction = elementwise(
     "arctanh", FLOATING,
     evaluate=lambda xp, x: xp.arctanh(x),
     vjp=lambda g, y, x: (masked_multiply(g, 1 / ((1 - x) * (1 + x))),),
@@ -475,7 +478,7 @@ def rad2deg(x: TensorLike) -> Tensor:
 
 # --- rounding ------------------------------------------------------------------------------------
 
-floor = elementwise(
+floor: ElementwiseFunction = elementwise(
     "floor", NUMERIC,
     evaluate=lambda xp, x: xp.floor(x),
     vjp=lambda g, y, x: (None,),
@@ -483,7 +486,7 @@ floor = elementwise(
     doc="The largest whole number not above x.",
 )  # fmt: skip
 
-ceil = elementwise(
+ceil: ElementwiseFunction = elementwise(
     "ceil", NUMERIC,
     evaluate=lambda xp, x: xp.ceil(x),
     vjp=lambda g, y, x: (None,),
@@ -491,7 +494,7 @@ ceil = elementwise(
     doc="The least whole number not below x.",
 )  # fmt: skip
 
-trunc = elementwise(
+trunc: ElementwiseFunction = elementwise(
     "trunc", NUMERIC,
     evaluate=lambda xp, x: xp.trunc(x),
     vjp=lambda g, y, x: (None,),
@@ -499,7 +502,7 @@ trunc = elementwise(
     doc="x without its fraction.",
 )  # fmt: skip
 
-rint = elementwise(
+rint: ElementwiseFunction = elementwise(
     "rint", FLOATING,
     evaluate=lambda xp, x: xp.rint(x),
     vjp=lambda g, y, x: (None,),
@@ -510,20 +513,20 @@ rint = elementwise(
 
 def round(x: TensorLike, decimals: int = 0) -> Tensor:
     """Return `x` rounded to `decimals` places, halves to even, by scaling as NumPy does."""
-    x = as_tensor(x)
-    if x.dtype.is_bool or (x.dtype.is_integer and decimals >= 0):
-        return x
-    if x.dtype.is_integer:
-        return logic.cast(rint(x / 10**-decimals) * 10**-decimals, x.dtype)
+    value = as_tensor(x)
+    if value.dtype.is_bool or (value.dtype.is_integer and decimals >= 0):
+        return value
+    if value.dtype.is_integer:
+        return logic.cast(rint(value / 10**-decimals) * 10**-decimals, value.dtype)
     if decimals == 0:
-        return rint(x)
-    scale = 10.0 ** (decimals if decimals > 0 else -decimals)
-    return rint(x * scale) / scale if decimals > 0 else rint(x / scale) * scale
+        return rint(value)
+    scale = 10.0 ** builtins.abs(decimals)
+    return rint(value * scale) / scale if decimals > 0 else rint(value / scale) * scale
 
 
 # --- selection -----------------------------------------------------------------------------------
 
-relu = elementwise(
+relu: ElementwiseFunction = elementwise(
     "relu", NUMERIC,
     evaluate=lambda xp, x: xp.maximum(x, xp.zeros((), x.dtype)),
     vjp=lambda g, y, x: (logic.where(x > 0, g, 0),),
@@ -537,7 +540,7 @@ def _winner(g: Tensor, mine: Tensor, other: Tensor) -> Tensor:
     return logic.where(mine > other, g, logic.where(logic.equal(mine, other), g * 0.5, 0))
 
 
-maximum = elementwise(
+maximum: ElementwiseFunction = elementwise(
     "maximum", ANY, arity=2, commutative=True,
     evaluate=lambda xp, x, y: xp.maximum(x, y),
     vjp=lambda g, z, x, y: (_winner(g, x, y), _winner(g, y, x)),
@@ -545,7 +548,7 @@ maximum = elementwise(
     doc="The larger of x and y; NaN if either is. Equal operands share the gradient.",
 )  # fmt: skip
 
-minimum = elementwise(
+minimum: ElementwiseFunction = elementwise(
     "minimum", ANY, arity=2, commutative=True,
     evaluate=lambda xp, x, y: xp.minimum(x, y),
     vjp=lambda g, z, x, y: (_winner(g, y, x), _winner(g, x, y)),
@@ -564,7 +567,7 @@ def _known_winner(g: Tensor, mine: Tensor, other: Tensor) -> Tensor:
     return logic.where(logic.isnan(other), g, _winner(g, mine, other))
 
 
-fmax = elementwise(
+fmax: ElementwiseFunction = elementwise(
     "fmax", ANY, arity=2, commutative=True,
     evaluate=lambda xp, x, y: xp.fmax(x, y),
     vjp=lambda g, z, x, y: (_known_winner(g, x, y), _known_winner(g, y, x)),
@@ -572,7 +575,7 @@ fmax = elementwise(
     doc="The larger of x and y, ignoring a NaN.",
 )  # fmt: skip
 
-fmin = elementwise(
+fmin: ElementwiseFunction = elementwise(
     "fmin", ANY, arity=2, commutative=True,
     evaluate=lambda xp, x, y: xp.fmin(x, y),
     vjp=lambda g, z, x, y: (_known_winner(g, -x, -y), _known_winner(g, -y, -x)),
@@ -580,7 +583,7 @@ fmin = elementwise(
     doc="The smaller of x and y, ignoring a NaN.",
 )  # fmt: skip
 
-copysign = elementwise(
+copysign: ElementwiseFunction = elementwise(
     "copysign", FLOATING, arity=2,
     evaluate=lambda xp, x, y: xp.copysign(x, y),
     vjp=lambda g, z, x, y: (g * copysign(sign(x), y) * sign(x), None),
@@ -588,7 +591,7 @@ copysign = elementwise(
     doc="The magnitude of x with the sign of y.",
 )  # fmt: skip
 
-nextafter = elementwise(
+nextafter: ElementwiseFunction = elementwise(
     "nextafter", FLOATING, arity=2,
     evaluate=lambda xp, x, y: xp.nextafter(x, y),
     vjp=lambda g, z, x, y: (g, None),
@@ -596,7 +599,7 @@ nextafter = elementwise(
     doc="The next float after x towards y.",
 )  # fmt: skip
 
-heaviside = elementwise(
+heaviside: ElementwiseFunction = elementwise(
     "heaviside", FLOATING, arity=2,
     evaluate=lambda xp, x, y: xp.heaviside(x, y),
     vjp=lambda g, z, x, y: (None, logic.where(logic.equal(x, 0), g, 0)),
@@ -632,7 +635,7 @@ def _vjp_clip(
     return logic.where(inside, g, 0), logic.where(lower, g, 0), logic.where(upper, g, 0)
 
 
-_clip = elementwise(
+_clip: ElementwiseFunction = elementwise(
     "clip", NUMERIC, arity=3,
     evaluate=lambda xp, x, low, high: xp.minimum(xp.maximum(x, low), high),
     vjp=_vjp_clip,
@@ -646,32 +649,87 @@ def clip(x: TensorLike, low: TensorLike = None, high: TensorLike = None) -> Tens
 
     A Python integer bound beyond the range of an integer `x` limits nothing.
     """
-    x = as_tensor(x)
-    bounds = [logic.integer_bound(x, b) for b in (low, high)]
+    value = as_tensor(x)
+    bounds = [logic.integer_bound(value, b) for b in (low, high)]
     if bounds[0] is None:
-        return x if bounds[1] is None else minimum(x, bounds[1])
-    return maximum(x, bounds[0]) if bounds[1] is None else _clip(x, *bounds)
+        return value if bounds[1] is None else minimum(value, bounds[1])
+    return maximum(value, bounds[0]) if bounds[1] is None else _clip(value, *bounds)
 
 
 def nan_to_num(
     x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
     """Return `x` with NaN and infinities replaced, infinities by the largest floats by default."""
-    x = as_tensor(x)
-    if not x.dtype.is_floating:
-        return x
-    limit = logic.largest(x.dtype)
-    out = logic.where(logic.isnan(x), nan, x)
-    out = logic.where(logic.equal(x, math.inf), limit if posinf is None else posinf, out)
-    return logic.where(logic.equal(x, -math.inf), -limit if neginf is None else neginf, out)
+    value = as_tensor(x)
+    if not value.dtype.is_floating:
+        return value
+    limit = logic.largest(value.dtype)
+    out = logic.where(logic.isnan(value), nan, value)
+    out = logic.where(logic.equal(value, math.inf), limit if posinf is None else posinf, out)
+    return logic.where(logic.equal(value, -math.inf), -limit if neginf is None else neginf, out)
 
 
 __all__ = [
-    "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
-    "arctanh", "cbrt", "ceil", "clip", "copysign", "cos", "cosh", "deg2rad", "divide", "divmod",
-    "exp", "exp2", "expm1", "floor", "floor_divide", "fmax", "fmin", "fmod", "heaviside", "hypot",
-    "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "masked_multiply", "maximum",
-    "minimum", "multiply", "nan_to_num", "negative", "nextafter", "positive", "power",
-    "rad2deg", "reciprocal", "relu", "remainder", "rint", "round", "rsqrt", "sigmoid", "sign",
-    "sin", "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "trunc", "xlogy",
+    "abs",
+    "add",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "cbrt",
+    "ceil",
+    "clip",
+    "copysign",
+    "cos",
+    "cosh",
+    "deg2rad",
+    "divide",
+    "divmod",
+    "exp",
+    "exp2",
+    "expm1",
+    "floor",
+    "floor_divide",
+    "fmax",
+    "fmin",
+    "fmod",
+    "heaviside",
+    "hypot",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logaddexp2",
+    "masked_multiply",
+    "maximum",
+    "minimum",
+    "multiply",
+    "nan_to_num",
+    "negative",
+    "nextafter",
+    "positive",
+    "power",
+    "rad2deg",
+    "reciprocal",
+    "relu",
+    "remainder",
+    "rint",
+    "round",
+    "rsqrt",
+    "sigmoid",
+    "sign",
+    "sin",
+    "sinh",
+    "softplus",
+    "sqrt",
+    "square",
+    "subtract",
+    "tan",
+    "tanh",
+    "trunc",
+    "xlogy",
 ]  # fmt: skip

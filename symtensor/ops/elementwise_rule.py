@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from symtensor.errors import DTypeError, ShapeError
 from symtensor.ir import dims as D
-from symtensor.ir.dtypes import DType, bool_, float64, floating_for, int8
 from symtensor.ir import location
+from symtensor.ir.dtypes import DType, bool_, float64, floating_for, int8
 from symtensor.ir.node import EvaluateRule, VjpRule, describe_operand
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape

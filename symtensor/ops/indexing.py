@@ -158,7 +158,9 @@ def _as_index(value: TensorLike) -> Tensor:
     return index
 
 
-def take(x: TensorLike, indices: TensorLike, axis: int | None = None, mode: str = "raise") -> Tensor:
+def take(
+    x: TensorLike, indices: TensorLike, axis: int | None = None, mode: str = "raise"
+) -> Tensor:
     """Return the elements of `x` at `indices` along `axis` (of the flattened tensor when None).
 
     `mode`: ``raise`` for an out-of-range index, ``clip`` or ``wrap``.
@@ -324,7 +326,9 @@ def _one_position(x: Tensor, axis: int, item: Any) -> tuple[Any, Any, int]:
     position, size = normalize_dim(item), x.shape[axis]
     if isinstance(position, int) and isinstance(size, int):
         if not -size <= position < size:
-            raise IndexOutOfRange(f"index {position} is out of bounds for axis {axis} with size {size}")
+            raise IndexOutOfRange(
+                f"index {position} is out of bounds for axis {axis} with size {size}"
+            )
         position = position % size
         return position, position + 1, 1
     if isinstance(position, int) and position < 0:

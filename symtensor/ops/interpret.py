@@ -89,9 +89,7 @@ class Body:
     def output_types(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
         """Shape and dtype of each output: all there is to know when no step runs."""
         types = [node.tensor_type for node in self._graph.outputs]
-        return [
-            (tuple(D.evaluate(d, self._env) for d in t.shape), t.dtype.numpy) for t in types
-        ]
+        return [(tuple(D.evaluate(d, self._env) for d in t.shape), t.dtype.numpy) for t in types]
 
 
 def evaluate_node(

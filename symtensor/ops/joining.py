@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ def _infer_concatenate(*xs: TensorType, axis: int) -> TensorType:
     first = xs[0]
     for x in xs[1:]:
         same = x.ndim == first.ndim and all(
-            a == axis or D.same(p, q) for a, (p, q) in enumerate(zip(x.shape, first.shape))
+            a == axis or D.same(p, q)
+            for a, (p, q) in enumerate(zip(x.shape, first.shape, strict=True))
         )
         if not same or x.dtype is not first.dtype:
             raise ShapeError(f"{x} can't be joined to {first} along axis {axis}")
@@ -119,9 +121,7 @@ def split(x: TensorLike, sections: int | Sequence[Any], axis: int = 0) -> list[T
         cuts: list[Any] = [part * i for i in range(sections + 1)]
     else:
         cuts = [0, *sections, size]
-    return [
-        movement.slice_axis(x, axis, a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)
-    ]
+    return [movement.slice_axis(x, axis, a, b) for a, b in pairwise(cuts)]
 
 
 def unstack(x: TensorLike, axis: int = 0) -> list[Tensor]:
@@ -137,7 +137,7 @@ def tile(x: TensorLike, reps: int | Sequence[Any]) -> Tensor:
     x = as_tensor(x)
     counts = [normalize_dim(r) for r in (reps if isinstance(reps, (tuple, list)) else (reps,))]
     rank = max(x.ndim, len(counts))
-    counts = [1] * (rank - len(counts)) + counts
+    counts = [*[1] * (rank - len(counts)), *counts]
     sizes = (1,) * (rank - x.ndim) + x.shape
     apart = [d for size in sizes for d in (1, size)]
     wide = [d for count, size in zip(counts, sizes, strict=True) for d in (count, size)]
@@ -161,9 +161,7 @@ def repeat(x: TensorLike, repeats: Any, axis: int | None = None) -> Tensor:
     count = normalize_dim(repeats)
     wide = (*x.shape[: axis + 1], count, *x.shape[axis + 1 :])
     spread = movement.broadcast_to(movement.expand_dims(x, axis + 1), wide)
-    return movement.reshape(
-        spread, (*x.shape[:axis], x.shape[axis] * count, *x.shape[axis + 1 :])
-    )
+    return movement.reshape(spread, (*x.shape[:axis], x.shape[axis] * count, *x.shape[axis + 1 :]))
 
 
 def roll(x: TensorLike, shift: int, axis: int | None = None) -> Tensor:
@@ -180,31 +178,29 @@ def roll(x: TensorLike, shift: int, axis: int | None = None) -> Tensor:
     return indexing.take(x, elementwise.remainder(creation.iota(size) - shift, size), axis)
 
 
-def pad(
-    x: TensorLike, widths: Any, mode: str = "constant", constant_values: float = 0
-) -> Tensor:
+def pad(x: TensorLike, widths: Any, mode: str = "constant", constant_values: float = 0) -> Tensor:
     """Return `x` with elements added at both ends of its axes.
 
     `widths` is one count, one (before, after) pair, or a pair per axis. Modes: constant, edge,
     reflect, symmetric, wrap, as in NumPy.
     """
-    x = as_tensor(x)
-    pairs = _pad_widths(widths, x.ndim)
+    out = as_tensor(x)
+    pairs = _pad_widths(widths, out.ndim)
     if mode == "constant":
-        shape = tuple(a + size + b for (a, b), size in zip(pairs, x.shape, strict=True))
+        shape = tuple(a + size + b for (a, b), size in zip(pairs, out.shape, strict=True))
         if all(D.same(a, 0) and D.same(b, 0) for a, b in pairs):
-            return x
+            return out
         starts = tuple(a for a, _ in pairs)
-        return movement.place(x, shape, starts, (1,) * x.ndim, constant_values)
+        return movement.place(out, shape, starts, (1,) * out.ndim, constant_values)
     if mode not in _PAD_POSITIONS:
         known = ", ".join(["constant", *_PAD_POSITIONS])
         raise AttributeValueError(f"pad: expected a mode among {known}, found {mode!r}")
     for axis, (before, after) in enumerate(pairs):
         if not (D.same(before, 0) and D.same(after, 0)):
-            size = x.shape[axis]
+            size = out.shape[axis]
             position = creation.iota(before + size + after) - before
-            x = indexing.take(x, _PAD_POSITIONS[mode](position, size), axis)
-    return x
+            out = indexing.take(out, _PAD_POSITIONS[mode](position, size), axis)
+    return out
 
 
 def _pad_widths(widths: Any, rank: int) -> list[tuple[Dim, Dim]]:
@@ -226,7 +222,7 @@ def _fold(position: Tensor, period: Dim, last: Dim) -> Tensor:
     return elementwise.minimum(there, last - there)
 
 
-_PAD_POSITIONS = {
+_PAD_POSITIONS: dict[str, Callable[[Tensor, Dim], Tensor]] = {
     "edge": lambda position, size: elementwise.clip(position, 0, as_tensor(size - 1)),
     "wrap": lambda position, size: elementwise.remainder(position, size),
     "reflect": lambda position, size: _fold(position, 2 * (size - 1), 2 * (size - 1)),

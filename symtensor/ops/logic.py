@@ -87,9 +87,7 @@ not_equal = _comparison(
 # --- floating-point classes ----------------------------------------------------------------------
 
 
-def _classification(
-    name: str, scalar: Callable[..., Any], doc: str
-) -> ElementwiseFunction:
+def _classification(name: str, scalar: Callable[..., Any], doc: str) -> ElementwiseFunction:
     return elementwise(
         name,
         FLOATING,

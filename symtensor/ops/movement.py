@@ -28,8 +28,12 @@ def _identity_map(source: TensorType, out: TensorType, **attrs: Any) -> IndexMap
 
 
 def _infer_specify(x: TensorType, *, shape: Shape) -> TensorType:
-    if len(shape) != x.ndim or any(unify_dims(a, b) is None for a, b in zip(x.shape, shape)):
-        raise ShapeError(f"a tensor of shape {format_shape(x.shape)} can't be {format_shape(shape)}")
+    if len(shape) != x.ndim or any(
+        unify_dims(a, b) is None for a, b in zip(x.shape, shape, strict=True)
+    ):
+        raise ShapeError(
+            f"a tensor of shape {format_shape(x.shape)} can't be {format_shape(shape)}"
+        )
     return x.with_shape(shape)
 
 
@@ -126,9 +130,7 @@ def inverse_permutation(perm: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(range(len(perm)), key=lambda i: perm[i]))
 
 
-def _transpose_map(
-    source: TensorType, out: TensorType, *, perm: tuple[int, ...]
-) -> IndexMap:
+def _transpose_map(source: TensorType, out: TensorType, *, perm: tuple[int, ...]) -> IndexMap:
     return tuple(AxisMap(0, ((axis, 1),)) for axis in inverse_permutation(perm))
 
 
@@ -273,9 +275,7 @@ SLICE = define(
     "slice",
     infer=_infer_slice,
     evaluate=_evaluate_slice,
-    vjp=lambda g, y, x, *, starts, steps, lengths: (
-        place(g, x.shape, starts, steps),
-    ),
+    vjp=lambda g, y, x, *, starts, steps, lengths: (place(g, x.shape, starts, steps),),
     linear=(0,),
     family=View(_slice_map),
     doc="Elements start + step * i of each axis; positions are inside the operand.",

@@ -145,7 +145,7 @@ def erfinv(x: TensorLike) -> Tensor:
     p, q = as_tensor(_CENTRAL[0], x.dtype), as_tensor(_TAIL[0], x.dtype)
     for a, b in zip(_CENTRAL[1:], _TAIL[1:], strict=True):
         p, q = p * near + a, q * far + b
-    y = logic.where(w < 5.0, p, q) * x
+    y: Tensor = logic.where(w < 5.0, p, q) * x
     for _ in range(2):
         slope = 2 / math.sqrt(math.pi) * elementwise.exp(-y * y)
         y = y - (erf(y) - x) / slope

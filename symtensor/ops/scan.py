@@ -181,15 +181,15 @@ class _Backward:
         inputs = given_rows[: self.carries + self.sequences] + given_outer
         plain = self.body.outputs[:-1] if self.until else self.body.outputs
         cotangents = self._cotangents(plain, fed, given_state, given_rows)
-        mapping = {
-            p: x.node for p, x in zip(self.pull.inputs, [*inputs, *cotangents], strict=True)
-        }
+        mapping = {p: x.node for p, x in zip(self.pull.inputs, [*inputs, *cotangents], strict=True)}
         found = [Tensor(n) for n in replace_nodes(self.pull.outputs, mapping)]
         floats = [n.tensor_type.dtype.is_floating for n in self.body.inputs]
         n_state = sum(floats[: self.carries])
         n_rows = sum(floats[self.carries : self.carries + self.sequences])
         state_out = found[:n_state]
-        sums = [a + b for a, b in zip(given_state[n_state:], found[n_state + n_rows :], strict=True)]
+        sums = [
+            a + b for a, b in zip(given_state[n_state:], found[n_state + n_rows :], strict=True)
+        ]
         outputs = [*state_out, *sums, *found[n_state : n_state + n_rows]]
         return Graph(tuple(p.node for p in params), tuple(x.node for x in outputs))
 
@@ -329,6 +329,16 @@ def _sequence_slices(sequences: list[Any], n_steps: Any) -> tuple[list[Tensor], 
         low, high = min(0, *taps), max(0, *taps)
         available.append(x.shape[0] - high + low)
         read += [(x, tap, low) for tap in taps]
+    count = _step_count(available, n_steps)
+    out = []
+    for x, tap, low in read:
+        part = movement.slice_axis(x, 0, tap - low, tap - low + count)
+        out.append(movement.specify_shape(part, [count, *x.shape[1:]]))
+    return out, count
+
+
+def _step_count(available: list[Dim], n_steps: Any) -> Dim:
+    """Return how many steps to run: what was asked for, or what the shortest sequence allows."""
     if n_steps is not None:
         count = normalize_dim(n_steps)
         if isinstance(count, int) and count < 0:
@@ -342,11 +352,7 @@ def _sequence_slices(sequences: list[Any], n_steps: Any) -> tuple[list[Tensor], 
     for size in available:
         if D.provably_different(D.maximum(size, count), size):
             raise ShapeError(f"scan: n_steps = {count} exceeds the {size} elements of a sequence")
-    out = []
-    for x, tap, low in read:
-        part = movement.slice_axis(x, 0, tap - low, tap - low + count)
-        out.append(movement.specify_shape(part, [count, *x.shape[1:]]))
-    return out, count
+    return count
 
 
 def _recurrence(item: Any) -> _Recurrence | None:
@@ -391,9 +397,7 @@ def _trace_step(
     outer: list[Tensor],
 ) -> _Trace:
     rows = fresh_placeholders([x.type.with_shape(x.shape[1:]) for x in slices])
-    past = [
-        fresh_placeholders([x.type for x in info.initial]) if info else [] for info in infos
-    ]
+    past = [fresh_placeholders([x.type for x in info.initial]) if info else [] for info in infos]
     fed = [values[-tap - 1] for info, values in zip(infos, past, strict=True) if info
            for tap in info.taps]  # fmt: skip
     start = current_serial()
@@ -527,11 +531,7 @@ def map_(fn: Callable[..., Any], sequences: Any, non_sequences: Any = ()) -> Any
     return scan(fn, sequences, None, non_sequences)[0]
 
 
-
-
-def reduce(
-    fn: Callable[..., Any], sequences: Any, initial: Any, go_backwards: bool = False
-) -> Any:
+def reduce(fn: Callable[..., Any], sequences: Any, initial: Any, go_backwards: bool = False) -> Any:
     """Return the last value of ``state = fn(*elements, state)`` over the leading axis."""
     values = _as_list(initial)
     given = [as_tensor(v) for v in values]

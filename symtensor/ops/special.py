@@ -16,9 +16,8 @@ import numpy as np
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops.build import TensorLike, apply, operands
-from symtensor.ops.elementwise import exp, masked_multiply
-from symtensor.ops.elementwise import _sigmoid as numpy_sigmoid
-from symtensor.ops.elementwise_rule import FLOATING, elementwise
+from symtensor.ops.elementwise import exp, masked_multiply, numpy_sigmoid
+from symtensor.ops.elementwise_rule import FLOATING, ElementwiseFunction, elementwise
 from symtensor.ops.registry import define
 
 
@@ -86,8 +85,12 @@ def _polygamma(xp: Any, x: Any, *, n: int) -> Any:
     return (sign * (total + series)).astype(dtype)
 
 
+def _ufunc(name: str) -> Callable[..., Any]:
+    return lambda xp, *xs: getattr(xp, name)(*xs)
+
+
 CALLS: dict[str, Callable[..., Any]] = {
-    name: (lambda ufunc: lambda xp, *xs: getattr(xp, ufunc)(*xs))(ufunc)
+    name: _ufunc(ufunc)
     for name, ufunc in {
         "exp": "exp", "exp2": "exp2", "expm1": "expm1", "log": "log", "log2": "log2",
         "log10": "log10", "log1p": "log1p", "sin": "sin", "cos": "cos", "tan": "tan",
@@ -104,7 +107,7 @@ CALLS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 """Name in the scalar vocabulary -> ``(xp, *arrays) -> array``."""
 
-erf = elementwise(
+erf: ElementwiseFunction = elementwise(
     "erf", FLOATING,
     evaluate=CALLS["erf"],
     vjp=lambda g, y, x: (g * (2 / math.sqrt(math.pi) * exp(-x * x)),),
@@ -112,7 +115,7 @@ erf = elementwise(
     doc="The error function.",
 )  # fmt: skip
 
-erfc = elementwise(
+erfc: ElementwiseFunction = elementwise(
     "erfc", FLOATING,
     evaluate=CALLS["erfc"],
     vjp=lambda g, y, x: (g * (-2 / math.sqrt(math.pi) * exp(-x * x)),),
@@ -120,7 +123,7 @@ erfc = elementwise(
     doc="1 - erf(x), exact for large x.",
 )  # fmt: skip
 
-lgamma = elementwise(
+lgamma: ElementwiseFunction = elementwise(
     "lgamma", FLOATING,
     evaluate=CALLS["lgamma"],
     vjp=lambda g, y, x: (masked_multiply(g, digamma(x)),),
@@ -128,7 +131,7 @@ lgamma = elementwise(
     doc="The logarithm of the absolute value of the gamma function.",
 )  # fmt: skip
 
-digamma = elementwise(
+digamma: ElementwiseFunction = elementwise(
     "digamma", FLOATING,
     evaluate=CALLS["digamma"],
     vjp=lambda g, y, x: (masked_multiply(g, polygamma(1, x)),),

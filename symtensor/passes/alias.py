@@ -34,9 +34,7 @@ def analyze_aliases(graph: Graph) -> AliasInfo:
     for node in order:
         if isinstance(node.op.family, View):
             view_of[node] = view_of.get(node.inputs[0], node.inputs[0])
-    last_use = {
-        view_of.get(x, x): place for place, node in enumerate(order) for x in node.inputs
-    }
+    last_use = {view_of.get(x, x): place for place, node in enumerate(order) for x in node.inputs}
     kept = {view_of.get(root, root) for root in graph.roots}
     kept |= {node for node in order if not node.inputs}
     overwrites: dict[Node, Node] = {}

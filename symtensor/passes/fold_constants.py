@@ -53,7 +53,7 @@ def _stays_small(node: Node) -> bool:
     if not isinstance(size, int):
         return False
     held = sum(x.attrs["value"].array.nbytes for x in node.inputs)
-    return size * node.tensor_type.dtype.itemsize <= max(LIMIT, held)
+    return bool(size * node.tensor_type.dtype.itemsize <= max(LIMIT, held))
 
 
 def _fold(node: Node) -> Node | None:

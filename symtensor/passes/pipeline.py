@@ -160,9 +160,7 @@ def run_pipeline(graph: Graph, passes: Any = None) -> list[PassRecord]:
             print(f"# after {step.name}\n{print_graph(new)}", file=sys.stderr)
         sizes = len(graph.nodes()), len(new.nodes()) if changed else 0
         after = sizes[1] if changed else sizes[0]
-        records.append(
-            PassRecord(step.name, new, changed, sizes[0], after, seconds, dict(fired))
-        )
+        records.append(PassRecord(step.name, new, changed, sizes[0], after, seconds, dict(fired)))
         graph = new
     return records
 

@@ -84,7 +84,7 @@ def scalar_value(node: Node) -> bool | int | float | None:
         return None
     one = node.attrs["value"].array.reshape(())
     dtype = node.attrs["value"].dtype
-    return float(one) if dtype.is_floating else one.item()  # type: ignore[no-any-return]
+    return float(one) if dtype.is_floating else one.item()
 
 
 def _same_number(found: Any, wanted: Any) -> bool:

@@ -1,6 +1,6 @@
 """Conditionals whose predicate is known, and scans computed twice.
 
-    Before: %1 = cond constant true, %0 {then_body = …}     After: the then body on %0
+Before: %1 = cond constant true, %0 {then_body = …}     After: the then body on %0
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ def _inline_branches(graph: Graph, fired: Counter[str]) -> Graph:
         if taken is None:
             return node
         fired["inline a branch"] += 1
-        body = branch.attrs["then_body" if taken else "else_body"]
-        return inline(body, [Tensor(x) for x in branch.inputs[1:]])[node.attrs["index"]].node
+        body: Graph = branch.attrs["then_body" if taken else "else_body"]
+        index: int = node.attrs["index"]
+        return inline(body, [Tensor(x) for x in branch.inputs[1:]])[index].node
 
     return graph.map(rebuild)
 
@@ -63,9 +64,12 @@ def _loop_key(node: Node) -> Any:
     carries = attrs["carries"]
     body = node.attrs["body"]
     test = body.outputs[-1] if attrs["until"] else None
-    return node.inputs, tuple(sorted(attrs.items(), key=lambda kv: kv[0])), body.outputs[
-        :carries
-    ], test
+    return (
+        node.inputs,
+        tuple(sorted(attrs.items(), key=lambda kv: kv[0])),
+        body.outputs[:carries],
+        test,
+    )
 
 
 def _results_from(graph: Graph, scan: Node, widest: Node) -> dict[Node, Node]:

@@ -72,7 +72,9 @@ def _rnn_truth(xs: Array, h: Array, w: Array) -> Array:
 
 def _scans() -> Iterator[Sample]:
     more = (_rng.standard_normal((2, 3)), STATE, WEIGHTS), (np.zeros((0, 3)), STATE, WEIGHTS)
-    yield Sample("scan", _rnn, (STEPS, STATE, WEIGHTS), _rnn_truth, note="rnn", resize=more, **BOUND)
+    yield Sample(
+        "scan", _rnn, (STEPS, STATE, WEIGHTS), _rnn_truth, note="rnn", resize=more, **BOUND
+    )
     vector = np.array([1.0, 2.0, 3.0, 4.0])
     rows: dict[str, tuple[Any, Any]] = {
         "map": (lambda x: scan.map_(lambda v: v * v, x), lambda x: x * x),

@@ -114,16 +114,16 @@ def _joins() -> Iterator[Sample]:
     for reps in (2, (2, 1), (1, 2, 3), (0, 2)):
         yield Sample("reshape", lambda v, r=reps: joining.tile(v, r), (M,),
                      lambda v, r=reps: np.tile(v, r), note=f"tile {reps}")  # fmt: skip
-    for axis in (None, 0, 1):
-        yield Sample("reshape", lambda v, a=axis: joining.repeat(v, 3, a), (M,),
-                     lambda v, a=axis: np.repeat(v, 3, a), note=f"repeat {axis}")  # fmt: skip
+    for along in (None, 0, 1):
+        yield Sample("reshape", lambda v, a=along: joining.repeat(v, 3, a), (M,),
+                     lambda v, a=along: np.repeat(v, 3, a), note=f"repeat {along}")  # fmt: skip
     yield Sample("gather", lambda v: joining.repeat(v, [1, 0, 2], 1), (M,),
                  lambda v: np.repeat(v, [1, 0, 2], 1), symbolic=(), note="repeat by list")  # fmt: skip
-    for shift, axis in ((1, None), (-1, 0), (5, 1)):
-        yield Sample("concatenate", lambda v, s=shift, a=axis: joining.roll(v, s, a), (M,),
-                     lambda v, s=shift, a=axis: np.roll(v, s, a), note=f"roll {shift} {axis}")  # fmt: skip
+    for shift, along in ((1, None), (-1, 0), (5, 1)):
+        yield Sample("concatenate", lambda v, s=shift, a=along: joining.roll(v, s, a), (M,),
+                     lambda v, s=shift, a=along: np.roll(v, s, a), note=f"roll {shift} {along}")  # fmt: skip
+    widths = ((1, 2), (2, 1))
     for mode in ("constant", "edge", "reflect", "symmetric", "wrap"):
-        widths = ((1, 2), (2, 1))
         yield Sample("place", lambda v, m=mode: joining.pad(v, widths, m), (M,),
                      lambda v, m=mode: np.pad(v, widths, m), note=f"pad {mode}")  # fmt: skip
     yield Sample("place", lambda v: joining.pad(v, 1, constant_values=2.5), (M,),

@@ -8,6 +8,10 @@ compile with `function`. Names follow NumPy; `symtensor.<unknown>` says what the
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
+from importlib.util import find_spec as _find_spec
+from typing import TYPE_CHECKING
+
 from symtensor.vocabulary import suggestion as _suggestion
 from symtensor.errors import (
     AssertionFailed, AttributeValueError, ConfigError, DTypeError, EngineError, FunctionError,
@@ -81,19 +85,13 @@ from symtensor.autodiff.jvp import (
     custom_gradient, hessian, hessian_vector_product, jacobian, jvp, vjp,
 )  # fmt: skip
 from symtensor.passes.pipeline import Pass, optimize, register_pass
-from symtensor.ir.printer import print_graph
-from symtensor.ir.parser import parse_graph
+from symtensor.inspect import debugprint, parse_graph, print_graph, to_dot, to_networkx
 from symtensor.ops import operators as _operators  # noqa: F401  (gives Tensor its operators)
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from symtensor import testing as testing
 
-_LAZY = {
-    "backend": "symtensor.backend",
-    "debugprint": "symtensor.inspect",
-    "inspect": "symtensor.inspect",
-    "testing": "symtensor.testing",
-}
-"""Name -> module that is imported at its first use: a plain program needs none of them."""
+__version__ = "0.1.0"
 
 __all__ = [
     "AssertionFailed", "AttributeValueError", "ConfigError", "DType", "DTypeError", "Dim",
@@ -129,16 +127,16 @@ __all__ = [
     "set_at", "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax", "softplus",
     "softsign", "sort", "sparse_categorical_crossentropy", "specify_shape", "split", "sqrt",
     "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take",
-    "take_along_axis", "tan", "tanh", "tensordot", "tile", "top_k", "trace", "transpose", "tri",
-    "tril", "triu", "trunc", "uint8", "uint16", "uint32", "uint64", "unstack", "until", "var",
-    "variable", "vdot", "vjp", "where", "while_loop", "xlogy", "zeros", "zeros_like",
+    "take_along_axis", "tan", "tanh", "tensordot", "tile", "to_dot", "to_networkx", "top_k",
+    "trace", "transpose", "tri", "tril", "triu", "trunc", "uint8", "uint16", "uint32", "uint64",
+    "unstack", "until", "var", "variable", "vdot", "vjp", "where", "while_loop", "xlogy",
+    "zeros", "zeros_like",
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> object:
-    if name not in _LAZY:
-        raise AttributeError(f"symtensor has no {name!r}{_suggestion(name, __all__)}")
-    import importlib
+if not TYPE_CHECKING:  # type checkers shall report unknown names themselves
 
-    module = importlib.import_module(_LAZY[name])
-    return module if _LAZY[name].endswith(f".{name}") else getattr(module, name)
+    def __getattr__(name: str) -> object:
+        if _find_spec(f"symtensor.{name}") is not None:  # a subpackage, at its first use
+            return _import_module(f"symtensor.{name}")
+        raise AttributeError(f"symtensor has no {name!r}{_suggestion(name, __all__)}")

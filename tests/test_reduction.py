@@ -56,6 +56,12 @@ def test_shares_are_counted_per_lane():
     np.testing.assert_array_equal(derivative(lambda t: st.max(t, 1), x), expected)
 
 
+def test_many_equal_extrema_in_half_precision():
+    x = st.placeholder((3000,), "float16")
+    found = value(st.gradients(st.max(x) * 3000, x), {x: np.ones(3000, "float16")})
+    np.testing.assert_array_equal(found, np.ones(3000, "float16"))
+
+
 def test_a_winning_initial_value_takes_the_gradient():
     np.testing.assert_array_equal(derivative(lambda t: st.max(t, initial=5.0), [1.0, 2.0]), [0, 0])
     np.testing.assert_array_equal(

@@ -98,8 +98,9 @@ PROD = define(
 def _vjp_extremum(g: Tensor, y: Tensor, x: Tensor, *, axes: tuple[int, ...]) -> tuple[Tensor]:
     """Equal extrema share the cotangent, so that the weights sum to 1."""
     chosen = logic.equal(x, _expand(y, x.shape, axes))
-    count = sum(cast_to(chosen, g.dtype), axes)
-    share = g / elementwise.maximum(count, 1)
+    wide = accumulator(g.dtype)  # half precision counts to 2048 only
+    count = sum(cast_to(chosen, wide), axes)
+    share = cast_to(cast_to(g, wide) / elementwise.maximum(count, 1), g.dtype)
     return (logic.where(chosen, _expand(share, x.shape, axes), 0),)
 
 

@@ -67,7 +67,6 @@ def split(value, parts, bits):
 
 def main():
     print('"""Polynomial coefficients, lowest power first. Made by tools/fit_coefficients.py."""')
-    print("\n# ruff: noqa: E501\n")
     for name, f, interval, single, double in ROWS:
         for suffix, terms in (("32", single), ("64", double)):
             fitted, error = mp.chebyfit(f, list(interval), terms, error=True)

@@ -1,7 +1,5 @@
 """Polynomial coefficients, lowest power first. Made by tools/fit_coefficients.py."""
 
-# ruff: noqa: E501
-
 EXP32 = (
     0.500000001353873,
     0.16666666681704215,

@@ -202,8 +202,8 @@ class _Placement:
 
     def _place_reduce(self, value: Value) -> None:
         depth = self._depth(value)
-        inner, self.levels = self.levels[depth + 1 :], self.levels[: depth + 1]
         group = self._siblings(value, depth)
+        inner, self.levels = self.levels[depth + 1 :], self.levels[: depth + 1]
         for axis in value.data.axes:
             self.levels.append(_Level(axis))
         for result in group:
@@ -262,6 +262,8 @@ def _prefers_outer(loop: Loop, inner: list[Loop | Reduce]) -> bool:
     along, across = 0, 0
     for innermost, load in _loads_in(loop.body, loop.axis):
         at: Affine = load.data[1]
+        if len(at.terms) < 2:
+            continue  # a vector read says little about how the matrices lie
         along += D.same(at.coefficient(loop.axis), 1)
         across += innermost is not loop.axis and D.same(at.coefficient(innermost), 1)
     return along > across and all(isinstance(s, (Reduce, Let, Store)) for s in loop.body)

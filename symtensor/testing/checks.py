@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from symtensor.ir.printer import print_graph
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ir.verify import verify_graph
+from symtensor.ops import elementwise, logic
 from symtensor.ops.inputs import placeholder
 from symtensor.ops.interpret import run_graph
 from symtensor.ops.registry import OPS
@@ -53,6 +55,28 @@ def check_sizes(samples: Sequence[Sample], engine: EngineLike) -> None:
         arrays = [s.inputs if number > len(s.resize) or not number else tuple(s.resize[number - 1])
                   for s in chosen]  # fmt: skip
         _compare_all(chosen, run(arrays), arrays)
+
+
+def check_fused(samples: Sequence[Sample], engine: EngineLike) -> None:
+    """Check values where every input and every result is itself computed by an elementwise op.
+
+    Compilers that fuse meet the op in the middle of a kernel then. No passes run: they would cancel
+    the double negations.
+    """
+
+    def surround(sample: Sample) -> Sample:
+        def build(*xs: Tensor) -> list[Tensor]:
+            built = sample.build(*map(_twice_negated, xs))
+            return [_twice_negated(y) for y in ([built] if isinstance(built, Tensor) else built)]
+
+        return replace(sample, build=build)
+
+    check_values([surround(s) for s in samples if s.truth is not None], engine, passes=[])
+
+
+def _twice_negated(x: Tensor) -> Tensor:
+    negate = logic.logical_not if x.dtype.is_bool else elementwise.negative
+    return negate(negate(x))
 
 
 def check_errors(samples: Sequence[Sample], engine: EngineLike) -> None:

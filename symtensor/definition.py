@@ -326,8 +326,8 @@ def check_graph(graph: Graph, on_unused_input: str) -> None:
             f"on_unused_input: expected raise, warn or ignore, found {on_unused_input!r}"
         )
     needed = toposort(graph.roots)
-    _check_fed(graph, needed)
     _check_one_type(needed, graph)
+    _check_fed(graph, needed)
     used = _check_sizes(graph, needed)
     if on_unused_input == "ignore":
         return

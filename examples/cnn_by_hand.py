@@ -43,7 +43,7 @@ def main():
     train = st.function([x, y], loss, updates=updates)
     accuracy = st.function([x, y], st.accuracy(y, scores))
 
-    for _ in range(12):
+    for _ in range(20):
         for batch in np.array_split(rng.permutation(1400), 44):
             train(images[batch], labels[batch])
     found = float(accuracy(images[1400:], labels[1400:]))

@@ -30,17 +30,19 @@ def main():
     x = st.placeholder((None, 10), name="x")
     y = st.placeholder((None,), name="y")
     sizes = [(10, 32), (32, 16), (16, 1)]
-    weights = [st.variable((rng.standard_normal(s) / np.sqrt(s[0])).astype("float32")) for s in sizes]
+    weights = [
+        st.variable((rng.standard_normal(s) / np.sqrt(s[0])).astype("float32")) for s in sizes
+    ]
     biases = [st.variable(np.zeros(s[1], "float32")) for s in sizes]
     h = x
     for w, b in zip(weights[:-1], biases[:-1], strict=True):
         h = st.tanh(h @ w + b)
     prediction = st.squeeze(h @ weights[-1] + biases[-1], 1)
     loss = st.mean(st.square(prediction - y))
-    fit = st.function([x, y], loss, updates=adam(loss, weights + biases, 0.003))
+    fit = st.function([x, y], loss, updates=adam(loss, weights + biases, 0.002))
     error = st.function([x, y], loss)
 
-    for _ in range(60):
+    for _ in range(12):
         for batch in np.array_split(rng.permutation(train), 11):
             fit(features[batch], target[batch])
     explained = 1 - error(features[test], target[test]) / np.var(target[test])

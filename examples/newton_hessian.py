@@ -28,7 +28,7 @@ def main():
     v = st.variable(np.zeros(10))
     loss = st.mean(st.binary_crossentropy(y, x @ v, from_logits=True)) + 1e-2 * st.sum(st.square(v))
     step = newton(loss, v, [x, y])
-    losses = [float(step(features, target.astype(float))) for _ in range(7)]
+    losses = [float(step(features, target.astype(float))) for _ in range(9)]
     print("logistic regression, loss per Newton step:", np.round(losses, 6))
     assert abs(losses[-1] - losses[-2]) < 1e-9
 

@@ -34,12 +34,14 @@ from symtensor.ops.build import as_tensor
 from symtensor.ops.inputs import constant, dim_value, placeholder
 from symtensor.ops.variables import Variable, variable
 from symtensor.ops.elementwise import (
-    abs, add, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cbrt, ceil, clip,
-    copysign, cos, cosh, deg2rad, divide, divmod, exp, exp2, expm1, floor, floor_divide, fmax,
-    fmin, fmod, heaviside, hypot, log, log10, log1p, log2, logaddexp, logaddexp2, maximum,
-    minimum, multiply, nan_to_num, negative, nextafter, positive, power, rad2deg, reciprocal,
-    relu, remainder, rint, round, rsqrt, sigmoid, sign, sin, sinh, softplus, sqrt, square,
-    subtract, tan, tanh, trunc, xlogy,
+    abs, add, cbrt, ceil, clip, copysign, divide, divmod, exp, exp2, expm1, floor, floor_divide,
+    fmax, fmin, fmod, heaviside, log, log10, log1p, log2, logaddexp, logaddexp2, maximum,
+    minimum, multiply, nan_to_num, negative, nextafter, positive, power, reciprocal, relu,
+    remainder, rint, round, rsqrt, sigmoid, sign, softplus, sqrt, square, subtract, trunc, xlogy,
+)  # fmt: skip
+from symtensor.ops.trigonometry import (
+    arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cos, cosh, deg2rad, hypot,
+    rad2deg, sin, sinh, tan, tanh,
 )  # fmt: skip
 from symtensor.ops.special import digamma, erf, erfc, lgamma, polygamma
 from symtensor.ops.logic import (

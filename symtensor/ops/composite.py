@@ -19,6 +19,7 @@ from symtensor.ops.build import TensorLike, as_tensor, cast_to, normalize_axis
 from symtensor.ops.effects import stop_gradient
 from symtensor.ops.reduction import as_float
 from symtensor.ops.special import erf
+from symtensor.ops.trigonometry import tanh
 
 EPSILON = 1e-7
 """Probabilities are clipped to [EPSILON, 1 - EPSILON] before a logarithm, as Keras does."""
@@ -69,7 +70,7 @@ def gelu(x: TensorLike, approximate: bool = False) -> Tensor:
     """Return x times the normal distribution function of x, or its tanh approximation."""
     x = as_float(x)
     if approximate:
-        bent = e.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
+        bent = tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
     else:
         bent = erf(x / math.sqrt(2))
     return e.multiply(0.5 * x, 1 + bent)

@@ -30,10 +30,11 @@ from symtensor.ops import (
     movement,
     reduction,
     sort,
+    trigonometry,
 )
 
 _THEMES = (
-    elementwise, logic, reduction, movement, joining, indexing, contraction, creation, sort,
+    elementwise, trigonometry, logic, reduction, movement, joining, indexing, contraction, creation, sort,
 )  # fmt: skip
 
 _RENAMED = {

@@ -26,7 +26,7 @@ from symtensor.ir.dims import Shape
 from symtensor.ir.dtypes import DType, as_dtype, float32, float64, int64, uint64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
-from symtensor.ops import elementwise, indexing, logic, reduction, sort
+from symtensor.ops import elementwise, indexing, logic, reduction, sort, trigonometry
 from symtensor.ops.build import TensorLike, apply, as_tensor, broadcast, cast_to
 from symtensor.ops.inputs import normalize_dim
 from symtensor.ops.registry import define
@@ -109,7 +109,7 @@ def normal(
     wide = kind if kind.bits >= 32 else float32
     u = unit_floats(state, (2, *sizes), wide)
     radius = elementwise.sqrt(-2.0 * elementwise.log1p(-u[0]))
-    z = radius * elementwise.cos((2 * math.pi) * u[1])
+    z = radius * trigonometry.cos((2 * math.pi) * u[1])
     return cast_to(z, kind) * as_tensor(std, kind) + as_tensor(mean, kind)
 
 

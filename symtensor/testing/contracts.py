@@ -34,6 +34,7 @@ from symtensor.ops import (
     linalg,
     movement,
     reduction,
+    trigonometry,
 )
 from symtensor.ops.inputs import constant, dim_value, placeholder
 from symtensor.ops.variables import variable
@@ -150,7 +151,7 @@ def the_same_array_twice(engine: Engine) -> None:
 def one_compile_for_all_sizes(engine: Engine) -> None:
     """An executable with unknown sizes serves any size, 0 and 1 included."""
     x, w = placeholder(("n", 3), "float64"), placeholder((3, None), "float64")
-    y = reduction.sum(elementwise.tanh(contraction.dot(x, w)), 0) * dim_value(x.shape[0])
+    y = reduction.sum(trigonometry.tanh(contraction.dot(x, w)), 0) * dim_value(x.shape[0])
     f = function([x, w], [y, x.shape[0]], engine=engine)
     rng = np.random.default_rng(0)
     for n, m in ((4, 2), (1, 1), (0, 5), (7, 0), (33, 17), (4, 2)):
@@ -283,7 +284,7 @@ def variables_may_change_size(engine: Engine) -> None:
 def threads_do_not_meet(engine: Engine) -> None:
     """Calls from several threads, of several sizes, give what they give alone."""
     x = placeholder((None, 8), "float64")
-    y = elementwise.tanh(contraction.dot(x, creation.ones((8, 8), "float64"))) + reduction.sum(x)
+    y = trigonometry.tanh(contraction.dot(x, creation.ones((8, 8), "float64"))) + reduction.sum(x)
     f = function([x], y, engine=engine)
     count = variable(np.array(0))
     tick = function([], count, updates=[(count, count + 1)], engine=engine)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.ops import control, effects, elementwise, indexing, logic, random, reduction, scan
+from symtensor.ops import control, effects, indexing, logic, random, reduction, scan, trigonometry
 from symtensor.ops.contraction import dot
 from symtensor.testing.samples import Array, Sample
 
@@ -59,7 +59,7 @@ def _whiles() -> Iterator[Sample]:
 
 
 def _rnn(xs: Any, h: Any, w: Any) -> Any:
-    return scan.scan(lambda x, s: elementwise.tanh(dot(s, w) + x), xs, h)[0]
+    return scan.scan(lambda x, s: trigonometry.tanh(dot(s, w) + x), xs, h)[0]
 
 
 def _rnn_truth(xs: Array, h: Array, w: Array) -> Array:

@@ -182,10 +182,6 @@ class Arguments:
                 places.setdefault(spec.key, []).append(i)
         return places
 
-    def convert(self, values: Sequence[Any]) -> list[Array]:
-        """Return one converted array per value."""
-        return [f(x) for f, x in zip(self.converters, values, strict=True)]
-
     def arrange(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """Return one value per input, from positions, keywords and defaults."""
         count = len(self.inputs)

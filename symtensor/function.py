@@ -95,8 +95,10 @@ class Function:
         self.arguments = Arguments(definition.inputs, boxes, self.name, definition.allow_downcast)
         """Conversion, keywords and defaults of the inputs."""
         self._arity = len(definition.inputs)
+        self._converters = self.arguments.converters
         self._outputs = len(self.optimized.outputs)
         self._stores: list[Store] = [v.attrs["store"] for v in self.optimized.variables()]
+        self._reads_several = len(self._stores) > 1
         self._targets: list[Store] = [v.attrs["store"] for v, _ in self.optimized.updates]
         self._exclusive = _Exclusive(self._targets)
         self._assemble = assembler(definition.structure)
@@ -116,7 +118,7 @@ class Function:
         ``output_subset=[...]`` (positions, or keys of a dict) computes only some outputs; all
         updates happen nevertheless.
         """
-        if "output_subset" in kwargs:
+        if kwargs and "output_subset" in kwargs:
             return self._subset(kwargs.pop("output_subset"))(*args, **kwargs)
         if self._targets:
             with self._exclusive:
@@ -126,8 +128,8 @@ class Function:
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if kwargs or len(args) != self._arity:
             args = self.arguments.arrange(args, kwargs)
-        arrays = self.arguments.convert(args)
-        if len(self._stores) > 1:
+        arrays = [f(x) for f, x in zip(self._converters, args, strict=True)]
+        if self._reads_several:
             with _commit:
                 state = [store.array for store in self._stores]
         else:

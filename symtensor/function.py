@@ -36,7 +36,7 @@ Array = np.ndarray[Any, Any]
 Key = Tensor | str | int
 In = Input
 
-_commit = threading.Lock()
+_commit = threading.RLock()  # reentrant: a finalizer may call a function at any point
 """Held for the moment in which variables are read or written together."""
 
 

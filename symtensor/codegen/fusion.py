@@ -330,9 +330,12 @@ class _Fusion:
     def _ordered_steps(self) -> list[Step]:
         """Return steps such that every buffer is written before it is read."""
         step_of: dict[Node, Step] = {}
+        inside: dict[int, set[Node]] = {id(group): set(group) for group in self.group.values()}
+        for node, homes in self.kernels.items():
+            for root in homes:
+                inside[id(self.group[root])].add(node)
         for group in {id(g): g for g in self.group.values()}.values():
-            inside = {n for n, homes in self.kernels.items() if not homes.isdisjoint(group)}
-            kernel = KernelStep(tuple(group), frozenset(inside | set(group)))
+            kernel = KernelStep(tuple(group), frozenset(inside[id(group)]))
             step_of |= dict.fromkeys(group, kernel)
         for node in self.nodes:
             if node not in self.fusible and self._is_call(node):

@@ -8,7 +8,7 @@ process. Traversals are iterative: a chain of a million nodes is a chain, not a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from symtensor.ir import dims as D
@@ -27,6 +27,8 @@ class Graph:
     outputs: tuple[Node, ...]
     updates: tuple[tuple[Node, Node], ...] = ()
     """``(variable, its next value)`` pairs; all next values are computed from old values."""
+    _order: list[Node] = field(default_factory=list, init=False, repr=False, compare=False)
+    """What `nodes` returned: graphs never change, and everybody asks for their order."""
 
     @property
     def roots(self) -> tuple[Node, ...]:
@@ -35,7 +37,9 @@ class Graph:
 
     def nodes(self) -> list[Node]:
         """Return all nodes the roots need and all inputs, producers first."""
-        return toposort(self.inputs + self.roots)
+        if not self._order:
+            self._order.extend(toposort(self.inputs + self.roots))
+        return list(self._order)
 
     def variables(self) -> list[Node]:
         """Return the variables read or updated, in order of first use."""

@@ -349,7 +349,10 @@ class _Parser:
             if not self.t.accept(","):
                 self.t.expect("]")
                 break
-        return tensor_type(dtype, shape)
+        try:
+            return tensor_type(dtype, shape)
+        except SymtensorError as error:
+            raise self.t.error(error.message) from None
 
     def dim(self) -> Dim:
         """sum = product {("+" | "-") product}; the tokenizer keeps "-3" together."""

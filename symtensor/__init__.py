@@ -19,7 +19,7 @@ from symtensor.errors import (
     OutOfRangeError, ParseError, ShapeError, SymbolicValueError, SymtensorError,
     SymtensorWarning, UnusedInputError, UpdateError, VerifyError,
 )  # fmt: skip
-from symtensor.config import config
+from symtensor.config import config, engine
 from symtensor.ir.dims import Dim, DimExpr, dim
 from symtensor.ir.dtypes import (
     DType, as_dtype, bool_, float16, float32, float64, int16, int32, int64, int8, promote,
@@ -82,11 +82,14 @@ from symtensor.engines.base import Engine, available_engines, get_engine, regist
 from symtensor.ops.control import cond, while_loop
 from symtensor.ops.scan import foldl, foldr, map_, reduce, scan, until
 from symtensor.ops.custom import custom_op
-from symtensor.ops.random import erfinv
+from symtensor.ops.random import RandomStream, erfinv
 from symtensor.autodiff.jvp import (
     custom_gradient, hessian, hessian_vector_product, jacobian, jvp, vjp,
 )  # fmt: skip
-from symtensor.passes.pipeline import Pass, optimize, register_pass
+from symtensor.passes.pipeline import (
+    Pass, optimize, register_pass, run_pipeline, unregister_pass,
+)  # fmt: skip
+from symtensor.passes.rewrite import P, Rule, Var, rewrite_pass
 from symtensor.inspect import debugprint, parse_graph, print_graph, to_dot, to_networkx
 from symtensor.ops import operators as _operators  # noqa: F401  (gives Tensor its operators)
 
@@ -99,40 +102,41 @@ __all__ = [
     "AssertionFailed", "AttributeValueError", "ConfigError", "DType", "DTypeError", "Dim",
     "DimExpr", "Engine", "EngineError", "Function", "FunctionError", "GradientError", "Graph",
     "In", "IndexOutOfRange", "Input", "LinAlgError", "LoweringError", "MissingInputError",
-    "Node", "Op", "OutOfRangeError", "ParseError", "Pass", "ShapeError", "SymbolicValueError",
-    "SymtensorError", "SymtensorWarning", "Tensor", "TensorType", "UnusedInputError",
-    "UpdateError", "Variable", "VerifyError", "__version__", "abs", "accuracy", "add", "add_at",
-    "all", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
-    "arctanh", "argmax", "argmin", "argsort", "as_dtype", "as_tensor", "assert_",
-    "available_engines", "average", "batch_norm", "binary_crossentropy", "bincount",
-    "bitwise_and", "bitwise_or", "bitwise_xor", "bool_", "broadcast_to", "cast",
-    "categorical_crossentropy", "cbrt", "ceil", "clip", "concatenate", "cond", "config",
-    "constant", "contract", "copysign", "cos", "cosh", "count_nonzero", "cumprod", "cumsum",
-    "custom_gradient", "custom_op", "debugprint", "deg2rad", "diag", "diagonal", "diff",
-    "digamma", "dim", "dim_value", "divide", "divmod", "dot", "einsum", "elu", "equal", "erf",
-    "erfc", "erfinv", "exp", "exp2", "expand_dims", "expm1", "eye", "flip", "float16",
-    "float32", "float64", "floor", "floor_divide", "fmax", "fmin", "fmod", "foldl", "foldr",
-    "full", "full_like", "function", "gather", "gelu", "get_engine", "getitem", "grad_clip",
-    "grad_scale", "gradients", "greater", "greater_equal", "hard_sigmoid", "heaviside",
-    "hessian", "hessian_vector_product", "huber", "hypot", "inner", "int8", "int16", "int32",
-    "int64", "invert", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "jacobian", "jvp",
-    "l2_normalize", "layer_norm", "leaky_relu", "left_shift", "less", "less_equal", "lgamma",
-    "linalg", "linspace", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp",
-    "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp",
-    "map_", "matmul", "max", "maximum", "mean", "mean_absolute_error", "mean_squared_error",
-    "meshgrid", "min", "minimum", "moments", "moveaxis", "multiply", "nan_to_num", "negative",
-    "nextafter", "norm", "not_equal", "one_hot", "ones", "ones_like", "optimize", "outer",
-    "pad", "parse_graph", "placeholder", "polygamma", "positive", "power", "print_",
-    "print_graph", "prod", "promote", "ptp", "put_along_axis", "rad2deg", "random", "ravel",
-    "reciprocal", "reduce", "register_engine", "register_pass", "relu", "remainder", "repeat",
-    "reshape", "right_shift", "rint", "roll", "round", "rsqrt", "scan", "searchsorted", "selu",
-    "set_at", "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax", "softplus",
-    "softsign", "sort", "sparse_categorical_crossentropy", "specify_shape", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take",
+    "Node", "Op", "OutOfRangeError", "P", "ParseError", "Pass", "RandomStream", "Rule",
+    "ShapeError", "SymbolicValueError", "SymtensorError", "SymtensorWarning", "Tensor",
+    "TensorType", "UnusedInputError", "UpdateError", "Var", "Variable", "VerifyError",
+    "__version__", "abs", "accuracy", "add", "add_at", "all", "any", "arange", "arccos",
+    "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
+    "argsort", "as_dtype", "as_tensor", "assert_", "available_engines", "average", "batch_norm",
+    "binary_crossentropy", "bincount", "bitwise_and", "bitwise_or", "bitwise_xor", "bool_",
+    "broadcast_to", "cast", "categorical_crossentropy", "cbrt", "ceil", "clip", "concatenate",
+    "cond", "config", "constant", "contract", "copysign", "cos", "cosh", "count_nonzero",
+    "cumprod", "cumsum", "custom_gradient", "custom_op", "debugprint", "deg2rad", "diag",
+    "diagonal", "diff", "digamma", "dim", "dim_value", "divide", "divmod", "dot", "einsum",
+    "elu", "engine", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand_dims", "expm1",
+    "eye", "flip", "float16", "float32", "float64", "floor", "floor_divide", "fmax", "fmin",
+    "fmod", "foldl", "foldr", "full", "full_like", "function", "gather", "gelu", "get_engine",
+    "getitem", "grad_clip", "grad_scale", "gradients", "greater", "greater_equal",
+    "hard_sigmoid", "heaviside", "hessian", "hessian_vector_product", "huber", "hypot", "inner",
+    "int8", "int16", "int32", "int64", "invert", "isfinite", "isinf", "isnan", "isneginf",
+    "isposinf", "jacobian", "jvp", "l2_normalize", "layer_norm", "leaky_relu", "left_shift",
+    "less", "less_equal", "lgamma", "linalg", "linspace", "log", "log1p", "log2", "log10",
+    "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logsumexp", "map_", "matmul", "max", "maximum", "mean",
+    "mean_absolute_error", "mean_squared_error", "meshgrid", "min", "minimum", "moments",
+    "moveaxis", "multiply", "nan_to_num", "negative", "nextafter", "norm", "not_equal",
+    "one_hot", "ones", "ones_like", "optimize", "outer", "pad", "parse_graph", "placeholder",
+    "polygamma", "positive", "power", "print_", "print_graph", "prod", "promote", "ptp",
+    "put_along_axis", "rad2deg", "random", "ravel", "reciprocal", "reduce", "register_engine",
+    "register_pass", "relu", "remainder", "repeat", "reshape", "rewrite_pass", "right_shift",
+    "rint", "roll", "round", "rsqrt", "run_pipeline", "scan", "searchsorted", "selu", "set_at",
+    "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax", "softplus", "softsign",
+    "sort", "sparse_categorical_crossentropy", "specify_shape", "split", "sqrt", "square",
+    "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take",
     "take_along_axis", "tan", "tanh", "tensordot", "tile", "to_dot", "to_networkx", "top_k",
     "trace", "transpose", "tri", "tril", "triu", "trunc", "uint8", "uint16", "uint32", "uint64",
-    "unstack", "until", "var", "variable", "vdot", "vjp", "where", "while_loop", "xlogy",
-    "zeros", "zeros_like",
+    "unregister_pass", "unstack", "until", "var", "variable", "vdot", "vjp", "where",
+    "while_loop", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

@@ -1,0 +1,221 @@
+"""Reverse and forward mode beyond what the catalogue checks per op."""
+
+import numpy as np
+import pytest
+
+import symtensor as st
+
+RNG = np.random.default_rng(3)
+
+
+def value(x, feeds=None, **options):
+    return x.eval(feeds or {}, engine="numpy", **options)
+
+
+# --- what gradients() promises -------------------------------------------------------------------
+
+
+def test_shape_of_the_answer():
+    x, y = st.placeholder((2,), "float64"), st.placeholder((2,), "float64")
+    loss = st.sum(x * y)
+    assert isinstance(st.gradients(loss, x), st.Tensor)
+    assert isinstance(st.gradients(loss, [x]), list)
+    twice = st.gradients(loss, (x, x))
+    assert len(twice) == 2 and twice[0].node is twice[1].node
+
+
+def test_intermediate_tensors_and_equal_builds():
+    x = st.placeholder((3,), "float64")
+    square = x * x
+    loss = st.sum(st.exp(square))
+    found = st.gradients(loss, square)
+    given = np.array([0.1, -0.5, 0.3])
+    np.testing.assert_allclose(value(found, {x: given}), np.exp(given**2))
+    again = st.gradients(loss, x * x)  # equal nodes are one node
+    assert again.node is found.node
+
+
+def test_loss_must_be_a_float_scalar():
+    x = st.placeholder((3,), "float64")
+    with pytest.raises(st.GradientError, match="0-d float loss") as caught:
+        st.gradients(x * 2, x)
+    assert "symtensor.sum" in str(caught.value) and __file__ in str(caught.value)
+    with pytest.raises(st.GradientError, match="0-d float loss"):
+        st.gradients(st.argmax(x), x)
+    with pytest.raises(st.GradientError, match="expected tensors"):
+        st.gradients(st.sum(x), "x")
+    with pytest.raises(st.GradientError, match="known"):
+        st.gradients(None, x)
+
+
+def test_known_cotangents_are_seeds():
+    x = st.placeholder((3,), "float64")
+    y = st.sin(x)
+    seed = np.array([1.0, 2.0, 3.0])
+    given = np.array([0.1, 0.2, 0.3])
+    found = st.gradients(None, x, known={y: st.constant(seed)})
+    np.testing.assert_allclose(value(found, {x: given}), seed * np.cos(given))
+    both = st.gradients(st.sum(x), x, known={y: st.constant(seed)})
+    np.testing.assert_allclose(value(both, {x: given}), 1 + seed * np.cos(given))
+
+
+def test_disconnected_by_choice():
+    x, other = st.placeholder((2,), "float32"), st.placeholder((2,), "float32", name="other")
+    loss = st.sum(x)
+    zeros = st.gradients(loss, other)
+    assert zeros.dtype is st.float32 and value(zeros).tolist() == [0, 0]
+    assert st.gradients(loss, other, disconnected="none") is None
+    with pytest.raises(st.GradientError, match="does not depend on"):
+        st.gradients(loss, other, disconnected="raise")
+    with pytest.raises(st.GradientError, match="expected zero, none or raise"):
+        st.gradients(loss, other, disconnected="ignore")
+
+
+def test_the_error_tells_where_the_path_broke():
+    x = st.placeholder((2,), "float64")
+    hard = st.cast(st.argmax(x), "float64")
+    with pytest.raises(st.GradientError, match="stops at argmax") as caught:
+        st.gradients(hard * 2, x, disconnected="raise")
+    assert __file__ in str(caught.value)
+
+
+def test_nothing_flows_past_constants():
+    x = st.placeholder((), "float64")
+    y = x * 3
+    loss = y * x
+    found = st.gradients(loss, [x, y], consider_constant=[y])
+    assert value(found[0], {x: 2.0}) == 6 and value(found[1], {x: 2.0}) == 2
+    assert value(st.gradients(st.stop_gradient(y) * x, x), {x: 2.0}) == 6
+
+
+def test_steered_gradients():
+    x = st.placeholder((3,), "float64")
+    given = np.array([-3.0, 0.5, 3.0])
+    through = lambda f: value(st.gradients(st.sum(st.square(f(x))), x), {x: given})  # noqa: E731
+    np.testing.assert_allclose(through(lambda v: st.grad_scale(v, -1)), -2 * given)
+    np.testing.assert_allclose(through(lambda v: st.grad_clip(v, -1, 1)), [-1, 1, 1])
+    both = st.grad_clip(x, -1, 1) + st.grad_clip(x, -3, 3)
+    np.testing.assert_allclose(value(st.gradients(st.sum(both * 10), x), {x: given}), [4, 4, 4])
+
+
+def test_custom_gradient_replaces_the_rule():
+    straight = st.custom_gradient(lambda x: st.round(x), lambda g, y, x: [g])
+    x = st.placeholder((2,), "float64")
+    loss = st.sum(straight(x) * np.array([2.0, 3.0]))
+    for engine in ("numpy", "llvm"):
+        f = st.function([x], [loss, st.gradients(loss, x)], engine=engine)
+        found, gradient = f(np.array([0.6, 1.2]))
+        assert found == 5 and gradient.tolist() == [2, 3]
+
+
+def test_gradient_dtypes_follow_the_variable():
+    x, y = st.placeholder((), "float32"), st.placeholder((), "float64")
+    loss = x * y
+    gx, gy = st.gradients(loss, [x, y])
+    assert gx.dtype is st.float32 and gy.dtype is st.float64
+
+
+def test_missing_rules_are_errors_with_the_users_line():
+    rough = st.custom_op("rough_for_test", evaluate=lambda x: x + 1, replace=True)
+    x = st.placeholder((2,), "float64")
+    with pytest.raises(st.GradientError, match="has no gradient rule") as caught:
+        st.gradients(st.sum(rough(x)), x)
+    assert __file__ in str(caught.value)
+    wrong = st.custom_op(
+        "wrong_for_test", evaluate=lambda x: x, vjp=lambda g, y, x: [st.sum(g)], replace=True
+    )
+    with pytest.raises(st.GradientError, match="returned f64"):
+        st.gradients(st.sum(wrong(x)), x)
+
+
+def test_ties_share_and_kinks_are_zero():
+    x = st.placeholder((3,), "float64")
+    given = np.array([2.0, 2.0, 1.0])
+    np.testing.assert_allclose(value(st.gradients(st.max(x), x), {x: given}), [0.5, 0.5, 0])
+    zero = np.zeros(3)
+    for f in (st.relu, st.abs, st.sign):
+        assert value(st.gradients(st.sum(f(x)), x), {x: zero}).tolist() == [0, 0, 0]
+    np.testing.assert_allclose(
+        value(st.gradients(st.sum(st.maximum(x, 0.0)), x), {x: zero}), [0.5, 0.5, 0.5]
+    )
+    assert value(st.gradients(st.norm(x), x), {x: zero}).tolist() == [0, 0, 0]
+    products = st.gradients(st.prod(x), x)
+    assert value(products, {x: np.array([6.0, 0, 0])}).tolist() == [0, 0, 0]
+    assert value(products, {x: np.array([6.0, 0, 2])}).tolist() == [0, 12, 0]
+
+
+# --- forward mode --------------------------------------------------------------------------------
+
+
+def network():
+    x, w = st.placeholder((None, 4), "float64"), st.placeholder((4, 3), "float64")
+    hidden = st.tanh(x @ w)
+    walked, _ = st.scan(lambda row, s: st.sin(row + s), hidden, st.zeros(3, "float64"))
+    y = st.log_softmax(walked) * st.sort(hidden) + st.max(x, axis=1, keepdims=True)
+    return x, w, y
+
+
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+def test_forward_and_reverse_agree(engine):
+    x, w, y = network()
+    dx, dw = st.placeholder((None, 4), "float64"), st.placeholder((4, 3), "float64")
+    dx = st.specify_shape(dx, x.shape)
+    u = st.placeholder((None, 3), "float64")
+    u = st.specify_shape(u, y.shape)
+    forward = st.jvp(y, [x, w], [dx, dw])
+    gx, gw = st.vjp([y], [x, w], [u])
+    inputs = [x, w, st.Tensor(dx.node.inputs[0]), dw, st.Tensor(u.node.inputs[0])]
+    f = st.function(inputs, [st.sum(forward * u), st.sum(gx * dx) + st.sum(gw * dw)], engine=engine)
+    for n in (5, 1):
+        shapes = ((n, 4), (4, 3), (n, 4), (4, 3), (n, 3))
+        left, right = f(*(RNG.standard_normal(s) for s in shapes))
+        np.testing.assert_allclose(left, right, rtol=1e-12)
+
+
+def test_jacobian_and_hessian_against_closed_forms():
+    x = st.placeholder((None,), "float64")
+    a = RNG.standard_normal((6, 4))
+    y = st.exp(st.constant(a) @ st.specify_shape(x, (4,)))
+    given = 0.3 * RNG.standard_normal(4)
+    found = value(st.jacobian(y, x), {x: given})
+    np.testing.assert_allclose(found, np.exp(a @ given)[:, None] * a, rtol=1e-12)
+    loss = st.sum(y)
+    curvature = (a.T * np.exp(a @ given)) @ a
+    np.testing.assert_allclose(value(st.hessian(loss, x), {x: given}), curvature, rtol=1e-10)
+    v = RNG.standard_normal(4)
+    product = st.hessian_vector_product(loss, x, st.constant(v))
+    np.testing.assert_allclose(value(product, {x: given}), curvature @ v, rtol=1e-10)
+    assert not value(st.hessian(st.sum(3 * x), x), {x: given}).any()
+
+
+def test_jacobian_of_symbolic_sizes_loops():
+    x = st.placeholder((None, 2), "float64")
+    y = st.square(x)
+    f = st.function([x], st.jacobian(y, x), engine="llvm")
+    for n in (1, 5):
+        given = RNG.standard_normal((n, 2))
+        wanted = np.einsum("ij,ik,jl->ijkl", 2 * given, np.eye(n), np.eye(2))
+        np.testing.assert_allclose(f(given), wanted)
+    assert f.compile_count == 1
+
+
+def test_jvp_checks_its_arguments():
+    x = st.placeholder((2,), "float64")
+    with pytest.raises(st.GradientError, match="tangents"):
+        st.jvp(x * 2, [x], [])
+    with pytest.raises(st.GradientError, match="tangent"):
+        st.jvp(x * 2, x, st.zeros(3))
+    assert value(st.jvp(st.argmax(x), x, st.ones_like(x)), {x: np.ones(2)}) == 0
+
+
+def test_gradients_stay_small():
+    """The gradient graph of a deep network has at most five times its nodes (reliability R22)."""
+    x = st.placeholder((None, 8), "float64")
+    weights = [st.placeholder((8, 8), "float64") for _ in range(10)]
+    h = x
+    for w in weights:
+        h = st.layer_norm(st.relu(h @ w))
+    loss = st.mean(st.square(h))
+    forward = len(st.Graph((), (loss.node,)).nodes())
+    whole = len(st.Graph((), tuple(g.node for g in st.gradients(loss, weights))).nodes())
+    assert whole < 5 * forward

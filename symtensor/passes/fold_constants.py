@@ -10,6 +10,7 @@ that error belongs to the call.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -41,23 +42,34 @@ def fold_constants(graph: Graph, fired: Counter[str]) -> Graph:
 def _is_foldable(node: Node) -> bool:
     if not node.inputs or not isinstance(node.type, TensorType) or node.op.effect:
         return False
-    if any(x.op is not CONSTANT for x in node.inputs) or body_graphs(node):
+    if any(_known_value(x) is None for x in node.inputs) or body_graphs(node):
         return False
     if any(has_dims(value) for value in node.attrs.values()):
         return False
     return node.op.name != "broadcast_to" and _stays_small(node)
 
 
+def _known_value(node: Node) -> np.ndarray[Any, Any] | None:
+    """Return the array of a constant, or of one that is repeated to a fixed shape."""
+    if node.op is CONSTANT:
+        array: np.ndarray[Any, Any] = node.attrs["value"].array
+        return array
+    if node.op.name != "broadcast_to" or has_dims(node.attrs["shape"]):
+        return None
+    inner = _known_value(node.inputs[0])
+    return None if inner is None else np.broadcast_to(inner, node.attrs["shape"])
+
+
 def _stays_small(node: Node) -> bool:
     size = node.tensor_type.size
     if not isinstance(size, int):
         return False
-    held = sum(x.attrs["value"].array.nbytes for x in node.inputs)
+    held = sum(x.attrs["value"].array.nbytes for x in node.inputs if x.op is CONSTANT)
     return bool(size * node.tensor_type.dtype.itemsize <= max(LIMIT, held))
 
 
 def _fold(node: Node) -> Node | None:
-    values = [x.attrs["value"].array for x in node.inputs]
+    values = [_known_value(x) for x in node.inputs]
     try:
         with np.errstate(all="ignore"):
             value = evaluate_node(node, values, {})

@@ -153,6 +153,10 @@ class Executable:
             if left != right and -1 not in (left, right):
                 error = ShapeError(f"expected {guard.right} = {right}, found {guard.left} = {left}")
                 raise located(error, guard.node, [])
+        for extremum in self.program.extrema:
+            empty = _size_or_unknown(extremum.reduced, env) == 0
+            if empty and _size_or_unknown(extremum.kept, env) > 0:
+                raise located(ShapeError("no extremum of nothing"), extremum.node, [])
 
     def take_arena(self, size: int) -> Array:
         """Return an aligned block of at least `size` bytes, a used one where there is one."""

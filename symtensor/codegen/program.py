@@ -63,6 +63,15 @@ class Guard:
     right: Dim
 
 
+@dataclass(frozen=True, slots=True)
+class Extremum:
+    """A max or min, which has no result where `reduced` elements are none and `kept` are some."""
+
+    node: Node
+    reduced: Dim
+    kept: Dim
+
+
 @dataclass(slots=True)
 class Program:
     """Compiled code with everything needed to call it."""
@@ -72,6 +81,7 @@ class Program:
     slots: list[Slot]
     sizes: list[Dim]
     guards: list[Guard]
+    extrema: list[Extremum]
     kernels: dict[KernelStep, tuple[str, Kernel]]
     llvm_ir: str
     code: LoadedCode | None = None
@@ -121,6 +131,7 @@ class _Builder:
             self.slots,
             list(self.sizes),
             guards_of(self.graph.nodes()),
+            extrema_of(self.graph.nodes()),
             self.kernels,
             module,
             place=self.place,
@@ -222,3 +233,15 @@ def guards_of(nodes: Iterable[Node]) -> list[Guard]:
             continue
         guards += [Guard(node, a, b) for a, b in pairs if not D.same(a, b)]
     return guards
+
+
+def extrema_of(nodes: Iterable[Node]) -> list[Extremum]:
+    """Return the native maxima and minima whose operands may turn out empty."""
+    found = []
+    for node in nodes:
+        if stage.is_reduction(node) and node.op.family.combiner in ("max", "min"):
+            shape = node.inputs[0].tensor_type.shape
+            reduced = D.product(shape[axis] for axis in node.attrs["axes"])
+            if not isinstance(reduced, int):
+                found.append(Extremum(node, reduced, node.tensor_type.size))
+    return found

@@ -1,0 +1,336 @@
+"""From schedule to machine code: fusion decisions, loop trees, vector mathematics, targets, memory."""
+
+import ctypes
+import math
+import threading
+
+import numpy as np
+import pytest
+
+import symtensor as st
+from symtensor.codegen import jit, program, target
+from symtensor.codegen.fusion import CallStep, KernelStep, schedule
+from symtensor.codegen.kernel import format_kernel
+from symtensor.codegen.memory import ALIGNMENT, Lifetime, assign_offsets
+from symtensor.errors import LoweringError
+from symtensor.ops.elementwise_rule import FLOATING, elementwise
+from symtensor.ops.registry import OPS
+
+HOST = target.host()
+RNG = np.random.default_rng(0)
+
+
+def compiled(inputs, outputs, **options):
+    return st.function(inputs, outputs, engine="llvm", **options)
+
+
+def kernels_of(f):
+    return [s for s in f.executable.program.schedule.steps if isinstance(s, KernelStep)]
+
+
+# --- fusion --------------------------------------------------------------------------------------
+
+
+def test_elementwise_chains_views_and_reductions_are_one_kernel():
+    x = st.placeholder((None, None), name="x")
+    f = compiled([x], st.sum(st.exp(st.transpose(x)[::-1] * 2 + 1), axis=0))
+    assert len(kernels_of(f)) == 1 and len(f.executable.program.schedule.steps) == 1
+    given = RNG.standard_normal((5, 37)).astype("float32")
+    np.testing.assert_allclose(f(given), np.exp(given.T[::-1] * 2 + 1).sum(0), rtol=1e-5)
+
+
+def test_softmax_is_one_kernel_with_three_loops_per_row():
+    x = st.placeholder((None, None))
+    f = compiled([x], st.softmax(x))
+    assert len(kernels_of(f)) == 1
+    (text,) = f.executable.kernels().values()
+    assert text.count("vector") == 3 and text.count("  for i0") == 1
+    given = RNG.standard_normal((7, 100)).astype("float32") * 30
+    wanted = np.exp(given - given.max(1, keepdims=True))
+    np.testing.assert_allclose(f(given), wanted / wanted.sum(1, keepdims=True), rtol=1e-5)
+
+
+def test_an_adam_update_is_one_kernel():
+    p, g = st.variable(np.ones(50, "float32")), st.placeholder((50,))
+    m, v = st.variable(np.zeros(50, "float32")), st.variable(np.zeros(50, "float32"))
+    m2, v2 = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * st.square(g)
+    updates = [(m, m2), (v, v2), (p, p - 0.01 * m2 / (st.sqrt(v2) + 1e-8))]
+    f = compiled([g], None, updates=updates)
+    (step,) = f.executable.program.schedule.steps
+    assert len(step.roots) == 3
+
+
+def test_column_sums_vectorize_over_columns():
+    x = st.placeholder((None, None))
+    (text,) = compiled([x], st.sum(x, 0)).executable.kernels().values()
+    assert "vector i0" in text and "for r0" in text
+    (text,) = compiled([x], st.sum(x, 1)).executable.kernels().values()
+    assert "for i0" in text and "vector r0" in text
+
+
+def test_work_is_not_repeated_along_broadcasts():
+    x, y = st.placeholder((None,)), st.placeholder((None, None))
+    z = st.specify_shape(y, (None, x.shape[0])) + st.exp(st.sin(st.log(x)))
+    f = compiled([x, y], z)
+    assert len(kernels_of(f)) == 2 and "recomputed along a broadcast axis" in f.explain()
+
+
+def test_equal_kernels_are_compiled_once():
+    xs = [st.placeholder((None, 10 + i)) for i in range(5)]
+    outputs = [st.tanh(x * 2) for x in xs]
+    f = compiled(xs, outputs)
+    assert len(kernels_of(f)) == 5 and len(f.executable.kernels()) == 1
+    for found, n in zip(
+        f(*(np.ones((2, 10 + i), "float32") for i in range(5))), range(5), strict=True
+    ):
+        np.testing.assert_allclose(found, np.full((2, 10 + n), math.tanh(2)), rtol=1e-6)
+
+
+def test_schedules_never_read_before_writing():
+    x = st.placeholder((None, 6), "float64")
+    a = st.exp(x) + 1
+    b = st.dot(a, st.transpose(a))
+    c = st.sum(b, 1, keepdims=True) * a
+    graph = st.Graph((x.node,), (c.node, st.sum(c).node, (a - st.max(a)).node))
+    written = set()
+    plan = schedule(graph, HOST)
+    for step in plan.steps:
+        nodes = step.inlined if isinstance(step, KernelStep) else {step.node}
+        for node in nodes:
+            for source in node.inputs:
+                produced = [
+                    s for s in plan.steps if isinstance(s, KernelStep) and source in s.roots
+                ]
+                produced += [s for s in plan.steps if isinstance(s, CallStep) and s.node is source]
+                assert not produced or source in written or source in nodes
+        written |= set(step.roots) if isinstance(step, KernelStep) else {step.node}
+    assert plan.remarks
+
+
+def test_loop_trees_print():
+    x = st.placeholder((None, 3), name="x")
+    f = compiled([x], st.mean(x, axis=1))
+    (text,) = f.executable.kernels().values()
+    assert "sum:" in text and "(+)=" in text and "b0[i0] <-" in text
+    ((_, kernel),) = f.executable.program.kernels.values()
+    assert format_kernel(kernel, "k") == format_kernel(kernel, "k")
+
+
+# --- one compile for all sizes -------------------------------------------------------------------
+
+
+def test_one_compile_for_all_batch_sizes(monkeypatch):
+    compiles = []
+    original = jit.emit_object
+    monkeypatch.setattr(program, "emit_object",
+                        lambda *a: (compiles.append(1), original(*a))[1])  # fmt: skip
+    x = st.placeholder((None, None))
+    f = compiled([x], st.log_softmax(x @ st.transpose(x)))
+    for n in (1, 2, 3, 7, 16, 17, 33, 64, 100):
+        for m in (1, 5, 16, 31):
+            given = RNG.standard_normal((n, m)).astype("float32")
+            z = given @ given.T
+            z = z - z.max(1, keepdims=True)
+            np.testing.assert_allclose(
+                f(given), z - np.log(np.exp(z).sum(1, keepdims=True)), rtol=2e-5, atol=2e-5
+            )
+    assert len(compiles) == 1 and f.compile_count == 1
+
+
+def test_guards_check_sizes_that_cannot_be_proved():
+    x, y = st.placeholder((None,), name="x"), st.placeholder((None,), name="y")
+    f = compiled([x, y], x + y)
+    assert f(np.ones(3, "float32"), np.ones(3, "float32")).tolist() == [2, 2, 2]
+    with pytest.raises(st.ShapeError, match=r"expected .* = 3, found .* = 4") as caught:
+        f(np.ones(3, "float32"), np.ones(4, "float32"))
+    assert __file__ in str(caught.value) and "specify_shape" in str(caught.value)
+    empty = compiled([x], st.max(x), on_unused_input="ignore")
+    with pytest.raises(ValueError):
+        empty(np.zeros(0, "float32"))
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def test_sums_are_accurate():
+    """Reliability section 3: |error| <= 2 log2(n) eps sum |x|."""
+    x = st.placeholder((None,), "float32")
+    total = compiled([x], st.sum(x))
+    y = st.placeholder((None, None), "float32")
+    columns = compiled([y], st.sum(y, 0))
+    for n in (1, 15, 16, 17, 1000, 4096, 100_001, 1_000_000):
+        for given in (np.full(n, 0.1), RNG.standard_normal(n), 10.0 ** RNG.uniform(-6, 6, n)):
+            given = given.astype("float32")
+            bound = 2 * max(math.log2(n), 1) * np.finfo("float32").eps / 2 * math.fsum(abs(given))
+            assert abs(float(total(given)) - math.fsum(given)) <= bound
+            if n <= 4096:
+                found = columns(np.stack([given] * 3, 1))
+                assert all(abs(float(v) - math.fsum(given)) <= bound for v in found)
+
+
+def test_infinite_sums():
+    x = st.placeholder((None,), "float64")
+    f = compiled([x], st.sum(x))
+    huge = np.full(100, 1e308)
+    assert f(huge) == math.inf and f(-huge) == -math.inf
+    assert f(np.array([math.inf, 1, 2])) == math.inf
+    assert math.isnan(f(np.array([math.inf, -math.inf]))) and math.isnan(f(np.array([math.nan, 1])))
+    assert f(np.zeros(0)) == 0
+
+
+VECTOR_FUNCTIONS = {
+    "exp": (np.exp, 1.5), "exp2": (np.exp2, 1.5), "expm1": (np.expm1, 2), "log": (np.log, 1.5),
+    "log2": (np.log2, 1.5), "log10": (np.log10, 1.5), "log1p": (np.log1p, 1.5),
+    "sin": (np.sin, 2), "cos": (np.cos, 2), "tanh": (np.tanh, 2),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), 2.5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", VECTOR_FUNCTIONS)
+def test_vector_functions_are_within_their_ulps(name, dtype):
+    truth, allowed = VECTOR_FUNCTIONS[name]
+    x = st.placeholder((None,), dtype)
+    f = compiled([x], getattr(st, name)(x))
+    points = np.concatenate([
+        RNG.standard_normal(50_000), RNG.standard_normal(50_000) * 10.0 ** RNG.uniform(-8, 2, 50_000),
+        RNG.uniform(-90, 90, 50_000), 1 + RNG.standard_normal(20_000) * 1e-3,
+    ]).astype(dtype)  # fmt: skip
+    with np.errstate(all="ignore"):
+        exact = truth(points.astype(np.longdouble))
+        known = np.isfinite(exact.astype(dtype))
+        unit = np.spacing(np.abs(exact[known].astype(dtype))).astype(np.longdouble)
+        error = np.abs(f(points)[known] - exact[known]) / unit
+    assert float(error.max()) <= allowed
+
+
+def test_lanes_and_remainders_agree():
+    """The scalar remainder of a vector loop gives the same bits as its lanes."""
+    x = st.placeholder((None,), "float32")
+    f = compiled([x], st.exp(st.sin(x)) / st.log1p(st.abs(x)) + st.tanh(x) * st.sigmoid(x))
+    given = RNG.standard_normal(64).astype("float32")
+    whole = f(given)
+    for n in (1, 3, 15, 16, 17, 31, 33, 63):
+        assert (f(given[:n]) == whole[:n]).all()
+
+
+def test_unsupported_words_become_call_outs():
+    x = st.placeholder((None,), "float64")
+    f = compiled([x], st.digamma(x * 2) + 1)
+    assert "call-out to NumPy for digamma" in f.explain()
+    np.testing.assert_allclose(f([0.5, 1.0]), [1 - 0.5772156649015329, 1 + 0.42278433509846713])
+
+
+# --- targets -------------------------------------------------------------------------------------
+
+
+def sample_text(chosen):
+    x = st.placeholder((None, None))
+    y = st.log_softmax(st.tanh(x) * 2)
+    graph = st.Graph((x.node,), (y.node, st.sum(y, 0).node, st.cast(y, "int32").node))
+    return program.build_program(graph, chosen).llvm_ir
+
+
+@pytest.mark.parametrize(
+    "name, register", [("avx512", "zmm"), ("avx2", "ymm"), ("sse2", "xmm"), ("neon", ".4s"),
+                       ("apple", ".4s"), ("windows", "ymm")],
+)  # fmt: skip
+def test_code_for_other_machines_is_vector_code(name, register):
+    chosen = target.named(name)
+    assembly = jit.emit_assembly(sample_text(chosen), chosen)
+    assert assembly.count(register) > 100
+    for function in ("expf", "logf", "tanhf", "fmaf"):
+        assert f"\t{function}\n" not in assembly and f" {function}@" not in assembly
+
+
+def test_unknown_targets_and_bad_text():
+    with pytest.raises(LoweringError, match="avx512"):
+        target.named("vax")
+    with pytest.raises(LoweringError, match="LLVM rejects"):
+        jit.emit_object("define i32 @f() { ret i64 0 }", HOST)
+
+
+def test_library_functions_resolve():
+    assert all(address for address in jit._library_functions().values())
+    code = jit.LoadedCode(jit.emit_object(
+        "declare double @cbrt(double)\n"
+        "define double @f(double %x) {\n %y = call double @cbrt(double %x)\n ret double %y\n}", HOST
+    ), ["f"])  # fmt: skip
+    call = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(code.address("f"))
+    assert math.isclose(call(27.0), 3.0)
+
+
+# --- memory and threads --------------------------------------------------------------------------
+
+
+def test_offsets_never_overlap_in_time_and_space():
+    for _ in range(50):
+        n = int(RNG.integers(1, 40))
+        first = RNG.integers(0, 30, n)
+        lifetimes = [Lifetime(int(s), int(a), int(a + d)) for s, a, d in
+                     zip(RNG.integers(0, 5000, n), first, RNG.integers(0, 10, n), strict=True)]  # fmt: skip
+        offsets, total = assign_offsets(lifetimes)
+        for i, (p, a) in enumerate(zip(offsets, lifetimes, strict=True)):
+            assert p % ALIGNMENT == 0 and p + a.size <= total
+            for q, b in zip(offsets[:i], lifetimes[:i], strict=True):
+                apart = a.last < b.first or b.last < a.first
+                assert apart or p + a.size <= q or q + b.size <= p
+        assert total <= sum(-(-x.size // ALIGNMENT) * ALIGNMENT for x in lifetimes)
+
+
+def test_results_are_fresh_and_arguments_untouched():
+    x = st.placeholder((None,), "float64")
+    f = compiled([x], [x, x, x[1:], st.reshape(x, (-1, 1)), x * 2, st.sum(x)])
+    given = np.arange(5.0)
+    first = f(given)
+    for i, a in enumerate(first):
+        assert not np.shares_memory(a, given)
+        assert not any(np.shares_memory(a, b) for b in first[:i])
+    for a in first:
+        a[...] = -1
+    assert f(given)[4].tolist() == [0, 2, 4, 6, 8] and given.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("layout", ["F", "negative", "strided", "unaligned", "swapped", "readonly"])
+def test_any_layout_of_an_argument_is_read_right(layout):
+    base = RNG.standard_normal((6, 8))
+    given = {
+        "F": np.asfortranarray(base), "negative": base[::-1, ::-1], "strided": base[::2, 1::3],
+        "unaligned": np.frombuffer(b"\0" + base.tobytes(), dtype="f8", offset=1, count=48).reshape(6, 8),
+        "swapped": base.astype(">f8"), "readonly": base.copy(),
+    }[layout]  # fmt: skip
+    if layout == "readonly":
+        given.flags.writeable = False
+    x = st.placeholder((None, None), "float64")
+    np.testing.assert_allclose(compiled([x], st.sin(x) + st.sum(x, 0))(given),
+                               np.sin(given) + given.sum(0))  # fmt: skip
+
+
+def test_many_threads_share_a_function():
+    x = st.placeholder((None, 16), "float64")
+    f = compiled([x], st.softmax(st.dot(x, st.transpose(x)) + st.digamma(st.abs(x[:, :1]) + 1)))
+    cases = [RNG.standard_normal((n, 16)) for n in range(1, 9)]
+    wanted = [f(c) for c in cases]
+    failures = []
+
+    def work(i):
+        for _ in range(60):
+            if not (f(cases[i]) == wanted[i]).all():
+                failures.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures
+
+
+def test_users_elementwise_ops_fuse():
+    OPS.pop("twice_for_test", None)
+    twice = elementwise("twice_for_test", FLOATING, evaluate=lambda xp, x: x * 2,
+                        scalar=lambda s, x: s.add(x, x), doc="2 x")  # fmt: skip
+    x = st.placeholder((None,), "float64")
+    f = compiled([x], st.sum(twice(x) + 1))
+    OPS.pop("twice_for_test")
+    assert len(kernels_of(f)) == 1 and f([1.0, 2.0]) == 8

@@ -11,7 +11,8 @@ the structure of the kernel only, so equal kernels of different graphs are the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,11 @@ from symtensor.ir.dtypes import DType, float32, int64
 
 BLOCK = 64
 """Steps that a float sum adds up plainly before the block joins the compensated pair."""
+
+UNROLL = 4
+"""Vectors that a light reduction takes at a time."""
+LIGHT = 16
+"""Instructions per element up to which a reduction counts as light."""
 
 State = list[Lanes]
 """Accumulator of one reduction: one value, or (high, low) for float sums between blocks."""
@@ -87,7 +93,9 @@ class _Emitter:
     def __init__(self, kernel: Kernel, target: Target) -> None:
         self.kernel = kernel
         self.s = LaneScalars(target)
-        self.width = kernel_width(kernel, target)
+        self.base = kernel_width(kernel, target)
+        self.width = self.base
+        """Lanes of the vector loop being emitted."""
         self.vector_axis: Axis | None = None
         self.sizes = {dim: f"%s{i}" for i, dim in enumerate(kernel.sizes)}
         self.pointers = {b: f"%b{i}" for i, b in enumerate(kernel.buffers)}
@@ -264,15 +272,42 @@ class _Emitter:
         if not loop.vector or self.width == 1 or self.vector_axis is not None:
             self.counted(loop.axis, "0", extent, 1, lambda: self.block(loop.body))
             return
-        main = self.main_end(extent)
-        self.vector_axis = loop.axis
-        self.counted(loop.axis, "0", main, self.width, lambda: self.block(loop.body))
-        self.vector_axis = None
-        self.counted(loop.axis, main, extent, 1, lambda: self.block(loop.body))
+        end = "0"
+        columns = any(isinstance(stmt, Reduce) for stmt in loop.body)
+        for width in self.widths(loop.body) if columns else [self.base]:
+            start, end = end, self.main_end(extent, width)
+            with self.lanes(loop.axis, width):
+                self.counted(loop.axis, start, end, width, lambda: self.block(loop.body))
+        self.counted(loop.axis, end, extent, 1, lambda: self.block(loop.body))
 
-    def main_end(self, extent: str) -> str:
-        """Return the largest multiple of the width that is not above `extent`."""
-        return self.s.emit(f"and i64 {extent}, -{self.width}", int64, 1).text
+    def widths(self, body: list[Stmt]) -> list[int]:
+        """Return the lanes of the loops of a reduction, widest first.
+
+        A light body is taken several vectors at a time: that hides the latency of the additions, and
+        column sums then use whole stretches of each row.
+        """
+        cost = sum(self.cost(v) for v in _values(body))
+        return [UNROLL * self.base, self.base] if cost <= LIGHT else [self.base]
+
+    def cost(self, value: Value) -> int:
+        """Return how many instructions a value takes."""
+        if value.kind != "apply":
+            return 1
+        scratch = LaneScalars(self.s.target)
+        args = [Lanes(f"%x{i}", x.dtype, 1) for i, x in enumerate(value.args)]
+        value.data.scalar(scratch, *args, **value.data.attrs)
+        return len(scratch.out)
+
+    @contextlib.contextmanager
+    def lanes(self, axis: Axis, width: int) -> Iterator[None]:
+        """Emit what follows for `width` indices of `axis` at once."""
+        self.vector_axis, self.width = axis, width
+        yield
+        self.vector_axis, self.width = None, self.base
+
+    def main_end(self, extent: str, width: int) -> str:
+        """Return the largest multiple of `width` that is not above `extent`."""
+        return self.s.emit(f"and i64 {extent}, -{width}", int64, 1).text
 
     def counted(
         self, axis: Axis, start: str, end: str, step: int, body: Callable[[], None]
@@ -362,17 +397,18 @@ class _Emitter:
         if not loop.vector or self.width == 1 or self.vector_axis is not None:
             self.blocks(loop, "0", extent, 1)
             return
-        main = self.main_end(extent)
-        scalar = self.states
-        self.vector_axis = loop.axis
-        self.states = {result: self.identity(result, self.width) for result in scalar}
-        self.blocks(loop, "0", main, self.width)
-        self.vector_axis = None
-        wide, self.states = self.states, {}
-        for result, state in scalar.items():
-            whole = self.across_lanes(result, self.finish(result, wide[result]))
-            self.states[result] = self.combine_state(result, state, whole)
-        self.blocks(loop, main, extent, 1)
+        end = "0"
+        for width in self.widths(loop.body):
+            start, end = end, self.main_end(extent, width)
+            scalar = self.states
+            with self.lanes(loop.axis, width):
+                self.states = {result: self.identity(result, width) for result in scalar}
+                self.blocks(loop, start, end, width)
+            wide, self.states = self.states, {}
+            for result, state in scalar.items():
+                whole = self.across_lanes(result, self.finish(result, wide[result]))
+                self.states[result] = self.combine_state(result, state, whole)
+        self.blocks(loop, end, extent, 1)
 
     def _reduce_body(self, loop: Loop) -> None:
         for stmt in loop.body:

@@ -8,6 +8,8 @@ once, through `add_context`: the op, its operand types and the user's line.
 
 from __future__ import annotations
 
+import linecache
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ class SymtensorError(Exception):
         self.op: str | None = None
         self.operands: tuple[str, ...] = ()
         self.location: Location | None = None
+        self._raised_for = _user_line()
 
     def add_context(
         self, op: str, operands: Sequence[str] = (), location: Location | None = None
@@ -39,10 +42,23 @@ class SymtensorError(Exception):
         lines = [f"{self.op}: {self.message}" if self.op else self.message]
         if self.location is not None:
             lines.append(f"  --> {self.location.describe()}")
+        elif self._raised_for is not None:
+            file, line = self._raised_for
+            lines.append(f"  --> {file}:{line}   {linecache.getline(file, line).strip()}".rstrip())
         lines += [f"  operand {i}: {text}" for i, text in enumerate(self.operands)]
         if self.help:
             lines.append(f"  help: {self.help}")
         return "\n".join(lines)
+
+
+def _user_line() -> tuple[str, int] | None:
+    """Return file and line of the innermost frame outside symtensor, if there is one."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] != "symtensor":
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
 
 
 class ShapeError(SymtensorError, ValueError):

@@ -117,6 +117,25 @@ def test_nodes_know_the_users_line():
     assert __file__ in text and "inner sizes differ: 3 and 4" in text and "f32[2, 3]" in text
 
 
+def test_every_error_names_a_line_of_the_users():
+    x = st.placeholder((2,), "int8")
+    wrong = [
+        lambda: st.sum(x, 5),
+        lambda: x + 300,
+        lambda: st.constant(1j),
+        lambda: st.constant([[1, 2], [3]]),
+        lambda: st.reshape(x, (3,)),
+        lambda: st.placeholder((-1,)),
+        lambda: st.function([x], x, engine="lvm"),
+        lambda: st.gradients(x, x),
+        lambda: st.placeholder((2,)) * 10**400,
+    ]
+    for call in wrong:
+        with pytest.raises(st.SymtensorError) as caught:
+            call()
+        assert f"--> {__file__}:" in str(caught.value), caught.value
+
+
 def test_constants_do_not_follow_their_source():
     array = np.ones(3)
     x = st.constant(array)
@@ -191,6 +210,15 @@ def test_text_round_trips():
     assert print_graph(fresh, literals=again) == text and len(again) == len(literals) == 1
     verify_graph(graph)
     verify_graph(fresh)
+
+
+def test_variables_that_are_only_written_are_printed():
+    w = st.variable(np.zeros(2), name="w")
+    graph = Graph((), (), ((w.node, st.constant(np.ones(2)).node),))
+    text = print_graph(graph)
+    assert "%w = variable : f64[2]" in text
+    assert st.parse_graph(text, bind=graph) == graph
+    assert print_graph(st.parse_graph(text)) == text
 
 
 def test_text_is_the_same_in_every_process():

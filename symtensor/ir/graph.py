@@ -41,15 +41,15 @@ class Graph:
             self._order.extend(toposort(self.inputs + self.roots))
         return list(self._order)
 
+    def all_nodes(self) -> list[Node]:
+        """Return `nodes`, then the updated variables that nothing reads."""
+        found = self.nodes()
+        seen = set(found)
+        return found + [target for target, _ in self.updates if target not in seen]
+
     def variables(self) -> list[Node]:
         """Return the variables read or updated, in order of first use."""
-        found = [n for n in self.nodes() if n.op.name == "variable"]
-        seen = set(found)
-        for target, _ in self.updates:
-            if target not in seen:
-                seen.add(target)
-                found.append(target)
-        return found
+        return [n for n in self.all_nodes() if n.op.name == "variable"]
 
     def users(self) -> dict[Node, list[Node]]:
         """Return for each node the nodes that read it, in order; roots count as no user."""

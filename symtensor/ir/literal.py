@@ -12,9 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from symtensor.errors import OutOfRangeError, ShapeError
 from symtensor.ir.dtypes import DType, as_dtype
 
 CONTENT_LIMIT = 1 << 20
+
+
+def _as_array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
+    """Return a copy of `value` as an array, with symtensor's errors for what is none."""
+    try:
+        return np.array(value, dtype=None if dtype is None else dtype.numpy, order="C", copy=True)
+    except OverflowError:
+        raise OutOfRangeError(f"a number does not fit {dtype}") from None
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"expected an array of numbers: {error}") from None
 
 
 class Literal:
@@ -23,7 +34,7 @@ class Literal:
     __slots__ = ("_key", "array", "dtype")
 
     def __init__(self, value: Any, dtype: DType | None = None) -> None:
-        array = np.array(value, dtype=None if dtype is None else dtype.numpy, order="C", copy=True)
+        array = _as_array(value, dtype)
         self.dtype = as_dtype(array.dtype)
         self.array = array.astype(self.dtype.numpy, copy=False)
         self.array.flags.writeable = False

@@ -131,7 +131,7 @@ class _Parser:
     def bind(self, graph: Graph) -> None:
         """Take leaves and sizes of the same label from `graph`."""
         labels = Labels()
-        for node in graph.nodes():
+        for node in graph.all_nodes():
             label = labels.node(node)
             if node.op.name in HIDDEN:
                 self.leaves[label] = node

@@ -102,7 +102,7 @@ class _Printer:
     def graph(self, graph: Graph, depth: int, max_nodes: int | None = None) -> Iterator[str]:
         labels = Labels(self.symbols)
         pad = "  " * (depth + 1)
-        nodes = graph.nodes()
+        nodes = graph.all_nodes()
         yield "graph {"
         for node in nodes[:max_nodes]:
             yield pad + self.node(node, labels, depth + 1)

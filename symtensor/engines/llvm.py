@@ -6,7 +6,6 @@ NumPy rules, listed by `explain`. Bodies of control-flow ops compile the same wa
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,10 +27,6 @@ class LLVMEngine:
 
     name = "llvm"
 
-    def __init__(self) -> None:
-        self._bodies: dict[Graph, Executable] = {}
-        self._lock = threading.Lock()
-
     def capabilities(self) -> frozenset[str]:
         return frozenset(CAPABILITIES)
 
@@ -39,32 +34,33 @@ class LLVMEngine:
         return stage.is_fusible(node, host())
 
     def compile(self, graph: Graph) -> LLVMExecutable:
-        return LLVMExecutable(self.program(graph), self.run_body)
+        return LLVMExecutable(graph)
 
-    def program(self, graph: Graph) -> Program:
-        """Return the loaded program of a graph."""
-        return load_program(build_program(graph, host()), host())
 
-    def run_body(self, body: Graph, env: dict[Symbol, int]) -> Callable[..., list[Any]]:
-        """Return a body graph as a callable, compiled at its first use."""
-        with self._lock:
-            found = self._bodies.get(body)
-        if found is None:
-            found = Executable(self.program(body), self.run_body)
-            with self._lock:
-                self._bodies[body] = found
-        return lambda *arrays: found(arrays, (), env)
+def _compile(graph: Graph) -> Program:
+    return load_program(build_program(graph, host()), host())
 
 
 class LLVMExecutable:
-    """A native program with its inspection."""
+    """A native program with its inspection; it owns the compiled bodies of its control flow."""
 
-    def __init__(self, program: Program, run_body: Any) -> None:
-        self.program = program
-        self._run = Executable(program, run_body)
+    def __init__(self, graph: Graph) -> None:
+        self.program = _compile(graph)
+        self._bodies: dict[Graph, Executable] = {}
+        self._run = Executable(self.program, self._run_body)
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:
         return self._run(inputs, variables)
+
+    def _run_body(self, body: Graph, env: dict[Symbol, int]) -> Callable[..., list[Any]]:
+        """Return a body graph as a callable, compiled at its first use.
+
+        Two threads may compile the same body at once; either result serves.
+        """
+        found = self._bodies.get(body)
+        if found is None:
+            found = self._bodies.setdefault(body, Executable(_compile(body), self._run_body))
+        return lambda *arrays: found(arrays, (), env)
 
     @property
     def llvm_ir(self) -> str:

@@ -20,6 +20,10 @@ from symtensor.ops.variables import variable
 from symtensor.passes.rewrite import scalar_value
 
 
+DEPTH = 40
+"""Levels that `debugprint` shows unless told otherwise."""
+
+
 def graph_of(value: Any) -> Graph:
     """Return the graph of a tensor, a list of tensors, a graph or a compiled function."""
     if isinstance(value, Graph):
@@ -57,12 +61,12 @@ def parse_graph(text: str, *, bind: Graph | None = None, literals: Sequence[Lite
 
 
 def debugprint(
-    value: Any, *, depth: int | None = None, file: IO[str] | None = None, locations: bool = True
+    value: Any, *, depth: int = DEPTH, file: IO[str] | None = None, locations: bool = True
 ) -> None:
     """Print the expression tree of a tensor, graph or function, one node a line.
 
     Each line shows op, type, name and the user's line. A node printed before is only referred to by
-    its number. `depth` cuts the tree off.
+    its number. Below `depth` levels the tree is cut off, and says so.
     """
     out = sys.stdout if file is None else file
     graph = graph_of(value)
@@ -81,7 +85,7 @@ def _titled_roots(graph: Graph) -> list[tuple[str, Node]]:
 
 
 def _print_tree(
-    root: Node, numbers: dict[Node, int], depth: int | None, out: IO[str], locations: bool
+    root: Node, numbers: dict[Node, int], depth: int, out: IO[str], locations: bool
 ) -> None:
     stack: list[tuple[Node, list[bool]]] = [(root, [])]
     while stack:
@@ -91,7 +95,10 @@ def _print_tree(
         seen = node in numbers
         number = numbers.setdefault(node, len(numbers))
         print(indent + mark + _describe(node, number, seen, locations), file=out)
-        if seen or (depth is not None and len(last) >= depth):
+        if seen or not node.inputs:
+            continue
+        if len(last) >= depth:
+            print(f"{indent}      … deeper, see depth=", file=out)
             continue
         count = len(node.inputs)
         stack += [(x, [*last, i == count - 1]) for i, x in reversed(list(enumerate(node.inputs)))]

@@ -62,7 +62,9 @@ class Graph:
 
     def map(self, rebuild: RebuildRule) -> Graph:
         """Return the graph rebuilt bottom-up; the same object when nothing changed."""
-        new = rebuild_nodes(self.inputs + self.roots, rebuild)
+        new: dict[Node, Node] = {}
+        for node in self.nodes():
+            new[node] = rebuild(node, tuple(new[x] for x in node.inputs))
         if all(old is now for old, now in new.items()):
             return self
         return Graph(

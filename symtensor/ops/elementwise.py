@@ -107,7 +107,7 @@ floor_divide: ElementwiseFunction = elementwise(
 remainder: ElementwiseFunction = elementwise(
     "remainder", INTEGER_OR_FLOAT, arity=2,
     evaluate=lambda xp, x, y: xp.remainder(x, y),
-    vjp=lambda g, z, x, y: (g, -g * floor_divide(x, y)),
+    vjp=lambda g, z, x, y: (g, masked_multiply(-g, floor_divide(x, y))),
     scalar=lambda s, x, y: (
         _float_remainder(s, x, y) if s.dtype(x).is_floating else s.mod(x, y)),
     doc="x - y * floor(x / y), with the sign of y; for integers x % 0 is 0.",
@@ -116,7 +116,7 @@ remainder: ElementwiseFunction = elementwise(
 fmod: ElementwiseFunction = elementwise(
     "fmod", INTEGER_OR_FLOAT, arity=2,
     evaluate=lambda xp, x, y: xp.fmod(x, y),
-    vjp=lambda g, z, x, y: (g, -g * trunc(x / y)),
+    vjp=lambda g, z, x, y: (g, masked_multiply(-g, trunc(x / y))),
     scalar=lambda s, x, y: s.call("fmod", x, y),
     doc="The remainder with the sign of x; for integers fmod(x, 0) is 0.",
 )  # fmt: skip
@@ -200,7 +200,7 @@ _power: ElementwiseFunction = elementwise(
     evaluate=lambda xp, x, y: xp.power(x, y),
     vjp=lambda g, z, x, y: (
         masked_multiply(g, logic.where(logic.equal(y, 0), 0, y * _power(x, y - 1))),
-        masked_multiply(g, z * log(logic.where(x > 0, x, 1))),
+        masked_multiply(g, logic.where(x > 0, z * log(logic.where(x > 0, x, 1)), 0)),
     ),
     scalar=lambda s, x, y: s.call("pow", x, y),
     doc="x to the power y; the derivative by y is 0 where x <= 0.",
@@ -516,12 +516,18 @@ _clip: ElementwiseFunction = elementwise(
 def clip(x: TensorLike, low: TensorLike = None, high: TensorLike = None) -> Tensor:
     """Return `x` limited to [low, high]; either bound may be None.
 
-    A Python integer bound beyond the range of an integer `x` limits nothing.
+    The derivative by `x` is 1 inside and at the bounds. A Python integer bound beyond the range of
+    an integer `x` limits nothing.
     """
     value = as_tensor(x)
+    if low is None and high is None:
+        return value
+    if value.dtype.is_floating:  # unlike maximum and minimum, a bound does not share the gradient
+        below, above = -math.inf if low is None else low, math.inf if high is None else high
+        return _clip(value, below, above)
     bounds = [logic.integer_bound(value, b) for b in (low, high)]
     if bounds[0] is None:
-        return value if bounds[1] is None else minimum(value, bounds[1])
+        return minimum(value, bounds[1])
     return maximum(value, bounds[0]) if bounds[1] is None else _clip(value, *bounds)
 
 

@@ -8,6 +8,7 @@ At the IR level operands must already have one dtype of the domain and one shape
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -141,4 +142,12 @@ def elementwise(
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
+    function.__signature__ = _signature(evaluate)  # type: ignore[attr-defined]
     return function
+
+
+def _signature(evaluate: EvaluateRule) -> inspect.Signature:
+    """Return what `help` shows: the operands by the names that the rule gives them."""
+    names = [name for name in inspect.signature(evaluate).parameters if name != "xp"]
+    kind = inspect.Parameter.POSITIONAL_ONLY
+    return inspect.Signature([inspect.Parameter(name, kind) for name in names])

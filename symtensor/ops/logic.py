@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from symtensor.errors import DTypeError
 from symtensor.ir.dtypes import DType, as_dtype, bool_, uint64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
-from symtensor.ops.build import TensorLike, apply, as_tensor, broadcast, cast_to, operands
+from symtensor.ops.build import TensorLike, apply, as_tensor, broadcast, cast_to, is_weak, operands
 from symtensor.ops.elementwise_rule import (
     ANY,
     BITS,
@@ -47,9 +48,13 @@ def _comparison(
     )
 
     def function(x: TensorLike, y: TensorLike) -> Tensor:
+        x, y = (v if is_weak(v) else as_tensor(v) for v in (x, y))
+        if _is_beyond(x, y):
+            return _everywhere(x, getattr(operator, _OPERATORS[name])(0, y))
+        if _is_beyond(y, x):
+            return _everywhere(y, getattr(operator, _OPERATORS[name])(x, 0))
         if not _mixes_signs(x, y):
             return compare(x, y)
-        x, y = as_tensor(x), as_tensor(y)
         signed, result = (x, below_zero[0]) if y.dtype is uint64 else (y, below_zero[1])
         exact = compare(cast(x, uint64), cast(y, uint64))
         return where(less(signed, 0), result, exact)
@@ -57,6 +62,21 @@ def _comparison(
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     return function
+
+
+_OPERATORS = {"less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+              "equal": "eq", "not_equal": "ne"}  # fmt: skip
+
+
+def _is_beyond(tensor: TensorLike, number: TensorLike) -> bool:
+    """Return True for a Python integer outside the range of an integer tensor: its side of 0
+    decides the comparison, as in NumPy."""
+    return isinstance(tensor, Tensor) and integer_bound(tensor, number) is not number
+
+
+def _everywhere(x: Tensor, answer: bool) -> Tensor:
+    """Return `answer` at every element of an integer tensor."""
+    return equal(x, x) if answer else not_equal(x, x)
 
 
 def _mixes_signs(x: TensorLike, y: TensorLike) -> bool:
@@ -237,4 +257,5 @@ def integer_bound(x: Tensor, bound: TensorLike) -> TensorLike:
     if not x.dtype.is_integer or not isinstance(bound, int) or isinstance(bound, bool):
         return bound
     info = np.iinfo(x.dtype.numpy)
-    return min(max(bound, int(info.min)), int(info.max))
+    low, high = int(info.min), int(info.max)
+    return bound if low <= bound <= high else min(max(bound, low), high)

@@ -70,6 +70,8 @@ def _lossless(node: Node, found: Bindings) -> bool:
     room = {16: 11, 32: 24, 64: 53}[middle.bits] if middle.is_floating else middle.bits
     if middle.is_bool or (middle.name == "bfloat16"):
         return False
+    if middle.is_floating and node.tensor_type.dtype.is_integer:
+        return False  # floats saturate where integers wrap
     if not middle.is_floating and (source.kind, middle.kind) == ("i", "u"):
         return False
     extra = int(not middle.is_floating and (source.kind, middle.kind) == ("u", "i"))

@@ -5,6 +5,10 @@ views that only repeat (a broadcast scalar is better kept as one), and nodes who
 that error belongs to the call.
 
     Before: %2 = exp(constant 0.0)     After: %2 = constant 1.0
+
+An elementwise op on repeated numbers stays a repeated number, whatever its size, known or not.
+
+    Before: add(broadcast_to(1.0), broadcast_to(2.0))     After: broadcast_to(constant 3.0)
 """
 
 from __future__ import annotations
@@ -18,8 +22,10 @@ from symtensor.ir.graph import Graph
 from symtensor.ir.literal import Literal
 from symtensor.ir.node import Node, body_graphs, has_dims, make_node
 from symtensor.ir.types import TensorType
+from symtensor.ops.families import Elementwise
 from symtensor.ops.inputs import CONSTANT
 from symtensor.ops.interpret import evaluate_node
+from symtensor.ops.movement import BROADCAST_TO
 
 LIMIT = 1 << 16
 """Bytes up to which a result may be larger than its operands."""
@@ -30,7 +36,9 @@ def fold_constants(graph: Graph, fired: Counter[str]) -> Graph:
 
     def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
         node = node.with_inputs(inputs)
-        folded = _fold(node) if _is_foldable(node) else None
+        if not inputs or not all(_is_constant(x) for x in inputs):
+            return node
+        folded = _fold_repeated(node) or (_fold(node) if _is_foldable(node) else None)
         if folded is None:
             return node
         fired[f"fold {node.op.name}"] += 1
@@ -40,13 +48,42 @@ def fold_constants(graph: Graph, fired: Counter[str]) -> Graph:
 
 
 def _is_foldable(node: Node) -> bool:
-    if not node.inputs or not isinstance(node.type, TensorType) or node.op.effect:
+    if not isinstance(node.type, TensorType) or node.op.effect:
         return False
     if any(_known_value(x) is None for x in node.inputs) or body_graphs(node):
         return False
     if any(has_dims(value) for value in node.attrs.values()):
         return False
     return node.op.name != "broadcast_to" and _stays_small(node)
+
+
+def _is_constant(node: Node) -> bool:
+    while node.op is BROADCAST_TO:
+        node = node.inputs[0]
+    return node.op is CONSTANT
+
+
+def _fold_repeated(node: Node) -> Node | None:
+    """Return one number, repeated, for an elementwise op on repeated numbers of whatever size."""
+    if not isinstance(node.op.family, Elementwise) or not isinstance(node.type, TensorType):
+        return None
+    if node.op.effect or not any(x.op is BROADCAST_TO for x in node.inputs):
+        return None
+    numbers = [_repeated_number(x) for x in node.inputs]
+    if any(number is None for number in numbers):
+        return None
+    scalars = [number for number in numbers if number is not None]
+    folded = _fold(make_node(node.op, scalars, node.attrs, loc=node.loc))
+    if folded is None:
+        return None
+    return make_node(BROADCAST_TO, (folded,), {"shape": node.type.shape}, loc=node.loc)
+
+
+def _repeated_number(node: Node) -> Node | None:
+    """Return the 0-d constant that a broadcast or a constant of no axes repeats."""
+    while node.op is BROADCAST_TO:
+        node = node.inputs[0]
+    return node if node.op is CONSTANT and not node.tensor_type.shape else None
 
 
 def _known_value(node: Node) -> np.ndarray[Any, Any] | None:

@@ -67,15 +67,16 @@ class PassRecord:
 
 
 PIPELINE = [
+    Pass("fold_constants", fold_constants, "gives predicates and rules their constants"),
     Pass("specialize", specialize, "a branch that is never taken is not worth optimizing"),
     Pass("simplify_shapes", simplify_shapes, "fewer views between ops let patterns meet"),
     Pass("stabilize", stabilize, "needs the forms the user wrote"),
-    Pass("fold_constants", fold_constants, "gives algebra its constants"),
     Pass("algebra", algebra, "cleans up what gradients and the passes above left"),
     Pass("simplify_shapes_again", simplify_shapes, "algebra removes ops between views"),
 ]
 
 ORDER = [
+    Before("fold_constants", "specialize", "a predicate must be a constant, not an expression"),
     Before("specialize", "simplify_shapes", "an inlined branch brings its own views"),
     Before("stabilize", "algebra", "algebra may split the forms that stabilize matches"),
     Before("fold_constants", "algebra", "rules match constants, not expressions of constants"),

@@ -137,7 +137,14 @@ class Rewriter:
         self._normal: set[Node] = set()
 
     def __call__(self, graph: Graph) -> Graph:
-        return graph.map(lambda node, inputs: self.normalize(node.with_inputs(inputs)))
+        return graph.map(self._rebuild)
+
+    def _rebuild(self, node: Node, inputs: tuple[Node, ...]) -> Node:
+        node = node.with_inputs(inputs)
+        if node.op.name in self.by_op:
+            return self.normalize(node)
+        self._normal.add(node)
+        return node
 
     def normalize(self, root: Node) -> Node:
         """Return `root` with rules applied until none fires; its inputs are normal already."""

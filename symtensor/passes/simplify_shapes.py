@@ -81,6 +81,8 @@ RULES = [
 
 def _drop_steering(graph: Graph) -> Graph:
     """Replace ops with a user's gradient by their values: the gradient has been taken."""
+    if not any(node.op.name == "steered" for node in graph.nodes()):
+        return graph
     return graph.map(
         lambda node, inputs: inputs[0] if node.op.name == "steered" else node.with_inputs(inputs)
     )

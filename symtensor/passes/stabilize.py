@@ -9,15 +9,17 @@ both sides with extended precision.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
+from symtensor.ir import dims as D
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
-from symtensor.ops import reduction
+from symtensor.ops import elementwise, logic, reduction
 from symtensor.passes.rewrite import Bindings, P, Rule, Var, rewrite_graph
 
-x, y, s = Var("x"), Var("y"), Var("s")
+x, s = Var("x"), Var("s")
 
 
 def _log_sum_exp(node: Node, found: Bindings) -> Tensor:
@@ -35,11 +37,54 @@ def _not_shifted(node: Node, found: Bindings) -> bool:
     return shift.op.name != "max"
 
 
+def _is_softmax(node: Node, found: Bindings) -> bool:
+    """The divisor is the sum of the same exponentials, repeated along the summed axes."""
+    total = found["s"]
+    if total.op.name == "broadcast_to":
+        total = total.inputs[0]
+    kept = total.tensor_type.shape
+    while total.op.name == "reshape":
+        total = total.inputs[0]
+    if total.op.name != "sum" or total.inputs[0] is not node.inputs[0].inputs[0]:
+        return False
+    shape, axes = found["x"].tensor_type.shape, total.attrs["axes"]
+    wanted = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+    return D.same_shape((1,) * (len(shape) - len(kept)) + kept, wanted)
+
+
+def _log_softmax(node: Node, found: Bindings) -> Tensor:
+    logits, total = Tensor(found["x"]), found["s"]
+    if not _not_shifted(node, found):
+        return elementwise.subtract(logits, elementwise.log(Tensor(total)))
+    while total.op.name != "sum":
+        total = total.inputs[0]
+    axes = total.attrs["axes"]
+    fixed = all(isinstance(logits.shape[a], int) and logits.shape[a] > 0 for a in axes)
+    top = reduction.max(logits, axes, keepdims=True, initial=None if fixed else -math.inf)
+    shifted = logits - top
+    return shifted - elementwise.log(reduction.sum(elementwise.exp(shifted), axes, keepdims=True))
+
+
+def _log_of_one_minus_exp(node: Node, found: Bindings) -> Tensor:
+    exponent = Tensor(found["x"])
+    near = elementwise.log(-elementwise.expm1(exponent))
+    far = elementwise.log1p(-elementwise.exp(exponent))
+    return logic.where(exponent > -math.log(2), near, far)
+
+
 RULES = [
     # 1 + x rounds x away when it is small; log1p does not form the sum
     Rule("log(1 + x) -> log1p(x)", P.log(P.add(1, x)), P.log1p(x)),
+    # likewise for 1 - x; the sign of x costs nothing
+    Rule("log(1 - x) -> log1p(-x)", P.log(P.subtract(1, x)), P.log1p(P.negative(x))),
     # exp(x) - 1 cancels near 0; expm1 does not form the difference
     Rule("exp(x) - 1 -> expm1(x)", P.subtract(P.exp(x), 1), P.expm1(x)),
+    Rule("exp(x) + -1 -> expm1(x)", P.add(P.exp(x), -1), P.expm1(x)),
+    # a difference, not a negation: 1 - exp(0) is 0.0 and not -0.0
+    Rule("1 - exp(x) -> 0 - expm1(x)", P.subtract(1, P.exp(x)), P.subtract(0, P.expm1(x))),
+    # the difference is exact near 0 through expm1; below -log(2) it is exp(x) that must not be lost
+    Rule("log(0 - expm1(x)) -> log1mexp(x)", P.log(P.subtract(0, P.expm1(x))),
+         _log_of_one_minus_exp),
     # exp overflows beyond 709 (89 in single precision); x is exact everywhere
     Rule("log(exp(x)) -> x", P.log(P.exp(x)), x),
     # exp overflows; softplus is max(x, 0) + log1p(exp(-|x|))
@@ -55,13 +100,12 @@ RULES = [
     Rule("1 - sigmoid(x) -> sigmoid(-x)", P.subtract(1, P.sigmoid(x)), P.sigmoid(P.negative(x))),
     Rule("log(sigmoid(-x)) -> -softplus(x)", P.log(P.sigmoid(P.negative(x))),
          P.negative(P.softplus(x))),
-    # the quotient underflows where the difference of logarithms does not: log-softmax
-    Rule("log(exp(x) / s) -> x - log(s)", P.log(P.divide(P.exp(x), s)), P.subtract(x, P.log(s))),
+    # the quotient underflows where the difference of logarithms does not. Only for softmax: with the
+    # maximum subtracted, both terms have one sign; of any other x and s they could cancel
+    Rule("log(exp(x) / sum(exp(x))) -> log_softmax(x)", P.log(P.divide(P.exp(x), s)),
+         _log_softmax, _is_softmax),
     # exp overflows; subtracting the maximum first is exact up to rounding
     Rule("log(sum(exp(x))) -> logsumexp(x)", P.log(P.sum(P.exp(x))), _log_sum_exp, _not_shifted),
-    # x - log of a sum of exponentials, after a division was split
-    Rule("log(exp(x) * y) -> x + log(y)", P.log(P.multiply(P.exp(x), y)), P.add(x, P.log(y)),
-         lambda n, b: b["y"].op.name in ("reciprocal", "rsqrt")),
 ]  # fmt: skip
 
 

@@ -173,6 +173,8 @@ def test_stabilizations_help_and_never_hurt(rule):
         points = points[points > -1]
     if rule.name.startswith("log(1 - x)"):
         points = points[points < 1]
+    if "softmax" in rule.name:
+        points = points[points < 5]  # beyond, the result is near 0 and both forms round it alike
     if rule.name.startswith("log(0 - expm1"):
         points = points[points < 0]
     records = st.run_pipeline(graph, ["stabilize"])

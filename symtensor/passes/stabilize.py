@@ -61,7 +61,7 @@ def _log_softmax(node: Node, found: Bindings) -> Tensor:
     axes = total.attrs["axes"]
     fixed = all(isinstance(logits.shape[a], int) and logits.shape[a] > 0 for a in axes)
     top = reduction.max(logits, axes, keepdims=True, initial=None if fixed else -math.inf)
-    shifted = logits - top
+    shifted = logits - logic.where(logic.isfinite(top), top, 0)
     return shifted - elementwise.log(reduction.sum(elementwise.exp(shifted), axes, keepdims=True))
 
 

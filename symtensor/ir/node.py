@@ -23,7 +23,7 @@ from symtensor.errors import SymtensorError
 from symtensor.ir import location
 from symtensor.ir.dims import DimExpr
 from symtensor.ir.location import Location
-from symtensor.ir.types import NodeType, TensorType
+from symtensor.ir.types import NodeType, TensorType, refuse_negative_sizes
 
 if TYPE_CHECKING:
     from symtensor.ir.graph import Graph
@@ -147,6 +147,7 @@ def make_node(
     where = loc if loc is not None else location.current()
     try:
         inferred = op.infer(*(x.type for x in inputs), **attrs)
+        refuse_negative_sizes(inferred)
     except SymtensorError as error:
         error.add_context(op.name, [describe_operand(x) for x in inputs], where)
         raise

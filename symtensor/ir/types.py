@@ -57,11 +57,17 @@ NodeType = TensorType | tuple[TensorType, ...]
 
 def tensor_type(dtype: DType, shape: Sequence[Dim]) -> TensorType:
     """Return a `TensorType`, refusing negative constant sizes."""
-    checked = tuple(d if isinstance(d, D.DimExpr) else int(d) for d in shape)
-    for d in checked:
-        if isinstance(d, int) and d < 0:
-            raise ShapeError(f"a dimension must not be negative, found shape {list(shape)}")
-    return TensorType(dtype, checked)
+    checked = TensorType(dtype, tuple(d if isinstance(d, D.DimExpr) else int(d) for d in shape))
+    refuse_negative_sizes(checked)
+    return checked
+
+
+def refuse_negative_sizes(type_: NodeType) -> None:
+    """Raise `ShapeError` for a size that is known to be negative."""
+    for t in (type_,) if isinstance(type_, TensorType) else type_:
+        for d in t.shape:
+            if isinstance(d, int) and d < 0:
+                raise ShapeError(f"a size must not be negative, found shape {list(t.shape)}")
 
 
 @dataclass(frozen=True, slots=True)

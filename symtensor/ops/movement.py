@@ -5,18 +5,20 @@ Views (broadcast_to, transpose, …) carry an index map, so compilers move nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from symtensor.errors import AttributeValueError, ShapeError
+from symtensor.errors import AttributeValueError, DTypeError, IndexOutOfRange, ShapeError
 from symtensor.ir import dims as D
-from symtensor.ir.dims import Dim, Shape
+from symtensor.ir.dims import Dim, DimExpr, Shape
+from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape, unify_dims
 from symtensor.ops import reduction
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axes, normalize_axis
 from symtensor.ops.families import AxisMap, IndexMap, View
-from symtensor.ops.inputs import normalize_dim
+from symtensor.ops.inputs import constant, normalize_dim
 from symtensor.ops.registry import define
 
 
@@ -122,6 +124,24 @@ def broadcast_to(x: TensorLike, shape: Sequence[Any]) -> Tensor:
     return x if D.same_shape(x.shape, sizes) else apply(BROADCAST_TO, x, shape=sizes)
 
 
+def broadcast_into(x: Tensor, shape: Shape) -> Tensor:
+    """Return `x` broadcast to a shape that is given; a call checks what can't be proved.
+
+    Unlike operands of an elementwise op, which broadcast against each other, `x` alone gives way.
+    """
+    offset = len(shape) - x.ndim
+    if offset < 0:
+        raise ShapeError(f"{x.type} does not broadcast to {format_shape(shape)}")
+    own = shape[offset:]
+    fitting = [
+        d if D.same(d, 1) else unify_dims(d, want) for d, want in zip(x.shape, own, strict=True)
+    ]
+    if None in fitting:
+        raise ShapeError(f"{x.type} does not broadcast to {format_shape(shape)}")
+    wanted = [d if D.same(d, 1) else want for d, want in zip(x.shape, own, strict=True)]
+    return broadcast_to(specify_shape(x, wanted), shape)
+
+
 # --- transpose -----------------------------------------------------------------------------------
 
 
@@ -130,13 +150,19 @@ def inverse_permutation(perm: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(range(len(perm)), key=lambda i: perm[i]))
 
 
+def _infer_transpose(x: TensorType, *, perm: tuple[int, ...]) -> TensorType:
+    if sorted(perm) != list(range(x.ndim)):
+        raise AttributeValueError(f"{perm} is no permutation of {x.ndim} axes")
+    return x.with_shape(tuple(x.shape[axis] for axis in perm))
+
+
 def _transpose_map(source: TensorType, out: TensorType, *, perm: tuple[int, ...]) -> IndexMap:
     return tuple(AxisMap(0, ((axis, 1),)) for axis in inverse_permutation(perm))
 
 
 TRANSPOSE = define(
     "transpose",
-    infer=lambda x, *, perm: x.with_shape(tuple(x.shape[axis] for axis in perm)),
+    infer=_infer_transpose,
     evaluate=lambda xp, x, *, perm: xp.transpose(x, perm),
     vjp=lambda g, y, x, *, perm: (transpose(g, inverse_permutation(perm)),),
     linear=(0,),
@@ -151,8 +177,6 @@ def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
     if axes is None:
         axes = range(x.ndim)[::-1]
     perm = tuple(normalize_axis(axis, x.ndim) for axis in axes)
-    if sorted(perm) != list(range(x.ndim)):
-        raise AttributeValueError(f"transpose: {tuple(axes)} is no permutation of {x.ndim} axes")
     return x if perm == tuple(range(x.ndim)) else apply(TRANSPOSE, x, perm=perm)
 
 
@@ -232,14 +256,36 @@ def reshape(x: TensorLike, shape: Any) -> Tensor:
     return x if D.same_shape(target, x.shape) else apply(RESHAPE, x, shape=target)
 
 
-# --- slice and its inverse -----------------------------------------------------------------------
+# --- slice and what goes back --------------------------------------------------------------------
 
 Starts = tuple[Dim, ...]
 Steps = tuple[int, ...]
 
 
-def _infer_slice(x: TensorType, *, starts: Starts, steps: Steps, lengths: Shape) -> TensorType:
-    return x.with_shape(lengths)
+def check_positions(shape: Shape, starts: Starts, steps: Steps, lengths: Shape) -> None:
+    """Raise `IndexOutOfRange` where ``start + step * i``, i < length, is known to leave an axis."""
+    if not len(shape) == len(starts) == len(steps) == len(lengths):
+        raise ShapeError(f"expected a start, a step and a length for each of {len(shape)} axes")
+    for axis, (size, start, step, length) in enumerate(
+        zip(shape, starts, steps, lengths, strict=True)
+    ):
+        if step == 0:
+            raise AttributeValueError("a slice step must not be 0")
+        if not (isinstance(size, int) and isinstance(start, int) and isinstance(length, int)):
+            continue
+        for position in (start, start + step * (length - 1)) if length > 0 else ():
+            if not 0 <= position < size:
+                index = position if position >= 0 else position - size
+                raise IndexOutOfRange(
+                    f"index {index} is out of range for axis {axis} of size {size}"
+                )
+
+
+def positions_known(node: Node) -> bool:
+    """Return True for a slice whose positions were checked when it was built."""
+    (x,), attrs = node.inputs, node.attrs
+    dims = (*x.tensor_type.shape, *attrs["starts"], *attrs["lengths"])
+    return all(isinstance(d, int) for d in dims)
 
 
 def strided_slices(
@@ -256,9 +302,15 @@ def strided_slices(
     return tuple(out)
 
 
+def _infer_slice(x: TensorType, *, starts: Starts, steps: Steps, lengths: Shape) -> TensorType:
+    check_positions(x.shape, starts, steps, lengths)
+    return x.with_shape(lengths)
+
+
 def _evaluate_slice(
     xp: Any, x: Any, *, starts: tuple[int, ...], steps: Steps, lengths: tuple[int, ...]
 ) -> Any:
+    check_positions(x.shape, starts, steps, lengths)
     return x[strided_slices(starts, steps, lengths)]
 
 
@@ -285,12 +337,14 @@ SLICE = define(
 def _infer_place(
     x: TensorType, *, shape: Shape, starts: Starts, steps: Steps, fill: float
 ) -> TensorType:
+    check_positions(shape, starts, steps, x.shape)
     return x.with_shape(shape)
 
 
 def _evaluate_place(
     xp: Any, x: Any, *, shape: tuple[int, ...], starts: tuple[int, ...], steps: Steps, fill: Any
 ) -> Any:
+    check_positions(shape, starts, steps, x.shape)
     out = xp.full(shape, fill, dtype=x.dtype)
     out[strided_slices(starts, steps, x.shape)] = x
     return out
@@ -317,24 +371,75 @@ def place(
     return apply(PLACE, x, shape=tuple(shape), starts=starts, steps=steps, fill=value)
 
 
+def _infer_update(x: TensorType, values: TensorType, *, starts: Starts, steps: Steps) -> TensorType:
+    if values.dtype is not x.dtype:
+        raise DTypeError(f"expected values of {x.dtype}, found {values.dtype}")
+    check_positions(x.shape, starts, steps, values.shape)
+    return x
+
+
+def _evaluate_update(xp: Any, x: Any, values: Any, *, starts: tuple[int, ...], steps: Steps) -> Any:
+    check_positions(x.shape, starts, steps, values.shape)
+    out = xp.array(x, copy=True)
+    out[strided_slices(starts, steps, values.shape)] = values
+    return out
+
+
+def _vjp_update(
+    g: Tensor, y: Tensor, x: Tensor, values: Tensor, *, starts: Starts, steps: Steps
+) -> tuple[Tensor, Tensor]:
+    erased = broadcast_to(constant(0, g.dtype), values.shape)
+    return (
+        apply(UPDATE_SLICE, g, erased, starts=starts, steps=steps),
+        apply(SLICE, g, starts=starts, steps=steps, lengths=values.shape),
+    )
+
+
+UPDATE_SLICE = define(
+    "update_slice",
+    infer=_infer_update,
+    evaluate=_evaluate_update,
+    vjp=_vjp_update,
+    linear=(0, 1),
+    doc="The operand with other values at start + step * i of each axis.",
+)
+
+Bounds = Mapping[int, tuple[Any, Any, int]]
+"""axis -> (start, stop, step), as in a Python slice."""
+
+
 def slice_bounds(size: Dim, start: Any, stop: Any, step: int) -> tuple[Dim, Dim]:
-    """Return (first position, length) of ``start:stop:step`` over an axis, clamped as in Python."""
+    """Return (first position, length) of ``start:stop:step`` over an axis, clamped as in Python.
+
+    Only ints count from the end when negative; a dim is a position. Each bound is clamped on the
+    side on which it could leave the axis with elements still selected: past the other side the
+    length is 0, and then the start does not matter.
+    """
     if step == 0:
         raise AttributeValueError("a slice step must not be 0")
-    low, high = (0, size) if step > 0 else (-1, size - 1)
-
-    def bound(value: Any, default: Dim) -> Dim:
-        if value is None:
-            return default
-        position = normalize_dim(value)
-        if isinstance(position, int) and position < 0:
-            position = position + size
-        return D.minimum(D.maximum(position, low), high)
-
-    first = bound(start, low if step > 0 else high)
-    last = bound(stop, high if step > 0 else low)
-    span = last - first if step > 0 else first - last
+    first, last = _position(start, size), _position(stop, size)
+    if step > 0:
+        first = 0 if first is None else D.maximum(first, 0)
+        last = size if last is None else D.minimum(last, size)
+        span = last - first
+    else:
+        first = size - 1 if first is None else D.minimum(first, size - 1)
+        last = -1 if last is None else D.maximum(last, -1)
+        span = first - last
     return first, D.maximum(D.ceildiv(span, abs(step)), 0)
+
+
+def _position(bound: Any, size: Dim) -> Dim | None:
+    if bound is None or isinstance(bound, DimExpr):
+        return bound
+    try:
+        position = operator.index(bound)
+    except TypeError as error:
+        raise AttributeValueError(
+            f"a slice bound must be an int or a dim, found {bound!r}",
+            help="read at positions that are data with symtensor.take",
+        ) from error
+    return position if position >= 0 else position + size
 
 
 def slice_axis(x: Tensor, axis: int, start: Any, stop: Any, step: int = 1) -> Tensor:
@@ -342,17 +447,27 @@ def slice_axis(x: Tensor, axis: int, start: Any, stop: Any, step: int = 1) -> Te
     return strided_slice(x, {axis: (start, stop, step)})
 
 
-def strided_slice(x: Tensor, bounds: dict[int, tuple[Any, Any, int]]) -> Tensor:
-    """Return `x` sliced along the axes of `bounds`: axis -> (start, stop, step)."""
-    starts: list[Dim] = [0] * x.ndim
-    steps, lengths = [1] * x.ndim, list(x.shape)
+def strided_slice(x: Tensor, bounds: Bounds) -> Tensor:
+    """Return `x` sliced along the axes of `bounds`."""
+    return slice_at(x, *slice_attributes(x.shape, bounds))
+
+
+def slice_attributes(shape: Shape, bounds: Bounds) -> tuple[Starts, Steps, Shape]:
+    """Return starts, steps and lengths over all axes for slices of some."""
+    starts: list[Dim] = [0] * len(shape)
+    steps, lengths = [1] * len(shape), list(shape)
     for axis, (start, stop, step) in bounds.items():
-        starts[axis], lengths[axis] = slice_bounds(x.shape[axis], start, stop, step)
+        starts[axis], lengths[axis] = slice_bounds(shape[axis], start, stop, step)
         steps[axis] = step
+    return tuple(starts), tuple(steps), tuple(lengths)
+
+
+def slice_at(x: Tensor, starts: Starts, steps: Steps, lengths: Shape) -> Tensor:
+    """Return elements ``start + step * i``, i < length, of each axis; a call checks positions."""
     unchanged = all(D.same(s, 0) for s in starts) and set(steps) <= {1}
-    if unchanged and D.same_shape(tuple(lengths), x.shape):
+    if unchanged and D.same_shape(lengths, x.shape):
         return x
-    return apply(SLICE, x, starts=tuple(starts), steps=tuple(steps), lengths=tuple(lengths))
+    return apply(SLICE, x, starts=starts, steps=steps, lengths=lengths)
 
 
 # --- functions -----------------------------------------------------------------------------------
@@ -416,3 +531,37 @@ def swapaxes(x: TensorLike, first: int, second: int) -> Tensor:
 def ravel(x: TensorLike) -> Tensor:
     """Return `x` as a vector in C order."""
     return reshape(x, (-1,))
+
+
+def rot90(x: TensorLike, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
+    """Return `x` turned by `k` quarters in the plane of two axes, from the first to the second."""
+    x = as_tensor(x)
+    first, second = (normalize_axis(a, x.ndim) for a in axes)
+    if first == second:
+        raise AttributeValueError(f"rot90: expected two different axes, found {tuple(axes)}")
+    turns = k % 4
+    if turns in (1, 2):
+        x = flip(x, second)
+    if turns % 2:
+        x = swapaxes(x, first, second)
+    return (
+        flip(x, second) if turns in (2, 3) and turns == 3 else flip(x, first) if turns == 2 else x
+    )
+
+
+def atleast_1d(x: TensorLike) -> Tensor:
+    """Return `x`, as a vector where it is 0-d."""
+    x = as_tensor(x)
+    return x if x.ndim else reshape(x, (1,))
+
+
+def atleast_2d(x: TensorLike) -> Tensor:
+    """Return `x` with at least two axes; a vector becomes a row."""
+    x = atleast_1d(x)
+    return x if x.ndim > 1 else expand_dims(x, 0)
+
+
+def atleast_3d(x: TensorLike) -> Tensor:
+    """Return `x` with at least three axes; a matrix gets its new axis last, as in NumPy."""
+    x = atleast_2d(x)
+    return x if x.ndim > 2 else expand_dims(x, -1)

@@ -292,12 +292,21 @@ def scan(
     `sequences`: tensors, or ``dict(input=x, taps=[-1, 0])``. `initial`, one per output: a tensor or
     number (the output one step back is fed in), ``dict(initial=x, taps=[-2, -1])`` with one row per
     step back and the oldest first, or None for an output that is not fed back. `n_steps`: how many
-    steps; by default as many as the shortest sequence allows.
+    steps, an int, a dim or an integer scalar tensor; by default as many as the shortest sequence
+    allows.
 
     Draws of random streams inside `fn` are new in every step. Pass the returned updates on to
     `function`. One output is returned bare unless `return_list`.
     """
-    slices, count = _sequence_slices(_as_list(sequences), n_steps)
+    given = _as_list(sequences)
+    if isinstance(n_steps, Tensor):  # a vector as long as the loop says how long it is
+        ticks, step = creation.arange(n_steps), fn
+        given, n_steps = [ticks, *given], ticks.shape[0]
+
+        def fn(tick: Tensor, *arguments: Tensor) -> Any:
+            return step(*arguments)
+
+    slices, count = _sequence_slices(given, n_steps)
     outer = [as_tensor(x) for x in _as_list(non_sequences)]
     infos = None if initial is None else [_recurrence(x) for x in _as_list(initial)]
     if go_backwards:

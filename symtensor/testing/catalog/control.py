@@ -98,6 +98,11 @@ def _scans() -> Iterator[Sample]:
     }  # fmt: skip
     for note, (build, truth) in rows.items():
         yield Sample("scan", build, (vector,), truth, symbolic=(), note=note, **BOUND)
+    for steps in (3, 0):
+        yield Sample("scan", lambda n, x: scan.scan(lambda s: s * x, None, x, n_steps=n)[0],
+                     (np.array(steps), np.array(1.5)),
+                     lambda n, x: x ** np.arange(2.0, n + 2.0), rtol=1e-12,
+                     note=f"tensor steps {steps}")  # fmt: skip
     yield Sample("scan", lambda x: scan.scan(lambda v: v, x, n_steps=9)[0], (vector,),
                  raises=ValueError, symbolic=(), note="too many steps")  # fmt: skip
     yield Sample("scan", lambda x: scan.scan(lambda v, s: x, x, x[0])[0], (vector,),

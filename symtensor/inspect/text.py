@@ -19,7 +19,6 @@ from symtensor.ops.registry import OPS
 from symtensor.ops.variables import variable
 from symtensor.passes.rewrite import scalar_value
 
-
 DEPTH = 40
 """Levels that `debugprint` shows unless told otherwise."""
 

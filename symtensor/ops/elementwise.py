@@ -13,6 +13,7 @@ import builtins
 import math
 from typing import Any
 
+from symtensor.ir.dtypes import float32
 from symtensor.ir.tensor import Tensor
 from symtensor.ops import logic
 from symtensor.ops.build import TensorLike, as_tensor
@@ -278,7 +279,14 @@ log1p: ElementwiseFunction = elementwise(
 
 
 def _log_add(s: Any, x: Any, y: Any, log1p_: Any, exp_: Any, one: float) -> Any:
-    """max + log(1 + exp(-|x - y|)), with equal operands (infinities too) apart."""
+    """max + log(1 + exp(-|x - y|)), with equal operands (infinities too) apart.
+
+    Half precision is computed in single, as NumPy does.
+    """
+    dtype = s.dtype(x)
+    if dtype.itemsize < float32.itemsize:
+        x, y = s.cast(x, float32), s.cast(y, float32)
+        return s.cast(_log_add(s, x, y, log1p_, exp_, one), dtype)
     gap = s.neg(s.abs(s.sub(x, y)))
     apart = s.add(s.maximum(x, y), log1p_(exp_(gap)))
     return s.select(s.eq(x, y), s.add(x, s.const(one, s.dtype(x))), apart)

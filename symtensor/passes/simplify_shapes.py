@@ -65,6 +65,7 @@ RULES = [
     Rule("slice(slice(x)) -> slice(x)", P.slice(P.slice(x)), _one_slice),
     Rule("slice of everything -> x", P.slice(x), x, _is_whole),
     Rule("specify_shape(x) that the type proves -> x", P.specify_shape(x), x, _unchanged),
+    # the sign of a sum that is zero is not specified, so -0.0 may stay
     Rule("sum over axes of size 1 -> reshape", P.sum(x), _reshaped, _ones_only),
     Rule("prod over axes of size 1 -> reshape", P.prod(x), _reshaped, _ones_only),
     Rule("max over axes of size 1 -> reshape", P.max(x), _reshaped, _ones_only),

@@ -92,8 +92,8 @@ def _binary(
     yield Sample(name, build, (x.reshape(2, 3), y[:3].reshape(1, 3)), found, ulp=ulp, wrt=wrt,
                  symbolic=(), note="broadcast")  # fmt: skip
     yield Sample(name, build, (_array(0.7), y), found, ulp=ulp, wrt=wrt, symbolic=())
-    single = tuple(a.astype("float32") for a in longer)
-    yield Sample(name, build, single, found, ulp=ulp)
+    for dtype, error in (("float32", ulp), ("float16", min(ulp, 1.0))):
+        yield Sample(name, build, tuple(a.astype(dtype) for a in longer), found, ulp=error)
     yield Sample(name, build, (np.zeros((0, 3)), np.zeros((0, 3))), found, ulp=ulp, note="empty")
     for dtype in ("float64", "float32"):
         grid = np.array([*EDGES[:9], 2.0, -2.0, 5.0, -5.0, 3.0, 1 / 3], dtype)

@@ -138,7 +138,8 @@ UNSELECTED = {
     "fmod": (lambda x: st.fmod(3.0, x), [0.0]), "lgamma": (st.lgamma, [0.0, -1.0]),
     "digamma": (st.digamma, [0.0]), "arctan2": (lambda x: st.arctan2(x, x), [0.0]),
     "hypot": (lambda x: st.hypot(x, x), [0.0]), "xlogy": (lambda x: st.xlogy(1.0, x), [0.0]),
-    "logaddexp": (lambda x: st.logaddexp(x, -INF), [-INF]),
+    "logaddexp": (lambda x: st.logaddexp(x, -INF), [-INF]), "sin": (st.sin, [INF, -INF]),
+    "cos": (st.cos, [INF]), "tan": (st.tan, [INF]), "power": (lambda x: x**x, [0.0, -1.5]),
 }  # fmt: skip
 
 

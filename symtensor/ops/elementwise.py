@@ -3,8 +3,9 @@
 Gradients never turn an unselected branch into NaN: where a derivative can be infinite or NaN (sqrt
 at 0, log at 0, division by 0, exp beyond its range), the rule multiplies with `masked_multiply`,
 which is 0 wherever the incoming cotangent is 0. So the gradient of ``where(x > 0, sqrt(x), 0)`` is 0
-at 0, at the price of one compare and select. Kinks: abs'(0) = 0, relu'(0) = 0, equal operands of
-maximum and minimum share the cotangent.
+at 0, at the price of one compare and select. Products stay plain: an infinite or NaN factor makes
+NaN of a zero cotangent. Kinks: abs'(0) = 0, relu'(0) = 0, equal operands of maximum and minimum
+share the cotangent, clip sends all of it to x inside and at the bounds.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from symtensor.ops.elementwise_rule import FLOATING, ElementwiseFunction, elemen
 sin: ElementwiseFunction = elementwise(
     "sin", FLOATING,
     evaluate=lambda xp, x: xp.sin(x),
-    vjp=lambda g, y, x: (g * cos(x),),
+    vjp=lambda g, y, x: (masked_multiply(g, cos(x)),),
     scalar=lambda s, x: s.call("sin", x),
     doc="The sine of x in radians.",
 )  # fmt: skip
@@ -21,7 +21,7 @@ sin: ElementwiseFunction = elementwise(
 cos: ElementwiseFunction = elementwise(
     "cos", FLOATING,
     evaluate=lambda xp, x: xp.cos(x),
-    vjp=lambda g, y, x: (-g * sin(x),),
+    vjp=lambda g, y, x: (masked_multiply(-g, sin(x)),),
     scalar=lambda s, x: s.call("cos", x),
     doc="The cosine of x in radians.",
 )  # fmt: skip
@@ -29,7 +29,7 @@ cos: ElementwiseFunction = elementwise(
 tan: ElementwiseFunction = elementwise(
     "tan", FLOATING,
     evaluate=lambda xp, x: xp.tan(x),
-    vjp=lambda g, y, x: (g * (1 + y * y),),
+    vjp=lambda g, y, x: (masked_multiply(g, 1 + y * y),),
     scalar=lambda s, x: s.call("tan", x),
     doc="The tangent of x in radians.",
 )  # fmt: skip

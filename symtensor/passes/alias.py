@@ -42,8 +42,10 @@ def analyze_aliases(graph: Graph) -> AliasInfo:
     for place, node in enumerate(order):
         if not isinstance(node.op.family, Elementwise):
             continue
+        shown = {view_of[x] for x in node.inputs if x in view_of}  # read in another order
         for x in node.inputs:
             free = x not in kept and x not in view_of and last_use[x] == place
+            free = free and x not in shown
             if free and x not in taken and x.type == node.type and isinstance(x.type, TensorType):
                 overwrites[node] = x
                 taken.add(x)

@@ -351,3 +351,16 @@ def test_exports():
     dot = st.to_dot(f)
     assert dot.startswith("digraph") and '\\"' in dot and "evil" in dot
     assert all(line.count('"') % 2 == line.count('\\"') % 2 for line in dot.splitlines())
+
+
+def test_dot_draws_variables_that_are_only_written():
+    x = st.placeholder((2,), name="x")
+    w = st.variable(np.zeros(2, x.dtype.name), name="w")
+    dot = st.to_dot(Graph((x.node,), (), ((w.node, (x * 2).node),)))
+    assert '"%w" [label="variable w' in dot
+
+
+def test_labels_of_many_leaves_of_one_name_differ():
+    leaves = [st.placeholder((), name="x").node for _ in range(50)]
+    graph = Graph(tuple(leaves), tuple(leaves))
+    assert st.parse_graph(st.print_graph(graph), bind=graph) == graph

@@ -53,7 +53,7 @@ def to_dot(value: Any) -> str:
     labels = Labels()
     lines = ["digraph symtensor {", '  node [shape=box, fontname="monospace"];']
     roots = set(graph.roots)
-    for node in graph.nodes():
+    for node in graph.all_nodes():
         style = ', style="rounded"' if not node.inputs else ""
         style += ', penwidth="2"' if node in roots else ""
         lines.append(f"  {_quoted(labels.node(node))} [label={_quoted(_text(node))}{style}];")

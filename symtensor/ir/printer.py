@@ -45,21 +45,22 @@ class Labels:
     def __init__(self, symbols: dict[Symbol, str] | None = None) -> None:
         self.nodes: dict[Node, str] = {}
         self.symbols = symbols if symbols is not None else {}
+        self._taken: set[str] = set()
         self._count = 0
 
     def node(self, node: Node) -> str:
         """Return the label of a node: its own name for leaves, else a number."""
         if node not in self.nodes:
             self.nodes[node] = self._new_label(node)
+            self._taken.add(self.nodes[node])
         return self.nodes[node]
 
     def _new_label(self, node: Node) -> str:
         if node.name and node.op.name in HIDDEN:
             base = re.sub(r"\W", "_", node.name, flags=re.ASCII)
             base = base if base[:1].isalpha() or base[:1] == "_" else f"_{base}"
-            label, taken = f"%{base}", set(self.nodes.values())
-            suffix = 1
-            while label in taken:
+            label, suffix = f"%{base}", 1
+            while label in self._taken:
                 label, suffix = f"%{base}.{suffix}", suffix + 1
             return label
         self._count += 1

@@ -364,3 +364,18 @@ def test_labels_of_many_leaves_of_one_name_differ():
     leaves = [st.placeholder((), name="x").node for _ in range(50)]
     graph = Graph(tuple(leaves), tuple(leaves))
     assert st.parse_graph(st.print_graph(graph), bind=graph) == graph
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("value", ["-0.0", "nan", "-nan", "inf", "-inf", "5e-324"])
+def test_floats_round_trip_exactly(value, dtype):
+    c = st.constant(np.array([float(value)]).astype(dtype))
+    graph = Graph((), (c.node,))
+    assert st.parse_graph(st.print_graph(graph)) == graph
+
+
+def test_text_with_impossible_sizes_is_refused():
+    sizes = ["floordiv(d0, 0)", "9999999, 9999999"]
+    for size in sizes:
+        with pytest.raises(st.errors.ParseError, match="line 1, column"):
+            st.parse_graph("graph { %x = variable : f32[" + size + "] inputs outputs }")

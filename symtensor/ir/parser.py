@@ -209,7 +209,7 @@ class _Parser:
         except SymtensorError as error:
             raise self.t.error_at(start, f"{name}: {error.message}", error.help) from error
         except (TypeError, KeyError, ValueError, IndexError, AttributeError, AssertionError,
-                ArithmeticError) as error:  # fmt: skip
+                ArithmeticError, MemoryError) as error:  # fmt: skip
             raise self.t.error_at(start, f"{name}: {error or type(error).__name__}") from error
         if nodes[label].type != type_:
             raise self.t.error_at(start, f"{name} gives {nodes[label].type}, the text says {type_}")
@@ -299,7 +299,9 @@ class _Parser:
         if any(not isinstance(v, (bool, int, float)) for v in items):
             raise self.t.error("the elements of a dense literal must be numbers")
         try:
-            return Literal(np.array(items, type_.dtype.numpy).reshape(shape), type_.dtype)
+            with np.errstate(over="ignore"):  # 1e400 is inf, as in Python
+                array = np.array(items, type_.dtype.numpy)
+            return Literal(array.reshape(shape), type_.dtype)
         except (OverflowError, ValueError) as error:
             raise self.t.error(f"a number does not fit {type_.dtype}: {error}") from None
 
@@ -382,7 +384,10 @@ class _Parser:
             self.t.expect(",")
             second = self.dim()
             self.t.expect(")")
-            return D.floordiv(first, second) if name == "floordiv" else D.maximum(first, second)
+            try:
+                return D.floordiv(first, second) if name == "floordiv" else D.maximum(first, second)
+            except SymtensorError as error:
+                raise self.t.error(error.message) from None
         if name not in self.symbols:
             automatic = re.fullmatch(r"d\d+", name)
             self.symbols[name] = D.symbol() if automatic else D.dim(name)

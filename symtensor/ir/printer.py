@@ -190,5 +190,5 @@ def _format_element(value: Any, dtype: DType) -> str:
 def format_float(value: float) -> str:
     """Return the shortest text that reads back as the same float."""
     if math.isnan(value):
-        return "nan"
+        return "nan" if math.copysign(1.0, value) > 0 else "-nan"
     return repr(float(value))

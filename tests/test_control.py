@@ -127,6 +127,6 @@ def test_errors_inside_bodies_name_the_users_line(engine):
     x, i = st.placeholder((3,), "float64"), st.placeholder((None,), "int64")
     f = st.function([x, i], st.map_(lambda k: st.take(x, k), i), engine=engine)
     assert f(np.arange(3.0), [2, 0]).tolist() == [2, 0]
-    with pytest.raises(IndexError, match="out of bounds") as caught:
+    with pytest.raises(IndexError, match=r"out of (bounds|range)") as caught:
         f(np.arange(3.0), [0, 7])
     assert __file__ in str(caught.value)

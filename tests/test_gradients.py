@@ -59,6 +59,20 @@ def test_known_cotangents_are_seeds():
     np.testing.assert_allclose(value(both, {x: given}), 1 + seed * np.cos(given))
 
 
+def test_known_cotangents_must_fit():
+    x = st.placeholder((3,), "float64")
+    with pytest.raises(st.GradientError, match="known: a cotangent"):
+        st.gradients(None, x, known={x * 2: st.ones((2,), "float64")})
+
+
+def test_long_chains_do_not_recurse():
+    x = st.placeholder((), "float64")
+    y = x
+    for _ in range(20_000):
+        y = y * 0.5 + x
+    assert st.gradients(y, x).dtype == x.dtype
+
+
 def test_disconnected_by_choice():
     x, other = st.placeholder((2,), "float32"), st.placeholder((2,), "float32", name="other")
     loss = st.sum(x)

@@ -18,7 +18,7 @@ from symtensor.ir.node import RESULT, Node, format_type, make_node, results
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops import creation, elementwise
-from symtensor.ops.build import cast_to
+from symtensor.ops.build import as_tensor, cast_to
 from symtensor.ops.inputs import PARAMETER, constant
 
 Disconnected = Literal["zero", "none", "raise"]
@@ -56,7 +56,9 @@ def gradients(
 def _seeds(loss: Tensor | None, known: Mapping[Tensor, Tensor]) -> Cotangents:
     seeds: Cotangents = {}
     for tensor, cotangent in known.items():
-        fitted = cast_to(cotangent, tensor.dtype)
+        fitted = cast_to(as_tensor(cotangent), tensor.dtype)
+        if fitted.shape != tensor.shape:
+            raise GradientError(f"known: a cotangent {fitted.type} for a tensor {tensor.type}")
         seeds[tensor.node] = seeds[tensor.node] + fitted if tensor.node in seeds else fitted
     if loss is None:
         if not known:

@@ -54,3 +54,9 @@ def test_tangents_pass_through_casts_in_the_type_of_the_result():
     x, t = st.placeholder((3,), "float32"), st.placeholder((3,), "float32")
     found = st.jvp(st.cast(x, "float64") * 2.0, x, t)
     assert str(found.dtype) == "float64"
+
+
+def test_vectors_of_the_hessian_product_must_fit():
+    x = st.placeholder((), "float64")
+    with pytest.raises(st.GradientError, match="a vector"):
+        st.hessian_vector_product(x * x, x, st.ones((2,), "float64"))

@@ -18,7 +18,7 @@ from symtensor.ir import location
 from symtensor.ir.graph import replace_nodes, toposort
 from symtensor.ir.node import RESULT, Node, make_node, results
 from symtensor.ir.tensor import Tensor
-from symtensor.ir.types import TensorType
+from symtensor.ir.types import TensorType, unify_dims
 from symtensor.ops import creation, elementwise, indexing, joining, movement, reduction
 from symtensor.ops.build import apply, as_tensor, cast_to
 from symtensor.ops.effects import STEERED
@@ -179,6 +179,11 @@ def hessian(loss: Tensor, x: Tensor) -> Tensor:
 def hessian_vector_product(loss: Tensor, x: Any, vector: Any) -> Any:
     """Return the second derivatives of `loss` along `vector`, without forming the hessian."""
     sources, vectors = _as_list(x), _as_list(vector)
+    if len(sources) != len(vectors):
+        raise GradientError(f"{len(sources)} tensors but {len(vectors)} vectors")
+    for s, v in zip(sources, vectors, strict=True):
+        if s.ndim != v.ndim or None in map(unify_dims, s.shape, v.shape):
+            raise GradientError(f"a vector {v.type} for a tensor {s.type}")
     first: list[Tensor] = gradients(loss, sources)
     total: Tensor | None = None
     for g, v in zip(first, vectors, strict=True):

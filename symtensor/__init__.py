@@ -59,10 +59,9 @@ from symtensor.ops.movement import (
 )  # fmt: skip
 from symtensor.ops.joining import concatenate, pad, repeat, roll, split, stack, tile, unstack
 from symtensor.ops.indexing import (
-    add_at, bincount, gather, getitem, one_hot, put_along_axis, searchsorted, set_at, take,
-    take_along_axis,
+    add_at, gather, getitem, one_hot, put_along_axis, set_at, take, take_along_axis,
 )  # fmt: skip
-from symtensor.ops.sort import argsort, sort, top_k
+from symtensor.ops.sort import argsort, bincount, searchsorted, sort, top_k
 from symtensor.ops.reduction import (
     all, any, argmax, argmin, average, count_nonzero, cumprod, cumsum, diff, logsumexp, max,
     mean, min, norm, prod, ptp, std, sum, var,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +19,13 @@ import numpy as np
 from symtensor.codegen.fusion import CallStep, is_alias
 from symtensor.codegen.memory import ALIGNMENT, Lifetime, assign_offsets
 from symtensor.codegen.program import Program, Slot
-from symtensor.errors import ShapeError
+from symtensor.errors import IndexOutOfRange, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dims import Dim, Symbol
 from symtensor.ir.node import Node, results
 from symtensor.ops.interpret import Array, RunBody, evaluate_node, located
+from symtensor.ops.movement import check_positions
 
 _DRIVER = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
@@ -147,7 +148,7 @@ class Executable:
         layout.complete = layout.complete and None not in layout.shapes
 
     def check_guards(self, env: Mapping[Symbol, int]) -> None:
-        """Raise `ShapeError` for sizes that must agree and do not."""
+        """Raise for sizes that must agree and do not, and for slices that leave their operand."""
         for guard in self.program.guards:
             left, right = _size_or_unknown(guard.left, env), _size_or_unknown(guard.right, env)
             if left != right and -1 not in (left, right):
@@ -157,6 +158,8 @@ class Executable:
             empty = _size_or_unknown(extremum.reduced, env) == 0
             if empty and _size_or_unknown(extremum.kept, env) > 0:
                 raise located(ShapeError("no extremum of nothing"), extremum.node, [])
+        for node in self.program.slices:
+            _check_slice(node, env)
 
     def take_arena(self, size: int) -> Array:
         """Return an aligned block of at least `size` bytes, a used one where there is one."""
@@ -306,9 +309,25 @@ def _size_or_unknown(dim: Dim, env: Mapping[Symbol, int]) -> int:
     return value if isinstance(value, int) else -1
 
 
+def _check_slice(node: Node, env: Mapping[Symbol, int]) -> None:
+    def known(dims: Iterable[Dim]) -> tuple[Dim, ...]:
+        return tuple(D.substitute(d, env) for d in dims)
+
+    attrs = node.attrs
+    shape = known(node.inputs[0].tensor_type.shape)
+    try:
+        check_positions(shape, known(attrs["starts"]), attrs["steps"], known(attrs["lengths"]))
+    except IndexOutOfRange as error:
+        raise located(error, node, []) from None
+
+
 def _shape_or_none(slot: Slot, env: Mapping[Symbol, int]) -> tuple[int, ...] | None:
-    shape = tuple(_size_or_unknown(d, env) for d in slot.type.shape)
-    return None if -1 in shape else shape
+    sizes = [D.substitute(d, env) for d in slot.type.shape]
+    shape = tuple(n for n in sizes if isinstance(n, int))
+    if any(n < 0 for n in shape):
+        error = ShapeError(f"a size must not be negative, found shape {sizes}")
+        raise located(error, slot.node, [])
+    return shape if len(shape) == len(sizes) else None
 
 
 def _bytes(slot: Slot, shape: tuple[int, ...] | None) -> int:

@@ -33,6 +33,7 @@ from symtensor.ir.dims import Dim
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import RESULT, Node
 from symtensor.ir.types import TensorType
+from symtensor.ops.movement import positions_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ class Program:
     sizes: list[Dim]
     guards: list[Guard]
     extrema: list[Extremum]
+    slices: list[Node]
+    """Slices of which only the sizes at a call tell whether they stay inside their operand."""
     kernels: dict[KernelStep, tuple[str, Kernel]]
     llvm_ir: str
     code: LoadedCode | None = None
@@ -132,6 +135,7 @@ class _Builder:
             list(self.sizes),
             guards_of(self.graph.nodes()),
             extrema_of(self.graph.nodes()),
+            [n for n in self.graph.nodes() if n.op.name == "slice" and not positions_known(n)],
             self.kernels,
             module,
             place=self.place,

@@ -435,7 +435,7 @@ def _position(bound: Any, size: Dim) -> Dim | None:
     try:
         position = operator.index(bound)
     except TypeError as error:
-        raise AttributeValueError(
+        raise DTypeError(
             f"a slice bound must be an int or a dim, found {bound!r}",
             help="read at positions that are data with symtensor.take",
         ) from error
@@ -540,13 +540,11 @@ def rot90(x: TensorLike, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
     if first == second:
         raise AttributeValueError(f"rot90: expected two different axes, found {tuple(axes)}")
     turns = k % 4
-    if turns in (1, 2):
-        x = flip(x, second)
-    if turns % 2:
-        x = swapaxes(x, first, second)
-    return (
-        flip(x, second) if turns in (2, 3) and turns == 3 else flip(x, first) if turns == 2 else x
-    )
+    if turns == 1:
+        return swapaxes(flip(x, second), first, second)
+    if turns == 2:
+        return flip(x, (first, second))
+    return flip(swapaxes(x, first, second), second) if turns == 3 else x
 
 
 def atleast_1d(x: TensorLike) -> Tensor:

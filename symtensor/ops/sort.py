@@ -1,16 +1,34 @@
-"""Sorting. NaN sorts last, equal elements keep their order, gradients follow the permutation."""
+"""Sorting, searching, counting.
+
+NaN sorts last, equal elements keep their order, gradients follow the permutation.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from symtensor.errors import AttributeValueError
+from symtensor.errors import AttributeValueError, IndexOutOfRange, ShapeError
 from symtensor.ir import dims as D
+from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import int64
 from symtensor.ir.tensor import Tensor
+from symtensor.ir.types import TensorType
 from symtensor.ops import indexing, movement
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axis
+from symtensor.ops.inputs import normalize_dim
 from symtensor.ops.registry import define
+
+# --- records -------------------------------------------------------------------------------------
+
+
+def _check_axis(x: TensorType, axis: int) -> None:
+    if not 0 <= axis < x.ndim:
+        raise AttributeValueError(f"axis {axis} is out of range for {x}")
+
+
+def _infer_argsort(x: TensorType, *, axis: int, descending: bool) -> TensorType:
+    _check_axis(x, axis)
+    return x.with_dtype(int64)
 
 
 def _argsort(xp: Any, x: Any, *, axis: int, descending: bool) -> Any:
@@ -23,10 +41,15 @@ def _argsort(xp: Any, x: Any, *, axis: int, descending: bool) -> Any:
 
 ARGSORT = define(
     "argsort",
-    infer=lambda x, *, axis, descending: x.with_dtype(int64),
+    infer=_infer_argsort,
     evaluate=_argsort,
     doc="The stable permutation that sorts along an axis.",
 )
+
+
+def _infer_sort(x: TensorType, *, axis: int) -> TensorType:
+    _check_axis(x, axis)
+    return x
 
 
 def _vjp_sort(g: Tensor, y: Tensor, x: Tensor, *, axis: int) -> tuple[Tensor]:
@@ -36,32 +59,100 @@ def _vjp_sort(g: Tensor, y: Tensor, x: Tensor, *, axis: int) -> tuple[Tensor]:
 
 SORT = define(
     "sort",
-    infer=lambda x, *, axis: x,
+    infer=_infer_sort,
     evaluate=lambda xp, x, *, axis: xp.sort(x, axis=axis, kind="stable"),
     vjp=_vjp_sort,
     doc="Elements in rising order along an axis.",
 )
 
 
-def argsort(x: TensorLike, axis: int = -1, *, descending: bool = False) -> Tensor:
-    """Return the int64 permutation that sorts `x` along `axis`; ties keep their order."""
-    x = as_tensor(x)
-    return apply(ARGSORT, x, axis=normalize_axis(axis, x.ndim), descending=bool(descending))
+def _infer_searchsorted(sorted_: TensorType, values: TensorType, *, side: str) -> TensorType:
+    if sorted_.ndim != 1:
+        raise ShapeError(f"expected a sorted vector, found {sorted_}")
+    if side not in ("left", "right"):
+        raise AttributeValueError(f"expected side left or right, found {side!r}")
+    return values.with_dtype(int64)
 
 
-def sort(x: TensorLike, axis: int = -1, *, descending: bool = False) -> Tensor:
-    """Return `x` sorted along `axis`, NaN last (first when descending)."""
+SEARCHSORTED = define(
+    "searchsorted",
+    infer=_infer_searchsorted,
+    evaluate=lambda xp, sorted_, values, *, side: xp.searchsorted(sorted_, values, side=side),
+    doc="Positions at which values keep a sorted vector sorted.",
+)
+
+
+def _infer_bincount(x: TensorType, *, length: Dim) -> TensorType:
+    if x.ndim != 1 or not x.dtype.is_integer:
+        raise ShapeError(f"expected a vector of integers, found {x}")
+    return TensorType(int64, (length,))
+
+
+def _bincount(xp: Any, x: Any, *, length: int | None) -> Any:
+    counts = xp.bincount(x.astype(xp.int64), minlength=length or 0)
+    if length is not None and counts.shape[0] > length:
+        raise IndexOutOfRange(f"{int(x.max())} is not below the length {length}")
+    return counts
+
+
+BINCOUNT = define(
+    "bincount",
+    infer=_infer_bincount,
+    evaluate=_bincount,
+    doc="How often each number below `length` occurs; a length not known comes from the largest.",
+)
+
+
+# --- functions -----------------------------------------------------------------------------------
+
+
+def _along(x: TensorLike, axis: int | None) -> tuple[Tensor, int]:
+    """Return the tensor and a counted axis; flattened when `axis` is None."""
     x = as_tensor(x)
-    axis = normalize_axis(axis, x.ndim)
+    return (movement.ravel(x), 0) if axis is None else (x, normalize_axis(axis, x.ndim))
+
+
+def argsort(x: TensorLike, axis: int | None = -1, *, descending: bool = False) -> Tensor:
+    """Return the int64 permutation that sorts `x` along `axis`; ties keep their order.
+
+    NaN comes last, first when descending. With `axis` None `x` is flattened.
+    """
+    x, axis = _along(x, axis)
+    return apply(ARGSORT, x, axis=axis, descending=bool(descending))
+
+
+def sort(x: TensorLike, axis: int | None = -1, *, descending: bool = False) -> Tensor:
+    """Return `x` sorted along `axis`, NaN last (first when descending); flattened when None."""
+    x, axis = _along(x, axis)
     out = apply(SORT, x, axis=axis)
     return movement.flip(out, axis) if descending else out
 
 
 def top_k(x: TensorLike, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
-    """Return the `k` largest elements along `axis` in falling order, and their int64 indices."""
-    x = as_tensor(x)
-    axis = normalize_axis(axis, x.ndim)
+    """Return the `k` largest elements along `axis` in falling order, and their int64 indices.
+
+    Of equal elements the first comes first; NaN counts as the largest. An axis shorter than `k` is
+    a ValueError, when building or when it runs.
+    """
+    x, axis = _along(x, axis)
+    if k < 0:
+        raise AttributeValueError(f"top_k: expected k of at least 0, found {k}")
     if D.provably_different(D.maximum(x.shape[axis], k), x.shape[axis]):
         raise AttributeValueError(f"top_k: k = {k} exceeds the size {x.shape[axis]} of the axis")
     indices = movement.slice_axis(argsort(x, axis, descending=True), axis, 0, k)
+    indices = movement.specify_shape(indices, [k if a == axis else None for a in range(x.ndim)])
     return indexing.take_along_axis(x, indices, axis), indices
+
+
+def searchsorted(sorted_: TensorLike, values: TensorLike, side: str = "left") -> Tensor:
+    """Return where `values` go into a sorted vector, before (left) or after (right) equal ones."""
+    return apply(SEARCHSORTED, as_tensor(sorted_), as_tensor(values), side=side)
+
+
+def bincount(x: TensorLike, length: Any = None) -> Tensor:
+    """Return how often each of 0 … length - 1 occurs in an integer vector.
+
+    Without `length` it is one more than the largest number, a size known only when it runs. A
+    number that is not below `length` is an `IndexOutOfRange`, a negative one a `ShapeError`.
+    """
+    return apply(BINCOUNT, indexing.as_index(x), length=normalize_dim(length))

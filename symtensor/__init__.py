@@ -50,17 +50,18 @@ from symtensor.ops.logic import (
     logical_or, logical_xor, not_equal, right_shift, signbit, where,
 )  # fmt: skip
 from symtensor.ops.creation import (
-    arange, eye, full, full_like, linspace, meshgrid, ones, ones_like, tri, tril, triu, zeros,
-    zeros_like,
+    arange, eye, full, full_like, indices, linspace, meshgrid, ones, ones_like, tri, tril,
+    triu, zeros, zeros_like,
 )  # fmt: skip
 from symtensor.ops.movement import (
-    broadcast_to, expand_dims, flip, moveaxis, ravel, reshape, specify_shape, squeeze, swapaxes,
-    transpose,
+    atleast_1d, atleast_2d, atleast_3d, broadcast_to, expand_dims, flip, moveaxis, ravel,
+    reshape, rot90, specify_shape, squeeze, swapaxes, transpose,
 )  # fmt: skip
-from symtensor.ops.joining import concatenate, pad, repeat, roll, split, stack, tile, unstack
-from symtensor.ops.indexing import (
-    add_at, gather, getitem, one_hot, put_along_axis, set_at, take, take_along_axis,
+from symtensor.ops.joining import (
+    array_split, concatenate, pad, repeat, roll, split, stack, tile, unstack,
 )  # fmt: skip
+from symtensor.ops.indexing import gather, one_hot, put_along_axis, take, take_along_axis
+from symtensor.ops.subscript import add_at, getitem, set_at
 from symtensor.ops.sort import argsort, bincount, searchsorted, sort, top_k
 from symtensor.ops.reduction import (
     all, any, argmax, argmin, average, count_nonzero, cumprod, cumsum, diff, logsumexp, max,
@@ -106,17 +107,18 @@ __all__ = [
     "TensorType", "UnusedInputError", "UpdateError", "Var", "Variable", "VerifyError",
     "__version__", "abs", "accuracy", "add", "add_at", "all", "any", "arange", "arccos",
     "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
-    "argsort", "as_dtype", "as_tensor", "assert_", "available_engines", "average", "batch_norm",
-    "binary_crossentropy", "bincount", "bitwise_and", "bitwise_or", "bitwise_xor", "bool_",
-    "broadcast_to", "cast", "categorical_crossentropy", "cbrt", "ceil", "clip", "concatenate",
-    "cond", "config", "constant", "contract", "copysign", "cos", "cosh", "count_nonzero",
-    "cumprod", "cumsum", "custom_gradient", "custom_op", "debugprint", "deg2rad", "diag",
-    "diagonal", "diff", "digamma", "dim", "dim_value", "divide", "divmod", "dot", "einsum",
-    "elu", "engine", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand_dims", "expm1",
-    "eye", "flip", "float16", "float32", "float64", "floor", "floor_divide", "fmax", "fmin",
-    "fmod", "foldl", "foldr", "full", "full_like", "function", "gather", "gelu", "get_engine",
-    "getitem", "grad_clip", "grad_scale", "gradients", "greater", "greater_equal",
-    "hard_sigmoid", "heaviside", "hessian", "hessian_vector_product", "huber", "hypot", "inner",
+    "argsort", "array_split", "as_dtype", "as_tensor", "assert_", "atleast_1d", "atleast_2d",
+    "atleast_3d", "available_engines", "average", "batch_norm", "binary_crossentropy",
+    "bincount", "bitwise_and", "bitwise_or", "bitwise_xor", "bool_", "broadcast_to", "cast",
+    "categorical_crossentropy", "cbrt", "ceil", "clip", "concatenate", "cond", "config",
+    "constant", "contract", "copysign", "cos", "cosh", "count_nonzero", "cumprod", "cumsum",
+    "custom_gradient", "custom_op", "debugprint", "deg2rad", "diag", "diagonal", "diff",
+    "digamma", "dim", "dim_value", "divide", "divmod", "dot", "einsum", "elu", "engine",
+    "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand_dims", "expm1", "eye", "flip",
+    "float16", "float32", "float64", "floor", "floor_divide", "fmax", "fmin", "fmod", "foldl",
+    "foldr", "full", "full_like", "function", "gather", "gelu", "get_engine", "getitem",
+    "grad_clip", "grad_scale", "gradients", "greater", "greater_equal", "hard_sigmoid",
+    "heaviside", "hessian", "hessian_vector_product", "huber", "hypot", "indices", "inner",
     "int8", "int16", "int32", "int64", "invert", "isfinite", "isinf", "isnan", "isneginf",
     "isposinf", "jacobian", "jvp", "l2_normalize", "layer_norm", "leaky_relu", "left_shift",
     "less", "less_equal", "lgamma", "linalg", "linspace", "log", "log1p", "log2", "log10",
@@ -128,10 +130,10 @@ __all__ = [
     "polygamma", "positive", "power", "print_", "print_graph", "prod", "promote", "ptp",
     "put_along_axis", "rad2deg", "random", "ravel", "reciprocal", "reduce", "register_engine",
     "register_pass", "relu", "remainder", "repeat", "reshape", "rewrite_pass", "right_shift",
-    "rint", "roll", "round", "rsqrt", "run_pipeline", "scan", "searchsorted", "selu", "set_at",
-    "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax", "softplus", "softsign",
-    "sort", "sparse_categorical_crossentropy", "specify_shape", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take",
+    "rint", "roll", "rot90", "round", "rsqrt", "run_pipeline", "scan", "searchsorted", "selu",
+    "set_at", "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax", "softplus",
+    "softsign", "sort", "sparse_categorical_crossentropy", "specify_shape", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take",
     "take_along_axis", "tan", "tanh", "tensordot", "tile", "to_dot", "to_networkx", "top_k",
     "trace", "transpose", "tri", "tril", "triu", "trunc", "uint8", "uint16", "uint32", "uint64",
     "unregister_pass", "unstack", "until", "var", "variable", "vdot", "vjp", "where",

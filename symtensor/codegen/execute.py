@@ -25,7 +25,7 @@ from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dims import Dim, Symbol
 from symtensor.ir.node import Node, results
 from symtensor.ops.interpret import Array, RunBody, evaluate_node, located
-from symtensor.ops.movement import check_positions
+from symtensor.ops.slicing import check_positions
 
 _DRIVER = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64

@@ -33,7 +33,7 @@ from symtensor.ir.dims import Dim
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import RESULT, Node
 from symtensor.ir.types import TensorType
-from symtensor.ops.movement import positions_known
+from symtensor.ops.slicing import positions_known
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from symtensor.ir.dtypes import bool_, int64
 from symtensor.ir.node import describe_operand
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_dims
-from symtensor.ops import creation, logic, movement, reduction
+from symtensor.ops import creation, logic, movement, reduction, slicing
 from symtensor.ops.build import (
     TensorLike,
     apply,
@@ -129,7 +129,7 @@ def _vjp_diagonal(g: Tensor, y: Tensor, x: Tensor, *, offset: int) -> tuple[Tens
     n, m = x.shape[-2:]
     start = max(-offset, 0)
     lead = g.ndim - 1
-    rows = movement.place(g, (*g.shape[:-1], n), (0,) * lead + (start,), (1,) * g.ndim)
+    rows = slicing.place(g, (*g.shape[:-1], n), (0,) * lead + (start,), (1,) * g.ndim)
     on = creation.eye(n, m, offset, dtype=bool)
     return (logic.where(on, movement.expand_dims(rows, -1), 0),)
 
@@ -167,7 +167,7 @@ def diag(x: TensorLike, k: int = 0) -> Tensor:
     if x.ndim != 1:
         raise ShapeError(f"diag: expected 1 or 2 axes, found {x.type}")
     n = x.shape[0] + abs(k)
-    rows = movement.place(x, (n,), (max(-k, 0),), (1,))
+    rows = slicing.place(x, (n,), (max(-k, 0),), (1,))
     return logic.where(creation.eye(n, n, k, dtype=bool), movement.expand_dims(rows, -1), 0)
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.errors import AttributeValueError
+from symtensor.errors import AttributeValueError, DTypeError, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, DimExpr
-from symtensor.ir.dtypes import DType, as_dtype, float32, int64
+from symtensor.ir.dtypes import DType, as_dtype, float32, float64, int64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
-from symtensor.ops import logic, movement
+from symtensor.ops import elementwise, joining, logic, movement, reduction
 from symtensor.ops.build import TensorLike, apply, as_tensor, cast_to, operands
 from symtensor.ops.families import Index
 from symtensor.ops.inputs import constant, normalize_dim
@@ -33,10 +33,34 @@ def iota(length: Dim, dtype: DType = int64) -> Tensor:
     return apply(IOTA, length=length, dtype=dtype)
 
 
+# --- ranges --------------------------------------------------------------------------------------
+
+
+def _infer_arange(*bounds: TensorType, length: Dim) -> TensorType:
+    first = bounds[0]
+    if any(b.ndim or b.dtype is not first.dtype for b in bounds):
+        raise ShapeError("expected scalars of one dtype")
+    return TensorType(first.dtype, (length,))
+
+
+def _evaluate_arange(xp: Any, start: Any, stop: Any, step: Any, *, length: int | None) -> Any:
+    if step == 0:
+        raise AttributeValueError("the step must not be 0")
+    return xp.arange(start, stop, step, start.dtype)
+
+
+def _vjp_arange(
+    g: Tensor, y: Tensor, start: Tensor, stop: Tensor, step: Tensor, *, length: Dim
+) -> tuple[Tensor, None, Tensor]:
+    steps = iota(y.shape[0], g.dtype)
+    return reduction.sum(g), None, reduction.sum(g * steps)
+
+
 ARANGE = define(
     "arange",
-    infer=lambda start, stop, step, *, length: TensorType(start.dtype, (length,)),
-    evaluate=lambda xp, start, stop, step, *, length: xp.arange(start, stop, step, start.dtype),
+    infer=_infer_arange,
+    evaluate=_evaluate_arange,
+    vjp=_vjp_arange,
     doc="start, start + step, … before stop; its length is known only when it runs.",
 )
 
@@ -44,38 +68,77 @@ ARANGE = define(
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Tensor:
     """Return evenly spaced values from `start` (0 when only one bound is given) before `stop`.
 
-    Bounds are numbers, dims, or scalar tensors; with tensors the length is a fresh dimension.
+    Bounds are numbers, dims, or scalar tensors; with tensors the length is a fresh dimension. Dims
+    go with ints: then the values are int64 unless `dtype` says otherwise.
     """
     if stop is None:
         start, stop = 0, start
-    if not any(isinstance(v, (Tensor, DimExpr)) for v in (start, stop, step)):
-        if step == 0:
-            raise AttributeValueError("arange: the step must not be 0")
-        return constant(np.arange(start, stop, step), dtype)
-    if any(isinstance(v, Tensor) for v in (start, stop, step)):
-        return _arange_of_tensors(start, stop, step, dtype)
-    length = D.maximum(D.ceildiv(stop - start, step) if step > 0 else
-                       D.ceildiv(start - stop, -step), 0)  # fmt: skip
-    out = iota(length)
-    out = out if D.same(step, 1) else out * step
-    out = out if D.same(start, 0) else out + start
-    return out if dtype is None else cast_to(out, as_dtype(dtype))
+    bounds = (start, stop, step)
+    if any(isinstance(v, Tensor) for v in bounds):
+        return _arange_of_tensors(bounds, dtype)
+    if isinstance(step, (int, float)) and step == 0:
+        raise AttributeValueError("arange: the step must not be 0")
+    out_dtype = None if dtype is None else as_dtype(dtype)
+    if not any(isinstance(v, DimExpr) for v in bounds):
+        return constant(np.arange(*bounds, dtype=None if out_dtype is None else out_dtype.numpy))
+    out = _arange_of_dims(*bounds)
+    return out if out_dtype is None else cast_to(out, out_dtype)
 
 
-def _arange_of_tensors(start: Any, stop: Any, step: Any, dtype: Any) -> Tensor:
-    bounds = operands((start, stop, step))
+def _arange_of_dims(start: Any, stop: Any, step: Any) -> Tensor:
+    if not isinstance(step, int) or not all(isinstance(v, (int, DimExpr)) for v in (start, stop)):
+        raise DTypeError(
+            "arange: dims go with ints, and with a step whose sign is known",
+            help="turn a dim into a tensor with symtensor.dim_value",
+        )
+    span = stop - start if step > 0 else start - stop
+    out = iota(D.maximum(D.ceildiv(span, abs(step)), 0))
+    out = out if step == 1 else out * step
+    return out if D.same(start, 0) else out + start
+
+
+def _arange_of_tensors(bounds: Sequence[Any], dtype: Any) -> Tensor:
+    tensors = operands(bounds, lambda d: int64 if d.is_bool else d)
+    if any(t.ndim for t in tensors):
+        raise ShapeError("arange: expected scalar bounds")
     if dtype is not None:
-        bounds = [cast_to(b, as_dtype(dtype)) for b in bounds]
-    if any(b.ndim for b in bounds):
-        raise AttributeValueError("arange: expected scalar bounds")
-    return apply(ARANGE, *bounds, length=D.symbol())
+        tensors = [cast_to(t, as_dtype(dtype)) for t in tensors]
+    return apply(ARANGE, *tensors, length=D.symbol())
+
+
+def linspace(
+    start: TensorLike, stop: TensorLike, num: int = 50, endpoint: bool = True, dtype: Any = None
+) -> Tensor:
+    """Return `num` evenly spaced values from `start` to `stop`, the last one included if asked.
+
+    Bounds are numbers or scalar tensors; an integer `dtype` rounds down, as in NumPy.
+    """
+    if num < 0:
+        raise AttributeValueError(f"linspace: expected num of at least 0, found {num}")
+    if not isinstance(start, Tensor) and not isinstance(stop, Tensor):
+        wanted = None if dtype is None else as_dtype(dtype).numpy
+        return constant(np.linspace(start, stop, num, endpoint, dtype=wanted))
+    a, b = operands((start, stop), lambda d: d if d.is_floating else float64)
+    if a.ndim:
+        raise ShapeError("linspace: expected scalar bounds")
+    position, gaps = iota(num), num - 1 if endpoint else num
+    out = cast_to(position, a.dtype) * ((b - a) / max(gaps, 1)) + a
+    if endpoint and gaps > 0:  # exactly, whatever rounding did
+        out = logic.where(logic.equal(position, gaps), b, out)
+    if dtype is None:
+        return out
+    return cast_to(elementwise.floor(out) if as_dtype(dtype).is_integer else out, as_dtype(dtype))
+
+
+# --- one value -----------------------------------------------------------------------------------
 
 
 def full(shape: Sequence[Any] | Any, value: TensorLike, dtype: Any = None) -> Tensor:
     """Return a tensor of `shape` that holds `value` everywhere."""
-    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    one = as_tensor(value)
-    one = one if dtype is None else cast_to(one, as_dtype(dtype))
+    sizes = tuple(shape) if isinstance(shape, (tuple, list, np.ndarray)) else (shape,)
+    wanted = None if dtype is None else as_dtype(dtype)
+    one = as_tensor(value, wanted)
+    one = one if wanted is None else cast_to(one, wanted)
     return movement.broadcast_to(one, [normalize_dim(s, i) for i, s in enumerate(sizes)])
 
 
@@ -105,6 +168,9 @@ def ones_like(x: TensorLike, dtype: Any = None) -> Tensor:
     return full_like(x, 1, dtype)
 
 
+# --- by row and column ---------------------------------------------------------------------------
+
+
 def _relation(rows: Dim, columns: Dim) -> tuple[Tensor, Tensor]:
     """Return row and column numbers, shaped to broadcast against each other."""
     return movement.reshape(iota(rows), (rows, 1)), movement.reshape(iota(columns), (1, columns))
@@ -122,33 +188,31 @@ def tri(n: Any, m: Any = None, k: int = 0, dtype: Any = float32) -> Tensor:
     return logic.cast(logic.less_equal(columns, rows + k), dtype)
 
 
+def _below(x: Tensor, k: int) -> Tensor:
+    """Return where the last two axes are at or below diagonal `k`; a vector counts as all rows."""
+    if x.ndim == 0:
+        raise ShapeError("a 0-d tensor has no diagonal")
+    return tri(x.shape[max(x.ndim - 2, 0)], x.shape[-1], k, bool)
+
+
 def tril(x: TensorLike, k: int = 0) -> Tensor:
     """Return `x` with zeros above diagonal `k` of its last two axes."""
     x = as_tensor(x)
-    rows, columns = x.shape[-2:]
-    return logic.where(tri(rows, columns, k, bool), x, 0)
+    return logic.where(_below(x, k), x, constant(0, x.dtype))
 
 
 def triu(x: TensorLike, k: int = 0) -> Tensor:
     """Return `x` with zeros below diagonal `k` of its last two axes."""
     x = as_tensor(x)
-    rows, columns = x.shape[-2:]
-    return logic.where(tri(rows, columns, k - 1, bool), 0, x)
+    return logic.where(_below(x, k - 1), constant(0, x.dtype), x)
 
 
-def linspace(start: TensorLike, stop: TensorLike, num: int = 50, dtype: Any = None) -> Tensor:
-    """Return `num` evenly spaced values from `start` to `stop`, both included."""
-    if not isinstance(start, Tensor) and not isinstance(stop, Tensor):
-        return constant(np.linspace(start, stop, num), dtype)
-    a, b = operands((start, stop), lambda d: d if d.is_floating else as_dtype("float64"))
-    steps = cast_to(iota(num), a.dtype) / max(num - 1, 1)
-    out = a + (b - a) * steps
-    return out if dtype is None else cast_to(out, as_dtype(dtype))
+# --- grids ---------------------------------------------------------------------------------------
 
 
 def meshgrid(*vectors: TensorLike, indexing: str = "xy") -> list[Tensor]:
     """Return coordinate tensors of a grid; ``xy`` swaps the first two axes, as in NumPy."""
-    tensors = [as_tensor(v) for v in vectors]
+    tensors = [movement.ravel(v) for v in vectors]
     order = list(range(len(tensors)))
     if indexing == "xy" and len(order) > 1:
         order[:2] = [1, 0]
@@ -160,3 +224,11 @@ def meshgrid(*vectors: TensorLike, indexing: str = "xy") -> list[Tensor]:
         ones_ = tuple(x.shape[0] if a == axis else 1 for a in range(len(tensors)))
         out.append(movement.broadcast_to(movement.reshape(x, ones_), shape))
     return out
+
+
+def indices(shape: Sequence[Any], dtype: Any = int64) -> Tensor:
+    """Return the position of each element of `shape` along each axis, as a new first axis."""
+    sizes = tuple(normalize_dim(s, i) for i, s in enumerate(shape))
+    if not sizes:
+        return zeros((0,), dtype)
+    return joining.stack(meshgrid(*(iota(n, as_dtype(dtype)) for n in sizes), indexing="ij"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -13,7 +14,7 @@ from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_dims
-from symtensor.ops import creation, elementwise, indexing, movement
+from symtensor.ops import creation, elementwise, indexing, movement, slicing
 from symtensor.ops.build import (
     TensorLike,
     apply,
@@ -30,6 +31,8 @@ from symtensor.ops.registry import define
 
 def _infer_concatenate(*xs: TensorType, axis: int) -> TensorType:
     first = xs[0]
+    if not 0 <= axis < first.ndim:
+        raise AttributeValueError(f"axis {axis} is out of range for {first}")
     for x in xs[1:]:
         same = x.ndim == first.ndim and all(
             a == axis or D.same(p, q)
@@ -44,11 +47,13 @@ def _infer_concatenate(*xs: TensorType, axis: int) -> TensorType:
 
 
 def _vjp_concatenate(g: Tensor, y: Tensor, *xs: Tensor, axis: int) -> tuple[Tensor, ...]:
-    out, start = [], 0  # type: list[Tensor], Dim
+    out: list[Tensor] = []
+    start: Dim = 0
     for x in xs:
-        out.append(movement.slice_axis(g, axis, start, start + x.shape[axis]))
+        starts = tuple(start if a == axis else 0 for a in range(x.ndim))
+        out.append(slicing.slice_at(g, starts, (1,) * x.ndim, x.shape))
         start = start + x.shape[axis]
-    return tuple(movement.specify_shape(o, x.shape) for o, x in zip(out, xs, strict=True))
+    return tuple(out)
 
 
 CONCATENATE = define(
@@ -60,13 +65,18 @@ CONCATENATE = define(
 )
 
 
-def concatenate(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
-    """Return tensors joined along `axis`; other sizes must agree, dtypes are promoted."""
+def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
+    """Return tensors joined along `axis` (flattened when None).
+
+    Other sizes must agree (`ShapeError`, at a call where they are unknown); dtypes are promoted.
+    """
     if len(tensors) == 0:
         raise ShapeError("concatenate: expected at least one tensor")
     values = [v if isinstance(v, Tensor) or is_weak(v) else as_tensor(v) for v in tensors]
     dtype = weak_promote(values)
     xs = [cast_to(as_tensor(v, dtype), dtype) for v in values]
+    if axis is None:
+        xs, axis = [movement.ravel(x) for x in xs], 0
     if xs[0].ndim == 0:
         raise ShapeError("concatenate: 0-d tensors have no axis to join", help="use stack")
     axis = normalize_axis(axis, xs[0].ndim)
@@ -98,30 +108,55 @@ def _agreeing(xs: list[Tensor], axis: int) -> list[Tensor]:
 
 
 def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
-    """Return tensors of one shape joined along a new axis."""
-    xs = [as_tensor(v) for v in tensors]
-    if not xs:
+    """Return tensors of one shape joined along a new axis; dtypes are promoted."""
+    if len(tensors) == 0:
         raise ShapeError("stack: expected at least one tensor")
+    values = [v if isinstance(v, Tensor) or is_weak(v) else as_tensor(v) for v in tensors]
+    dtype = weak_promote(values)
+    xs = [as_tensor(v, dtype) for v in values]
     axis = normalize_axis(axis, xs[0].ndim + 1)
     return concatenate([movement.expand_dims(x, axis) for x in xs], axis)
 
 
+def _slices(x: Tensor, cuts: Sequence[Any], axis: int) -> list[Tensor]:
+    return [slicing.slice_axis(x, axis, a, b) for a, b in pairwise(cuts)]
+
+
+def _count(sections: Any) -> int:
+    count = operator.index(sections)
+    if count < 1:
+        raise AttributeValueError(f"split: expected at least one section, found {count}")
+    return count
+
+
 def split(x: TensorLike, sections: int | Sequence[Any], axis: int = 0) -> list[Tensor]:
-    """Return `x` cut along `axis`: into equal parts, or before the given positions."""
+    """Return `x` cut along `axis`: into equal parts, or before the given positions.
+
+    An axis that does not divide is a `ShapeError`, at a call where its size is unknown.
+    """
     x = as_tensor(x)
     axis = normalize_axis(axis, x.ndim)
-    size = x.shape[axis]
-    if isinstance(sections, int):
-        if isinstance(size, int) and size % sections:
-            raise ShapeError(f"split: axis {axis} of {x.type} does not divide into {sections}")
-        part = D.floordiv(size, sections)
-        x = movement.specify_shape(
-            x, [part * sections if a == axis else None for a in range(x.ndim)]
-        )
-        cuts: list[Any] = [part * i for i in range(sections + 1)]
-    else:
-        cuts = [0, *sections, size]
-    return [movement.slice_axis(x, axis, a, b) for a, b in pairwise(cuts)]
+    if isinstance(sections, (tuple, list, np.ndarray)):
+        return _slices(x, [0, *sections, None], axis)
+    count, size = _count(sections), x.shape[axis]
+    if isinstance(size, int) and size % count:
+        raise ShapeError(f"split: axis {axis} of {x.type} does not divide into {count}")
+    part = D.floordiv(size, count)
+    x = movement.specify_shape(x, [part * count if a == axis else None for a in range(x.ndim)])
+    return _slices(x, [part * i for i in range(count + 1)], axis)
+
+
+def array_split(x: TensorLike, sections: int | Sequence[Any], axis: int = 0) -> list[Tensor]:
+    """Return `x` cut along `axis` like `split`, the first parts one longer where it must be."""
+    x = as_tensor(x)
+    axis = normalize_axis(axis, x.ndim)
+    if isinstance(sections, (tuple, list, np.ndarray)):
+        return split(x, sections, axis)
+    count, size = _count(sections), x.shape[axis]
+    part = D.floordiv(size, count)
+    longer = size - part * count  # so many parts have one element more
+    cuts = [part * i + D.minimum(longer, i) for i in range(count + 1)]
+    return _slices(x, cuts, axis)
 
 
 def unstack(x: TensorLike, axis: int = 0) -> list[Tensor]:
@@ -155,65 +190,111 @@ def repeat(x: TensorLike, repeats: Any, axis: int | None = None) -> Tensor:
     if axis is None:
         x, axis = movement.ravel(x), 0
     axis = normalize_axis(axis, x.ndim)
-    if isinstance(repeats, (list, tuple, np.ndarray)) and np.ndim(repeats) == 1:
+    if isinstance(repeats, (list, tuple, np.ndarray)) and np.size(repeats) == 1:
+        (repeats,) = np.ravel(repeats)
+    if isinstance(repeats, (list, tuple, np.ndarray)):
         n = static_int(x.shape[axis], f"axis {axis} to repeat by a list of counts")
-        return indexing.take(x, np.repeat(np.arange(n), repeats), axis)
+        counts = np.asarray(repeats)
+        if counts.shape != (n,) or counts.dtype.kind not in "iu" or counts.min(initial=0) < 0:
+            raise AttributeValueError(
+                f"repeat: expected {n} counts for axis {axis} of {x.type}, found {repeats!r}"
+            )
+        return indexing.take(x, np.repeat(np.arange(n), counts), axis)
     count = normalize_dim(repeats)
     wide = (*x.shape[: axis + 1], count, *x.shape[axis + 1 :])
     spread = movement.broadcast_to(movement.expand_dims(x, axis + 1), wide)
     return movement.reshape(spread, (*x.shape[:axis], x.shape[axis] * count, *x.shape[axis + 1 :]))
 
 
-def roll(x: TensorLike, shift: int, axis: int | None = None) -> Tensor:
-    """Return `x` with elements moved by `shift` along `axis`, those at the end to the front."""
-    x = as_tensor(x)
-    if axis is None:
-        return movement.reshape(roll(movement.ravel(x), shift, 0), x.shape)
-    axis = normalize_axis(axis, x.ndim)
-    size = x.shape[axis]
-    if isinstance(size, int):
-        cut = -shift % size if size else 0
-        parts = [movement.slice_axis(x, axis, cut, None), movement.slice_axis(x, axis, None, cut)]
-        return movement.specify_shape(concatenate(parts, axis), x.shape) if cut else x
-    return indexing.take(x, elementwise.remainder(creation.iota(size) - shift, size), axis)
+def roll(x: TensorLike, shift: Any, axis: Any = None) -> Tensor:
+    """Return `x` with elements moved by `shift` along `axis`, those at the end to the front.
 
-
-def pad(x: TensorLike, widths: Any, mode: str = "constant", constant_values: float = 0) -> Tensor:
-    """Return `x` with elements added at both ends of its axes.
-
-    `widths` is one count, one (before, after) pair, or a pair per axis. Modes: constant, edge,
-    reflect, symmetric, wrap, as in NumPy.
+    Shifts are ints or dims; several axes take one shift each, or the same. With `axis` None the
+    flattened tensor rolls.
     """
     out = as_tensor(x)
-    pairs = _pad_widths(widths, out.ndim)
+    if axis is None:
+        return movement.reshape(_roll(movement.ravel(out), shift, 0), out.shape)
+    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,)
+    if not axes or not shifts:
+        return out
+    if len(axes) != len(shifts) and 1 not in (len(axes), len(shifts)):
+        raise AttributeValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes")
+    count = max(len(axes), len(shifts))
+    for a, by in zip(axes * (count // len(axes)), shifts * (count // len(shifts)), strict=True):
+        out = _roll(out, by, normalize_axis(a, out.ndim))
+    return out
+
+
+def _roll(x: Tensor, shift: Any, axis: int) -> Tensor:
+    size, shift = x.shape[axis], normalize_dim(shift)
+    if not (isinstance(size, int) and isinstance(shift, int)):
+        return indexing.take(x, elementwise.remainder(creation.iota(size) - shift, size), axis)
+    cut = -shift % size if size else 0
+    if cut == 0:
+        return x
+    return concatenate(_slices(x, [cut, None], axis) + _slices(x, [0, cut], axis), axis)
+
+
+def pad(x: TensorLike, widths: Any, mode: str = "constant", constant_values: Any = 0) -> Tensor:
+    """Return `x` with elements added at both ends of its axes.
+
+    `widths` is one count, one (before, after) pair, or a pair per axis; `constant_values` likewise.
+    Modes: constant, edge, reflect, symmetric, wrap, as in NumPy.
+    """
+    out = as_tensor(x)
+    pairs = [(normalize_dim(a), normalize_dim(b)) for a, b in _pairs(widths, out.ndim, "widths")]
+    if any(isinstance(w, int) and w < 0 for pair in pairs for w in pair):
+        raise AttributeValueError(f"pad: widths must not be negative, found {widths!r}")
     if mode == "constant":
-        shape = tuple(a + size + b for (a, b), size in zip(pairs, out.shape, strict=True))
-        if all(D.same(a, 0) and D.same(b, 0) for a, b in pairs):
-            return out
-        starts = tuple(a for a, _ in pairs)
-        return movement.place(out, shape, starts, (1,) * out.ndim, constant_values)
+        return _pad_constant(out, pairs, _pairs(constant_values, out.ndim, "constant values"))
     if mode not in _PAD_POSITIONS:
         known = ", ".join(["constant", *_PAD_POSITIONS])
         raise AttributeValueError(f"pad: expected a mode among {known}, found {mode!r}")
     for axis, (before, after) in enumerate(pairs):
-        if not (D.same(before, 0) and D.same(after, 0)):
-            size = out.shape[axis]
-            position = creation.iota(before + size + after) - before
-            out = indexing.take(out, _PAD_POSITIONS[mode](position, size), axis)
+        size = out.shape[axis]
+        if D.same(before, 0) and D.same(after, 0):
+            continue
+        if D.same(size, 0):
+            raise ShapeError(f"pad: mode {mode} has nothing to repeat on axis {axis} of {out.type}")
+        position = creation.iota(before + size + after) - before
+        out = indexing.take(out, _PAD_POSITIONS[mode](position, size), axis)
     return out
 
 
-def _pad_widths(widths: Any, rank: int) -> list[tuple[Dim, Dim]]:
-    if not isinstance(widths, (tuple, list)):
-        return [(normalize_dim(widths),) * 2] * rank
-    if len(widths) == 2 and not isinstance(widths[0], (tuple, list)):
-        return [(normalize_dim(widths[0]), normalize_dim(widths[1]))] * rank
-    pairs = [(normalize_dim(a), normalize_dim(b)) for a, b in widths]
-    if len(pairs) == 1:
-        pairs = pairs * rank
-    if len(pairs) != rank:
-        raise AttributeValueError(f"pad: expected {rank} pairs of widths, found {len(pairs)}")
-    return pairs
+def _pairs(given: Any, rank: int, what: str) -> list[tuple[Any, Any]]:
+    """Return a (before, after) pair per axis of one value, one pair, or a value or pair per axis."""
+    rows = given.tolist() if isinstance(given, np.ndarray) else given
+    if not isinstance(rows, (tuple, list)):
+        rows = [(rows,)]
+    elif not any(isinstance(row, (tuple, list)) for row in rows):
+        rows = [rows]
+    if len(rows) == 1:
+        rows = [*rows] * rank
+    if len(rows) != rank or any(len(row) not in (1, 2) for row in rows):
+        raise AttributeValueError(f"pad: expected {rank} pairs of {what}, found {given!r}")
+    return [(row[0], row[-1]) for row in rows]
+
+
+def _pad_constant(
+    x: Tensor, widths: list[tuple[Dim, Dim]], values: list[tuple[Any, Any]]
+) -> Tensor:
+    """Lay `x` into one value at once; else each side of each axis in turn, so that later win."""
+    fills = [value for pair in values for value in pair]
+    if all(fill == fills[0] for fill in fills):
+        return _surround(x, widths, fills[0]) if fills else x
+    for axis, ((before, after), (first, last)) in enumerate(zip(widths, values, strict=True)):
+        for sides, fill in (((before, 0), first), ((0, after), last)):
+            x = _surround(x, [sides if a == axis else (0, 0) for a in range(x.ndim)], fill)
+    return x
+
+
+def _surround(x: Tensor, widths: Sequence[tuple[Dim, Dim]], fill: Any) -> Tensor:
+    if all(D.same(a, 0) and D.same(b, 0) for a, b in widths):
+        return x
+    shape = tuple(a + size + b for (a, b), size in zip(widths, x.shape, strict=True))
+    return slicing.place(x, shape, tuple(a for a, _ in widths), (1,) * x.ndim, fill)
 
 
 def _fold(position: Tensor, period: Dim, last: Dim) -> Tensor:

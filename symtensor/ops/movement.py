@@ -5,20 +5,20 @@ Views (broadcast_to, transpose, …) carry an index map, so compilers move nothi
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from symtensor.errors import AttributeValueError, DTypeError, IndexOutOfRange, ShapeError
+import numpy as np
+
+from symtensor.errors import AttributeValueError, ShapeError
 from symtensor.ir import dims as D
-from symtensor.ir.dims import Dim, DimExpr, Shape
-from symtensor.ir.node import Node
+from symtensor.ir.dims import Dim, Shape
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape, unify_dims
-from symtensor.ops import reduction
+from symtensor.ops import reduction, slicing
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axes, normalize_axis
 from symtensor.ops.families import AxisMap, IndexMap, View
-from symtensor.ops.inputs import constant, normalize_dim
+from symtensor.ops.inputs import normalize_dim
 from symtensor.ops.registry import define
 
 
@@ -242,7 +242,7 @@ RESHAPE = define(
 def reshape(x: TensorLike, shape: Any) -> Tensor:
     """Return `x` under another shape of the same size; one size may be -1 and is worked out."""
     x = as_tensor(x)
-    given = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    given = tuple(shape) if isinstance(shape, (tuple, list, np.ndarray)) else (shape,)
     unknown = [i for i, size in enumerate(given) if isinstance(size, int) and size == -1]
     if len(unknown) > 1:
         raise ShapeError(f"reshape: only one size may be -1, found {format_shape(given)}")
@@ -256,234 +256,21 @@ def reshape(x: TensorLike, shape: Any) -> Tensor:
     return x if D.same_shape(target, x.shape) else apply(RESHAPE, x, shape=target)
 
 
-# --- slice and what goes back --------------------------------------------------------------------
-
-Starts = tuple[Dim, ...]
-Steps = tuple[int, ...]
-
-
-def check_positions(shape: Shape, starts: Starts, steps: Steps, lengths: Shape) -> None:
-    """Raise `IndexOutOfRange` where ``start + step * i``, i < length, is known to leave an axis."""
-    if not len(shape) == len(starts) == len(steps) == len(lengths):
-        raise ShapeError(f"expected a start, a step and a length for each of {len(shape)} axes")
-    for axis, (size, start, step, length) in enumerate(
-        zip(shape, starts, steps, lengths, strict=True)
-    ):
-        if step == 0:
-            raise AttributeValueError("a slice step must not be 0")
-        if not (isinstance(size, int) and isinstance(start, int) and isinstance(length, int)):
-            continue
-        for position in (start, start + step * (length - 1)) if length > 0 else ():
-            if not 0 <= position < size:
-                index = position if position >= 0 else position - size
-                raise IndexOutOfRange(
-                    f"index {index} is out of range for axis {axis} of size {size}"
-                )
-
-
-def positions_known(node: Node) -> bool:
-    """Return True for a slice whose positions were checked when it was built."""
-    (x,), attrs = node.inputs, node.attrs
-    dims = (*x.tensor_type.shape, *attrs["starts"], *attrs["lengths"])
-    return all(isinstance(d, int) for d in dims)
-
-
-def strided_slices(
-    starts: Sequence[int], steps: Sequence[int], lengths: Sequence[int]
-) -> tuple[slice, ...]:
-    """Return Python slices for ``start + step * i``, i < length."""
-    out = []
-    for start, step, length in zip(starts, steps, lengths, strict=True):
-        if length == 0:
-            out.append(slice(0, 0))
-            continue
-        stop = start + step * length
-        out.append(slice(start, None if stop < 0 else stop, step))
-    return tuple(out)
-
-
-def _infer_slice(x: TensorType, *, starts: Starts, steps: Steps, lengths: Shape) -> TensorType:
-    check_positions(x.shape, starts, steps, lengths)
-    return x.with_shape(lengths)
-
-
-def _evaluate_slice(
-    xp: Any, x: Any, *, starts: tuple[int, ...], steps: Steps, lengths: tuple[int, ...]
-) -> Any:
-    check_positions(x.shape, starts, steps, lengths)
-    return x[strided_slices(starts, steps, lengths)]
-
-
-def _slice_map(
-    source: TensorType, out: TensorType, *, starts: Starts, steps: Steps, lengths: Shape
-) -> IndexMap:
-    return tuple(
-        AxisMap(start, ((axis, step),))
-        for axis, (start, step) in enumerate(zip(starts, steps, strict=True))
-    )
-
-
-SLICE = define(
-    "slice",
-    infer=_infer_slice,
-    evaluate=_evaluate_slice,
-    vjp=lambda g, y, x, *, starts, steps, lengths: (place(g, x.shape, starts, steps),),
-    linear=(0,),
-    family=View(_slice_map),
-    doc="Elements start + step * i of each axis; positions are inside the operand.",
-)
-
-
-def _infer_place(
-    x: TensorType, *, shape: Shape, starts: Starts, steps: Steps, fill: float
-) -> TensorType:
-    check_positions(shape, starts, steps, x.shape)
-    return x.with_shape(shape)
-
-
-def _evaluate_place(
-    xp: Any, x: Any, *, shape: tuple[int, ...], starts: tuple[int, ...], steps: Steps, fill: Any
-) -> Any:
-    check_positions(shape, starts, steps, x.shape)
-    out = xp.full(shape, fill, dtype=x.dtype)
-    out[strided_slices(starts, steps, x.shape)] = x
-    return out
-
-
-PLACE = define(
-    "place",
-    infer=_infer_place,
-    evaluate=_evaluate_place,
-    vjp=lambda g, y, x, *, shape, starts, steps, fill: (
-        apply(SLICE, g, starts=starts, steps=steps, lengths=x.shape),
-    ),
-    doc="The operand laid into a tensor of one value, at start + step * i of each axis.",
-)
-
-
-def place(
-    x: Tensor, shape: Shape, starts: Starts, steps: Steps, fill: float | int | bool = 0
-) -> Tensor:
-    """Return a tensor of `shape` filled with `fill` that holds `x` at ``start + step * i``."""
-    value = bool(fill) if x.dtype.is_bool else fill
-    value = int(fill) if x.dtype.is_integer else value
-    value = float(fill) if x.dtype.is_floating else value
-    return apply(PLACE, x, shape=tuple(shape), starts=starts, steps=steps, fill=value)
-
-
-def _infer_update(x: TensorType, values: TensorType, *, starts: Starts, steps: Steps) -> TensorType:
-    if values.dtype is not x.dtype:
-        raise DTypeError(f"expected values of {x.dtype}, found {values.dtype}")
-    check_positions(x.shape, starts, steps, values.shape)
-    return x
-
-
-def _evaluate_update(xp: Any, x: Any, values: Any, *, starts: tuple[int, ...], steps: Steps) -> Any:
-    check_positions(x.shape, starts, steps, values.shape)
-    out = xp.array(x, copy=True)
-    out[strided_slices(starts, steps, values.shape)] = values
-    return out
-
-
-def _vjp_update(
-    g: Tensor, y: Tensor, x: Tensor, values: Tensor, *, starts: Starts, steps: Steps
-) -> tuple[Tensor, Tensor]:
-    erased = broadcast_to(constant(0, g.dtype), values.shape)
-    return (
-        apply(UPDATE_SLICE, g, erased, starts=starts, steps=steps),
-        apply(SLICE, g, starts=starts, steps=steps, lengths=values.shape),
-    )
-
-
-UPDATE_SLICE = define(
-    "update_slice",
-    infer=_infer_update,
-    evaluate=_evaluate_update,
-    vjp=_vjp_update,
-    linear=(0, 1),
-    doc="The operand with other values at start + step * i of each axis.",
-)
-
-Bounds = Mapping[int, tuple[Any, Any, int]]
-"""axis -> (start, stop, step), as in a Python slice."""
-
-
-def slice_bounds(size: Dim, start: Any, stop: Any, step: int) -> tuple[Dim, Dim]:
-    """Return (first position, length) of ``start:stop:step`` over an axis, clamped as in Python.
-
-    Only ints count from the end when negative; a dim is a position. Each bound is clamped on the
-    side on which it could leave the axis with elements still selected: past the other side the
-    length is 0, and then the start does not matter.
-    """
-    if step == 0:
-        raise AttributeValueError("a slice step must not be 0")
-    first, last = _position(start, size), _position(stop, size)
-    if step > 0:
-        first = 0 if first is None else D.maximum(first, 0)
-        last = size if last is None else D.minimum(last, size)
-        span = last - first
-    else:
-        first = size - 1 if first is None else D.minimum(first, size - 1)
-        last = -1 if last is None else D.maximum(last, -1)
-        span = first - last
-    return first, D.maximum(D.ceildiv(span, abs(step)), 0)
-
-
-def _position(bound: Any, size: Dim) -> Dim | None:
-    if bound is None or isinstance(bound, DimExpr):
-        return bound
-    try:
-        position = operator.index(bound)
-    except TypeError as error:
-        raise DTypeError(
-            f"a slice bound must be an int or a dim, found {bound!r}",
-            help="read at positions that are data with symtensor.take",
-        ) from error
-    return position if position >= 0 else position + size
-
-
-def slice_axis(x: Tensor, axis: int, start: Any, stop: Any, step: int = 1) -> Tensor:
-    """Return ``x[start:stop:step]`` along one axis."""
-    return strided_slice(x, {axis: (start, stop, step)})
-
-
-def strided_slice(x: Tensor, bounds: Bounds) -> Tensor:
-    """Return `x` sliced along the axes of `bounds`."""
-    return slice_at(x, *slice_attributes(x.shape, bounds))
-
-
-def slice_attributes(shape: Shape, bounds: Bounds) -> tuple[Starts, Steps, Shape]:
-    """Return starts, steps and lengths over all axes for slices of some."""
-    starts: list[Dim] = [0] * len(shape)
-    steps, lengths = [1] * len(shape), list(shape)
-    for axis, (start, stop, step) in bounds.items():
-        starts[axis], lengths[axis] = slice_bounds(shape[axis], start, stop, step)
-        steps[axis] = step
-    return tuple(starts), tuple(steps), tuple(lengths)
-
-
-def slice_at(x: Tensor, starts: Starts, steps: Steps, lengths: Shape) -> Tensor:
-    """Return elements ``start + step * i``, i < length, of each axis; a call checks positions."""
-    unchanged = all(D.same(s, 0) for s in starts) and set(steps) <= {1}
-    if unchanged and D.same_shape(lengths, x.shape):
-        return x
-    return apply(SLICE, x, starts=starts, steps=steps, lengths=lengths)
-
-
 # --- functions -----------------------------------------------------------------------------------
 
 
 def flip(x: TensorLike, axis: Any = None) -> Tensor:
     """Return `x` reversed along axes (all when None)."""
     x = as_tensor(x)
-    return strided_slice(x, {a: (None, None, -1) for a in normalize_axes(axis, x.ndim)})
+    return slicing.strided_slice(x, {a: (None, None, -1) for a in normalize_axes(axis, x.ndim)})
 
 
 def expand_dims(x: TensorLike, axis: Any) -> Tensor:
     """Return `x` with axes of size 1 inserted at positions `axis` of the result."""
     x = as_tensor(x)
-    count = len(axis) if isinstance(axis, (tuple, list)) else 1
-    new = normalize_axes(axis, x.ndim + count)
+    axes = _sequence(axis)
+    count = len(axes)
+    new = normalize_axes(axes, x.ndim + count)
     old = iter(x.shape)
     return reshape(x, tuple(1 if a in new else next(old) for a in range(x.ndim + count)))
 

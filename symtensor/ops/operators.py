@@ -30,11 +30,13 @@ from symtensor.ops import (
     movement,
     reduction,
     sort,
+    subscript,
     trigonometry,
 )
 
 _THEMES = (
-    elementwise, trigonometry, logic, reduction, movement, joining, indexing, contraction, creation, sort,
+    elementwise, trigonometry, logic, reduction, movement, joining, indexing,
+    subscript, contraction, creation, sort,
 )  # fmt: skip
 
 _RENAMED = {

@@ -20,7 +20,7 @@ from symtensor.ir.dtypes import DType, bool_, float32, float64, int64, uint64
 from symtensor.ir.node import Op
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
-from symtensor.ops import creation, effects, elementwise, logic, movement
+from symtensor.ops import creation, effects, elementwise, logic, movement, slicing
 from symtensor.ops.build import (
     TensorLike,
     apply,
@@ -300,7 +300,7 @@ def _with_initial(x: Tensor, axes: tuple[int, ...], initial: Number) -> Tensor:
     as_tensor(initial, x.dtype)  # refuses an integer that the dtype can't hold
     grown = [axis for axis in axes if not _surely_positive(x.shape[axis])] or axes[:1]
     shape = tuple(size + (axis in grown) for axis, size in enumerate(x.shape))
-    return movement.place(x, shape, (0,) * x.ndim, (1,) * x.ndim, initial)
+    return slicing.place(x, shape, (0,) * x.ndim, (1,) * x.ndim, initial)
 
 
 def _surely_positive(size: Dim) -> bool:
@@ -486,8 +486,8 @@ def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     first, second = ((0,) * x.ndim, tuple(int(a == axis) for a in range(x.ndim)))
     steps = (1,) * x.ndim
     return (
-        apply(movement.SLICE, x, starts=first, steps=steps, lengths=lengths),
-        apply(movement.SLICE, x, starts=second, steps=steps, lengths=lengths),
+        apply(slicing.SLICE, x, starts=first, steps=steps, lengths=lengths),
+        apply(slicing.SLICE, x, starts=second, steps=steps, lengths=lengths),
     )
 
 

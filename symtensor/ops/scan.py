@@ -23,7 +23,7 @@ from symtensor.ir.graph import Graph, replace_nodes
 from symtensor.ir.node import Node, current_serial
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_dims
-from symtensor.ops import creation, joining, movement
+from symtensor.ops import creation, joining, movement, slicing
 from symtensor.ops.bodies import (
     body_graph,
     close_body,
@@ -105,7 +105,7 @@ def _first_steps(x: Tensor, length: Dim) -> Tensor:
         return x
     zeros, ones = (0,) * x.ndim, (1,) * x.ndim
     lengths = (length, *x.shape[1:])
-    return apply(movement.SLICE, x, starts=zeros, steps=ones, lengths=lengths)
+    return apply(slicing.SLICE, x, starts=zeros, steps=ones, lengths=lengths)
 
 
 def _saved_carries(
@@ -215,14 +215,14 @@ class _Backward:
 def _cut(x: Tensor, start: Dim, steps: Dim) -> Tensor:
     starts = (start, *(0,) * (x.ndim - 1))
     lengths = (steps, *x.shape[1:])
-    return apply(movement.SLICE, x, starts=starts, steps=(1,) * x.ndim, lengths=lengths)
+    return apply(slicing.SLICE, x, starts=starts, steps=(1,) * x.ndim, lengths=lengths)
 
 
 def _laid_out(t: Tensor, like: Tensor, start: Dim) -> Tensor:
     """Return a sequence's cotangent at full length, zeros where no step read it."""
     if D.same_shape(t.shape, like.shape):
         return t
-    return movement.place(t, like.shape, (start, *(0,) * (t.ndim - 1)), (1,) * t.ndim)
+    return slicing.place(t, like.shape, (start, *(0,) * (t.ndim - 1)), (1,) * t.ndim)
 
 
 SCAN = define(
@@ -341,7 +341,7 @@ def _sequence_slices(sequences: list[Any], n_steps: Any) -> tuple[list[Tensor], 
     count = _step_count(available, n_steps)
     out = []
     for x, tap, low in read:
-        part = movement.slice_axis(x, 0, tap - low, tap - low + count)
+        part = slicing.slice_axis(x, 0, tap - low, tap - low + count)
         out.append(movement.specify_shape(part, [count, *x.shape[1:]]))
     return out, count
 

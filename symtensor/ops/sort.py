@@ -13,7 +13,7 @@ from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import int64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
-from symtensor.ops import indexing, movement
+from symtensor.ops import indexing, movement, slicing
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axis
 from symtensor.ops.inputs import normalize_dim
 from symtensor.ops.registry import define
@@ -139,7 +139,7 @@ def top_k(x: TensorLike, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
         raise AttributeValueError(f"top_k: expected k of at least 0, found {k}")
     if D.provably_different(D.maximum(x.shape[axis], k), x.shape[axis]):
         raise AttributeValueError(f"top_k: k = {k} exceeds the size {x.shape[axis]} of the axis")
-    indices = movement.slice_axis(argsort(x, axis, descending=True), axis, 0, k)
+    indices = slicing.slice_axis(argsort(x, axis, descending=True), axis, 0, k)
     indices = movement.specify_shape(indices, [k if a == axis else None for a in range(x.ndim)])
     return indexing.take_along_axis(x, indices, axis), indices
 

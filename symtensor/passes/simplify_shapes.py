@@ -14,7 +14,7 @@ from symtensor.ir import dims as D
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
-from symtensor.ops import movement
+from symtensor.ops import movement, slicing
 from symtensor.ops.build import apply
 from symtensor.ops.inputs import constant
 from symtensor.passes.rewrite import Bindings, P, Rule, Var, rewrite_graph
@@ -38,7 +38,7 @@ def _one_slice(node: Node, found: Bindings) -> Tensor:
     )
     steps = tuple(a * b for a, b in zip(inner["steps"], outer["steps"], strict=True))
     operand = Tensor(found["x"])
-    return apply(movement.SLICE, operand, starts=starts, steps=steps, lengths=outer["lengths"])
+    return apply(slicing.SLICE, operand, starts=starts, steps=steps, lengths=outer["lengths"])
 
 
 def _is_whole(node: Node, found: Bindings) -> bool:

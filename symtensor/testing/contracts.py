@@ -34,6 +34,7 @@ from symtensor.ops import (
     linalg,
     movement,
     reduction,
+    subscript,
     trigonometry,
 )
 from symtensor.ops.inputs import constant, dim_value, placeholder
@@ -209,7 +210,7 @@ def unequal_sizes_are_refused(engine: Engine) -> None:
 def indices_are_checked(engine: Engine) -> None:
     """An index outside its axis is an `IndexOutOfRange` (an IndexError), on read and on write."""
     x, i = placeholder((3,), "float64"), placeholder((None,), "int64")
-    read, written = indexing.take(x, i), indexing.add_at(x, i, 1.0)
+    read, written = indexing.take(x, i), subscript.add_at(x, i, 1.0)
     base = np.arange(3.0)
     for bad in (3, -4, 2**40, -(2**40)):
         for y in (read, written):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.ops import indexing
+from symtensor.ops import indexing, subscript
 from symtensor.testing.samples import Array, Sample
 
 X = np.linspace(-1.0, 1.3, 24).reshape(2, 3, 4)
@@ -86,13 +86,13 @@ def _writes() -> Iterator[Sample]:
     for number, (op, index, shape) in enumerate(WRITES):
         values = np.linspace(2, 3, int(np.prod(shape))).reshape(shape)
         for name, add in (("set_at", False), ("add_at", True)):
-            write = getattr(indexing, name)
+            write = getattr(subscript, name)
             yield Sample(op, lambda x, v, i=index, w=write: w(x, i, v), (X, values),
                          _written(index, add), symbolic=(), note=f"{name} {number}")  # fmt: skip
-    yield Sample("scatter", lambda x: indexing.set_at(x, slice(1, 3), 7.0), (V,),
+    yield Sample("scatter", lambda x: subscript.set_at(x, slice(1, 3), 7.0), (V,),
                  lambda x: np.array([x[0], 7, 7, x[3]]), note="scalar value")  # fmt: skip
     for bad in (9, -9):
-        yield Sample("scatter", lambda x, i: indexing.add_at(x, i, 1.0), (V, np.array([bad])),
+        yield Sample("scatter", lambda x, i: subscript.add_at(x, i, 1.0), (V, np.array([bad])),
                      raises=IndexError, note=f"index {bad}")  # fmt: skip
     order = np.array([[2, 0, 1]])
     yield Sample("scatter", lambda x, v: indexing.put_along_axis(x, order, v, 1),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.ops import contraction, effects, joining, movement
+from symtensor.ops import contraction, effects, joining, movement, slicing
 from symtensor.testing.samples import Array, Sample
 
 X = np.linspace(-1.0, 1.3, 24).reshape(2, 3, 4)
@@ -79,7 +79,7 @@ def _slices() -> Iterator[Sample]:
     yield Sample("slice", movement.flip, (X,), np.flip, resize=(LARGER,), note="flip")
     yield Sample("slice", lambda v: movement.flip(v, 1), (X,), lambda v: np.flip(v, 1))
     place = (np.array([1.0, 2.0, 3.0]),)
-    yield Sample("place", lambda v: movement.place(v, (9,), (1,), (3,), 7.0), place,
+    yield Sample("place", lambda v: slicing.place(v, (9,), (1,), (3,), 7.0), place,
                  lambda v: np.array([7.0, v[0], 7, 7, v[1], 7, 7, v[2], 7]), symbolic=())  # fmt: skip
     for offset in (0, 1, -1, 5):
         yield Sample("diagonal", lambda v, k=offset: contraction.diagonal(v, k), (M,),

@@ -55,6 +55,16 @@ def _views() -> Iterator[Sample]:
                  lambda x: np.broadcast_to(x, (0,)), symbolic=(), note="to nothing")  # fmt: skip
     yield Sample("broadcast_to", lambda x: movement.broadcast_to(x, (3, 2)), (M,),
                  raises=ValueError)  # fmt: skip
+    yield Sample("broadcast_to", lambda x: movement.broadcast_to(x, (-1, 3)), (M,),
+                 raises=ValueError, note="negative")  # fmt: skip
+    for k in (1, 2, 3, -5):
+        yield Sample("transpose", lambda x, k=k: movement.rot90(x, k, (1, 2)), (X,),
+                     lambda x, k=k: np.rot90(x, k, (1, 2)), resize=(LARGER,), note=f"rot90 {k}")  # fmt: skip
+    scalar = np.array(1.5)
+    for x in (scalar, np.ones(3), M):
+        yield Sample("reshape", movement.atleast_1d, (x,), np.atleast_1d, note="atleast_1d")
+        yield Sample("reshape", movement.atleast_2d, (x,), np.atleast_2d, note="atleast_2d")
+        yield Sample("reshape", movement.atleast_3d, (x,), np.atleast_3d, note="atleast_3d")
     yield Sample("specify_shape", lambda x: movement.specify_shape(x, (2, None)), (M,),
                  lambda x: x)  # fmt: skip
     yield Sample("specify_shape", lambda x: movement.specify_shape(x, (3, 3)), (M,),
@@ -88,6 +98,29 @@ def _slices() -> Iterator[Sample]:
                  lambda v: np.diagonal(v, 0, 0, 2), note="axes")  # fmt: skip
 
 
+def _layouts() -> Iterator[Sample]:
+    """Inputs that are not contiguous: what reads memory must follow their strides."""
+    wide = np.linspace(-1.0, 1.0, 30).reshape(5, 6)
+    unaligned = np.frombuffer(b"\0" + wide.tobytes(), dtype=np.uint8)[1:].view(np.float64)
+    layouts = {
+        "F order": np.asfortranarray(wide),
+        "negative strides": wide[::-1, ::-1],
+        "every other": wide[::2, 1::2],
+        "zero strides": np.broadcast_to(wide[0], (4, 6)),
+        "unaligned": unaligned.reshape(5, 6),
+        "swapped bytes": wide.astype(">f8"),
+    }
+    for note, x in layouts.items():
+        yield Sample("slice", lambda v: v[1:, ::-2] * 2, (x,), lambda v: v[1:, ::-2] * 2.0,
+                     note=note)  # fmt: skip
+        yield Sample("reshape", lambda v: movement.ravel(v.T), (x,), lambda v: v.T.ravel() * 1.0,
+                     note=f"of transpose, {note}")  # fmt: skip
+        yield Sample("concatenate", lambda v: joining.concatenate([v, v + 1], 1), (x,),
+                     lambda v: np.concatenate([v * 1.0, v + 1], 1), note=note)  # fmt: skip
+        yield Sample("place", lambda v: joining.pad(v, ((1, 0), (0, 2))), (x,),
+                     lambda v: np.pad(v * 1.0, ((1, 0), (0, 2))), note=note)  # fmt: skip
+
+
 def _joins() -> Iterator[Sample]:
     for axis in (0, 1, -1):
         yield Sample("concatenate", lambda a, b, c, k=axis: joining.concatenate([a, b, c], k),
@@ -96,6 +129,21 @@ def _joins() -> Iterator[Sample]:
     yield Sample("concatenate", lambda a, b: joining.concatenate([a, b]),
                  (np.ones(2), np.zeros(3)), lambda a, b: np.concatenate([a, b]),
                  resize=((np.ones(5), np.zeros(1)), (np.zeros(0), np.ones(2))))  # fmt: skip
+    yield Sample("concatenate", lambda a, b: joining.concatenate([a * 2, b + 1], -1),
+                 (M, M[:, :1]), lambda a, b: np.concatenate([a * 2, b + 1], -1),
+                 resize=((np.ones((4, 2)), np.zeros((4, 1))),), note="computed parts")  # fmt: skip
+    yield Sample("concatenate", lambda a, b: joining.concatenate([a, b], None), (M, X),
+                 lambda a, b: np.concatenate([a, b], None), note="flattened")  # fmt: skip
+    yield Sample("concatenate", lambda a: joining.concatenate([a, [1, 2]]), (np.ones(2, "f4"),),
+                 lambda a: np.array([1, 1, 1, 2.0]), note="with a list")  # fmt: skip
+    yield Sample("concatenate", lambda a: joining.stack([a, 1.0, 2]), (np.array(3.0, "f4"),),
+                 lambda a: np.array([3, 1, 2], "f4"), note="stack weak scalars")  # fmt: skip
+    yield Sample("concatenate", lambda a, b: joining.concatenate([a, b]), (np.ones(2), M),
+                 raises=ValueError, note="ranks")  # fmt: skip
+    yield Sample("concatenate", lambda a: joining.concatenate([a, a]), (np.array(1.0),),
+                 raises=ValueError, note="0-d")  # fmt: skip
+    yield Sample("concatenate", lambda a: joining.concatenate([]), (M,), raises=ValueError,
+                 note="nothing")  # fmt: skip
     yield Sample("concatenate", lambda a, b: joining.concatenate([a, b]), (EMPTY, M),
                  lambda a, b: np.concatenate([a, b]), symbolic=(), note="empty")  # fmt: skip
     yield Sample("concatenate", lambda a, b: joining.concatenate([a, b]),
@@ -105,10 +153,21 @@ def _joins() -> Iterator[Sample]:
                  raises=ValueError)  # fmt: skip
     yield Sample("concatenate", lambda a, b: joining.stack([a, b], 1), (M, M * 2),
                  lambda a, b: np.stack([a, b], 1), note="stack")  # fmt: skip
+
+
+def _parts() -> Iterator[Sample]:
     yield Sample("slice", lambda v: joining.split(v, 2, 2), (X,), lambda v: np.split(v, 2, 2),
                  note="split")  # fmt: skip
     yield Sample("slice", lambda v: joining.split(v, [1, 2], 1), (X,),
                  lambda v: np.split(v, [1, 2], 1), note="split at")  # fmt: skip
+    yield Sample("slice", lambda v: joining.split(v, [2, -1]), (np.arange(6.0),),
+                 lambda v: np.split(v, [2, -1]), note="split from the end")  # fmt: skip
+    for sections in (4, 0, -1):
+        yield Sample("slice", lambda v, n=sections: joining.split(v, n, 1), (M,),
+                     raises=ValueError, note=f"split {sections}")  # fmt: skip
+    more = (np.linspace(0, 1, 12),), (np.linspace(0, 1, 2),), (np.zeros(0),)
+    yield Sample("slice", lambda v: joining.array_split(v, 3), (np.linspace(0, 1, 7),),
+                 lambda v: np.array_split(v, 3), resize=more, note="array_split")  # fmt: skip
     yield Sample("slice", lambda v: joining.unstack(v, 1), (M,),
                  lambda v: [v[:, 0], v[:, 1], v[:, 2]], symbolic=(), note="unstack")  # fmt: skip
     for reps in (2, (2, 1), (1, 2, 3), (0, 2)):
@@ -119,16 +178,48 @@ def _joins() -> Iterator[Sample]:
                      lambda v, a=along: np.repeat(v, 3, a), note=f"repeat {along}")  # fmt: skip
     yield Sample("gather", lambda v: joining.repeat(v, [1, 0, 2], 1), (M,),
                  lambda v: np.repeat(v, [1, 0, 2], 1), symbolic=(), note="repeat by list")  # fmt: skip
-    for shift, along in ((1, None), (-1, 0), (5, 1)):
+    for wrong in ([1, 2], [1, -1, 2], [0.5, 1, 2]):
+        yield Sample("gather", lambda v, r=wrong: joining.repeat(v, r, 1), (M,),
+                     raises=ValueError, note=f"repeat {wrong}")  # fmt: skip
+    for count in (-1, 0):
+        yield Sample("reshape", lambda v, n=count: joining.repeat(v, n, 0), (M,),
+                     **_negative_or(count, lambda v: v[:0]), note=f"repeat {count} times")  # fmt: skip
+        yield Sample("reshape", lambda v, n=count: joining.tile(v, n), (M,),
+                     **_negative_or(count, lambda v: v[:, :0]), note=f"tile {count} times")  # fmt: skip
+
+
+def _rolls() -> Iterator[Sample]:
+    for shift, along in ((1, None), (-1, 0), (5, 1), ((1, 2), (0, 1)), (1, (0, 1)), ((1, 1), 0)):
         yield Sample("concatenate", lambda v, s=shift, a=along: joining.roll(v, s, a), (M,),
                      lambda v, s=shift, a=along: np.roll(v, s, a), note=f"roll {shift} {along}")  # fmt: skip
+
+
+def _pads() -> Iterator[Sample]:
     widths = ((1, 2), (2, 1))
     for mode in ("constant", "edge", "reflect", "symmetric", "wrap"):
         yield Sample("place", lambda v, m=mode: joining.pad(v, widths, m), (M,),
                      lambda v, m=mode: np.pad(v, widths, m), note=f"pad {mode}")  # fmt: skip
+        yield Sample("place", lambda v, m=mode: joining.pad(v, 3, m) * 2, (np.arange(2.0),),
+                     lambda v, m=mode: np.pad(v, 3, m) * 2, resize=((np.arange(5.0),),),
+                     note=f"pad far {mode}")  # fmt: skip
+    for values in (9.0, (1, 2), ((1, 2), (3, 4))):
+        yield Sample("place", lambda v, c=values: joining.pad(v, 1, constant_values=c), (M,),
+                     lambda v, c=values: np.pad(v, 1, constant_values=c), note=f"pad {values}")  # fmt: skip
+    for wrong in (-1, ((1, 2), (1, 2), (1, 2)), (1, 2, 3)):
+        yield Sample("place", lambda v, w=wrong: joining.pad(v, w), (M,), raises=ValueError,
+                     note=f"pad {wrong}")  # fmt: skip
+    yield Sample("gather", lambda v: joining.pad(v, 1, "edge"), (np.zeros(0),), raises=ValueError,
+                 note="pad nothing")  # fmt: skip
+    yield Sample("place", lambda v: joining.pad(v, 1, constant_values=300), (np.ones(2, "u1"),),
+                 raises=OverflowError, note="pad 300")  # fmt: skip
     yield Sample("place", lambda v: joining.pad(v, 1, constant_values=2.5), (M,),
                  lambda v: np.pad(v, 1, constant_values=2.5), note="pad value")  # fmt: skip
     yield Sample("place", lambda v: joining.pad(v, 1, "mirror"), (M,), raises=ValueError)
+
+
+def _negative_or(count: int, truth: Any) -> dict[str, Any]:
+    """Return what a sample expects of a count: an error when negative, else `truth`."""
+    return {"raises": ValueError} if count < 0 else {"truth": truth}
 
 
 def _steering() -> Iterator[Sample]:
@@ -146,4 +237,14 @@ def _dtypes() -> Iterator[Sample]:
                      lambda v: np.concatenate([v, v]))  # fmt: skip
 
 
-SAMPLES = [*_views(), *_slices(), *_joins(), *_steering(), *_dtypes()]
+SAMPLES = [
+    *_views(),
+    *_slices(),
+    *_layouts(),
+    *_joins(),
+    *_parts(),
+    *_rolls(),
+    *_pads(),
+    *_steering(),
+    *_dtypes(),
+]

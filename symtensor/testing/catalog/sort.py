@@ -49,7 +49,8 @@ def _sorts() -> Iterator[Sample]:
     yield Sample("sort", sort.sort, (edges,), lambda v: np.sort(v, kind="stable"), wrt=())
     for along in (None, 0, 1):
         yield Sample("sort", lambda v, a=along: sort.sort(v, a, descending=True), (x[::-1, ::2],),
-                     lambda v, a=along: -np.sort(-v, a), resize=((x.T,),), note=f"falling {along}")  # fmt: skip
+                     lambda v, a=along: -np.sort(-v, a), resize=((x.T,),),
+                     note=f"falling {along}")  # fmt: skip
         yield Sample("argsort", lambda v, a=along: sort.argsort(v, a, descending=True), (x.T,),
                      lambda v, a=along: np.argsort(-v, a, kind="stable"), wrt=(), resize=((x,),),
                      note=f"falling {along}")  # fmt: skip

@@ -58,6 +58,22 @@ def test_dims_compute_what_ints_compute(pair, n, m):
     assert D.evaluate(dim, dict(zip(SYMBOLS, (n, m), strict=True))) == plain(n, m)
 
 
+@settings(max_examples=300, deadline=None)
+@given(expressions())
+def test_what_is_proved_nonnegative_is(pair):
+    dim, plain = pair
+    if D.provably_nonnegative(dim):
+        assert min(plain(n, m) for n in range(7) for m in range(7)) >= 0
+
+
+def test_maxima_are_decided_where_bounds_tell():
+    half = D.floordiv(N, 2)
+    assert D.minimum(half, N) is half
+    assert D.maximum(N, D.maximum(N - 1, 0)) is N
+    assert D.maximum(N + M, D.maximum(N, M)) is N + M
+    assert D.as_symbol(D.maximum(N, M)) is None  # neither is always the larger
+
+
 @settings(max_examples=200, deadline=None)
 @given(expressions(), expressions(), hs.integers(0, 9), hs.integers(0, 9))
 def test_proofs_about_dims_hold(first, second, n, m):

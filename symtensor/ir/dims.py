@@ -263,9 +263,9 @@ def maximum(a: Dim, b: Dim) -> Dim:
     """Return ``max(a, b)``, simplified where one is provably the larger."""
     if isinstance(a, int) and isinstance(b, int):
         return max(a, b)
-    if lower_bound(a - b) is not None and lower_bound(a - b) >= 0:  # type: ignore[operator]
+    if provably_nonnegative(a - b):
         return a
-    if lower_bound(b - a) is not None and lower_bound(b - a) >= 0:  # type: ignore[operator]
+    if provably_nonnegative(b - a):
         return b
     return _atom(Max, a, b)
 
@@ -314,6 +314,29 @@ def lower_bound(dim: Dim) -> int | None:
             term *= b
         total += term
     return total
+
+
+def provably_nonnegative(dim: Dim) -> bool:
+    """Return True when `dim` is known never to be below 0.
+
+    What is subtracted is bounded from above: ``d - max(l, r)`` by its two cases, and
+    ``d - floordiv(p, q)`` with a positive int q by ``(q*d - p) / q``.
+    """
+    bound = lower_bound(dim)
+    if bound is not None:
+        return bound >= 0
+    for monomial, coefficient in terms_of(dim):
+        if coefficient > 0 or len(monomial) != 1:
+            continue
+        atom = monomial[0]
+        rest = dim - coefficient * _from_atom(atom)
+        if isinstance(atom, Max):
+            cases = (rest + coefficient * atom.left, rest + coefficient * atom.right)
+            return all(map(provably_nonnegative, cases))
+        if isinstance(atom, FloorDiv) and isinstance(atom.denominator, int):
+            q = atom.denominator
+            return q > 0 and provably_nonnegative(q * rest + coefficient * atom.numerator)
+    return False
 
 
 def same(a: Dim, b: Dim) -> bool:

@@ -38,6 +38,8 @@ def check_positions(shape: Shape, starts: Starts, steps: Steps, lengths: Shape) 
     for axis, (size, start, step, length) in enumerate(
         zip(shape, starts, steps, lengths, strict=True)
     ):
+        if isinstance(size, int) and size < 0:
+            raise ShapeError(f"a size must not be negative, found shape {list(shape)}")
         if step == 0:
             raise AttributeValueError("a slice step must not be 0")
         if not (isinstance(size, int) and isinstance(start, int) and isinstance(length, int)):

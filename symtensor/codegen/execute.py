@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from symtensor.codegen.fusion import CallStep, is_alias
-from symtensor.codegen.memory import ALIGNMENT, Lifetime, assign_offsets
+from symtensor.codegen.memory import ALIGNMENT, Lifetime, aligned, assign_offsets
 from symtensor.codegen.program import Program, Slot
 from symtensor.errors import IndexOutOfRange, ShapeError
 from symtensor.ir import dims as D
@@ -48,6 +48,8 @@ class Layout:
     """Offset of each temporary in the arena."""
     arena: int
     """Bytes of the arena."""
+    scratch: int
+    """Offset of the scratch of matrix products, behind the temporaries."""
     complete: bool
     """True when no size depends on a call-out."""
 
@@ -127,6 +129,7 @@ class Executable:
             shapes=[_shape_or_none(slot, sizes) for slot in program.slots],
             offsets=[None] * len(program.slots),
             arena=0,
+            scratch=0,
             complete=-1 not in values,
         )
         self._assign(layout)
@@ -142,7 +145,9 @@ class Executable:
             Lifetime(_bytes(slot, layout.shapes[slot.index]), slot.first, slot.last)
             for slot in placed
         ]
-        offsets, layout.arena = assign_offsets(lifetimes)
+        offsets, temporaries = assign_offsets(lifetimes)
+        layout.scratch = aligned(temporaries)
+        layout.arena = layout.scratch + self.program.scratch_bytes
         for slot, offset in zip(placed, offsets, strict=True):
             layout.offsets[slot.index] = offset
         layout.complete = layout.complete and None not in layout.shapes
@@ -180,9 +185,10 @@ class _Call:
         self.sizes = layout.sizes if layout.complete else layout.sizes.copy()
         self.error: BaseException | None = None
         program = executable.program
-        self.table = np.zeros(len(program.slots), dtype=np.uintp)
+        self.table = np.zeros(len(program.slots) + 1, dtype=np.uintp)
         self.arrays: dict[Node, Any] = dict(zip(executable._arguments, arguments, strict=True))
         self.arena = executable.take_arena(layout.arena)
+        self.table[-1] = self.arena.ctypes.data + layout.scratch
         self._late = [] if layout.complete else list(program.slots)
         for slot in program.slots:
             self._fill(slot, layout.shapes[slot.index])

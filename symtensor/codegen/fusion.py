@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from symtensor.codegen import stage
+from symtensor.codegen import contraction, stage
 from symtensor.codegen.kernel import Affine, Axis
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D
@@ -55,7 +55,14 @@ class CallStep:
     node: Node
 
 
-Step = KernelStep | CallStep
+@dataclass(frozen=True, slots=True)
+class ContractStep:
+    """Compute `node`, a contraction, by native matrix products."""
+
+    node: Node
+
+
+Step = KernelStep | ContractStep | CallStep
 
 
 @dataclass(slots=True)
@@ -339,7 +346,8 @@ class _Fusion:
             step_of |= dict.fromkeys(group, kernel)
         for node in self.nodes:
             if node not in self.fusible and self._is_call(node):
-                step_of[node] = CallStep(node)
+                native = contraction.is_native(node)
+                step_of[node] = ContractStep(node) if native else CallStep(node)
         return _topological(step_of, self._dependencies(step_of), self.nodes)
 
     def _is_call(self, node: Node) -> bool:

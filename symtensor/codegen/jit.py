@@ -11,13 +11,16 @@ import functools
 import itertools
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
 
+from symtensor.codegen import gemm
 from symtensor.codegen.target import Target, host
 from symtensor.codegen.vecmath import LIBRARY
 from symtensor.errors import LoweringError
+from symtensor.ir.dtypes import DType
 
 _lock = threading.RLock()  # LLVM's parser, code generator and linker are entered one at a time
 _names = itertools.count()
@@ -54,19 +57,39 @@ def emit_assembly(text: str, target: Target) -> str:
 class LoadedCode:
     """An object file linked into this process; unloaded when dropped."""
 
-    def __init__(self, code: bytes, symbols: list[str]) -> None:
+    def __init__(
+        self, code: bytes, symbols: list[str], libraries: Sequence[LoadedCode] = ()
+    ) -> None:
         with _lock:
             builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
             for name, address in _library_functions().items():
                 builder.import_symbol(name, address)
+            for library in libraries:
+                for name, address in library._addresses.items():
+                    builder.import_symbol(name, address)
             for symbol in symbols:
                 builder.export_symbol(symbol)
             self._library = builder.link(_jit(), f"symtensor{next(_names)}")
-            self._addresses = {symbol: self._library[symbol] for symbol in symbols}
+            self._addresses: dict[str, int] = {s: self._library[s] for s in symbols}
+            self._libraries = libraries  # they stay loaded as long as this code does
 
     def address(self, symbol: str) -> int:
         """Return the address of a function."""
         return int(self._addresses[symbol])
+
+
+_products: dict[tuple[Target, DType], LoadedCode] = {}
+
+
+def load_gemm(target: Target, dtype: DType) -> LoadedCode:
+    """Return the matrix product of a dtype, compiled once per process."""
+    with _lock:
+        found = _products.get((target, dtype))
+        if found is None:
+            code = emit_object(gemm.gemm_module(target, dtype), target)
+            found = LoadedCode(code, [gemm.NAME.format(dtype.name)])
+            _products[target, dtype] = found
+        return found
 
 
 @functools.cache

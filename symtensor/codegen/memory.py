@@ -36,7 +36,7 @@ def assign_offsets(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
                 continue
             if offset + new.size <= offsets[other]:
                 break
-            offset = max(offset, _aligned(offsets[other] + old.size))
+            offset = max(offset, aligned(offsets[other] + old.size))
         offsets[index] = offset
         total = max(total, offset + new.size)
         placed.append(index)
@@ -44,5 +44,6 @@ def assign_offsets(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
     return offsets, total
 
 
-def _aligned(size: int) -> int:
+def aligned(size: int) -> int:
+    """Return the next multiple of the alignment."""
     return -(-size // ALIGNMENT) * ALIGNMENT

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from symtensor.codegen import stage
+from symtensor.codegen import contraction, stage
 from symtensor.codegen.driver import NAME, CallOut, KernelCall, emit_driver
 from symtensor.codegen.emit import emit_kernel
 from symtensor.codegen.fusion import (
     SOURCES,
     CallStep,
+    ContractStep,
     KernelStep,
     Schedule,
     Step,
@@ -24,12 +25,14 @@ from symtensor.codegen.fusion import (
     schedule,
     storage_node,
 )
-from symtensor.codegen.jit import LoadedCode, emit_object
+from symtensor.codegen.gemm import scratch_bytes
+from symtensor.codegen.jit import LoadedCode, emit_object, load_gemm
 from symtensor.codegen.kernel import Buffer, Kernel
 from symtensor.codegen.lower import lower_kernel
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
+from symtensor.ir.dtypes import DType
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import RESULT, Node
 from symtensor.ir.types import TensorType
@@ -78,6 +81,7 @@ class Program:
     """Compiled code with everything needed to call it."""
 
     graph: Graph
+    target: Target
     schedule: Schedule
     slots: list[Slot]
     sizes: list[Dim]
@@ -87,9 +91,16 @@ class Program:
     """Slices of which only the sizes at a call tell whether they stay inside their operand."""
     kernels: dict[KernelStep, tuple[str, Kernel]]
     llvm_ir: str
+    products: frozenset[DType]
+    """Dtypes of the matrix products that it calls."""
     code: LoadedCode | None = None
     place: dict[Node, int] = field(default_factory=dict)
     """Node -> index of its slot."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes that the largest matrix product packs its operands into."""
+        return max((scratch_bytes(self.target, dtype) for dtype in self.products), default=0)
 
     @property
     def driver(self) -> int:
@@ -105,7 +116,8 @@ def build_program(graph: Graph, target: Target) -> Program:
 
 def load_program(program: Program, target: Target) -> Program:
     """Compile the program's text and link it into this process."""
-    program.code = LoadedCode(emit_object(program.llvm_ir, target), [NAME])
+    libraries = [load_gemm(target, dtype) for dtype in program.products]
+    program.code = LoadedCode(emit_object(program.llvm_ir, target), [NAME], libraries)
     return program
 
 
@@ -121,6 +133,7 @@ class _Builder:
         self.texts: dict[str, str] = {}
         """Kernel text with a neutral name -> its real name."""
         self.declarations: set[str] = set()
+        self.products: set[DType] = set()
         self.kernels: dict[KernelStep, tuple[str, Kernel]] = {}
 
     def build(self) -> Program:
@@ -130,6 +143,7 @@ class _Builder:
         module = "\n\n".join([*sorted(self.declarations), *functions, emit_driver(calls)])
         return Program(
             self.graph,
+            self.target,
             self.schedule,
             self.slots,
             list(self.sizes),
@@ -138,6 +152,7 @@ class _Builder:
             [n for n in self.graph.nodes() if n.op.name == "slice" and not positions_known(n)],
             self.kernels,
             module,
+            frozenset(self.products),
             place=self.place,
         )
 
@@ -163,8 +178,8 @@ class _Builder:
             if node.op is RESULT:
                 results.setdefault(node.inputs[0], []).append(node)
         for number, step in enumerate(self.schedule.steps):
-            if isinstance(step, KernelStep):
-                for root in step.roots:
+            if isinstance(step, (KernelStep, ContractStep)):
+                for root in roots_of(step):
                     self._add(root, "output" if root in outputs else "temporary", number)
             else:
                 for node in results.get(step.node, [step.node]):
@@ -180,6 +195,8 @@ class _Builder:
     def _lower(self, number: int, step: Step) -> KernelCall | CallOut:
         if isinstance(step, CallStep):
             return CallOut(number)
+        if isinstance(step, ContractStep):
+            return self._lower_contraction(step)
         buffers: dict[Node, Buffer] = {}
 
         def buffer(node: Node) -> Buffer:
@@ -192,7 +209,7 @@ class _Builder:
         roots = [(root, buffer(root)) for root in step.roots]
         kernel = lower_kernel(stage.read_kernel(roots, reader, step.roots[0].tensor_type))
         text, declarations = emit_kernel(kernel, "kernel", self.target)
-        name = self.texts.setdefault(text, f"kernel{len(self.texts)}")
+        name = self._name(text)
         self.declarations |= declarations
         self.kernels[step] = name, kernel
         by_buffer = {b: node for node, b in buffers.items()}
@@ -202,8 +219,26 @@ class _Builder:
             tuple(self._size(dim) for dim in kernel.sizes),
         )
 
+    def _lower_contraction(self, step: ContractStep) -> KernelCall:
+        found, left, right = contraction.plan(step.node)
+        dtype = step.node.tensor_type.dtype
+        text, sizes = contraction.emit_contraction(found, dtype, "kernel")
+        self.declarations.add(contraction.declaration(dtype))
+        self.products.add(contraction.arithmetic(dtype))
+        buffers = [self.place[storage_node(node)] for node in (left, right, step.node)]
+        places = (*buffers, len(self.slots))
+        return KernelCall(self._name(text), places, tuple(self._size(dim) for dim in sizes))
+
+    def _name(self, text: str) -> str:
+        return self.texts.setdefault(text, f"kernel{len(self.texts)}")
+
     def _size(self, dim: Dim) -> int:
         return self.sizes.setdefault(dim, len(self.sizes))
+
+
+def roots_of(step: KernelStep | ContractStep) -> tuple[Node, ...]:
+    """Return the nodes that a native step computes."""
+    return step.roots if isinstance(step, KernelStep) else (step.node,)
 
 
 def _step_nodes(step: Step) -> Iterable[Node]:
@@ -221,7 +256,7 @@ def _stored_behind(node: Node, step: Step) -> Node:
 def _is_seen_through(node: Node, step: Step) -> bool:
     if is_alias(node):
         return True
-    return isinstance(step, CallStep) and stage.view_map(node) is not None
+    return not isinstance(step, KernelStep) and stage.view_map(node) is not None
 
 
 def guards_of(nodes: Iterable[Node]) -> list[Guard]:

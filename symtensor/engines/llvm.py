@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from symtensor.codegen import stage
+from symtensor.codegen import contraction, stage
 from symtensor.codegen.execute import Executable
-from symtensor.codegen.fusion import CallStep, KernelStep
+from symtensor.codegen.fusion import CallStep, ContractStep, KernelStep
 from symtensor.codegen.jit import emit_assembly
 from symtensor.codegen.kernel import format_kernel
 from symtensor.codegen.program import Program, build_program, load_program
@@ -31,7 +31,7 @@ class LLVMEngine:
         return frozenset(CAPABILITIES)
 
     def supports(self, node: Node) -> bool:
-        return stage.is_fusible(node, host())
+        return stage.is_fusible(node, host()) or contraction.is_native(node)
 
     def compile(self, graph: Graph) -> LLVMExecutable:
         return LLVMExecutable(graph)
@@ -85,6 +85,9 @@ class LLVMExecutable:
                 name = self.program.kernels[step][0]
                 roots = ", ".join(f"{r.op.name} {r.type}" for r in step.roots)
                 lines.append(f"step {number}: {name} computes {roots}")
+            elif isinstance(step, ContractStep):
+                lines.append(f"step {number}: matrix product {step.node.attrs['spec']}"
+                             f" {step.node.type} ({step.node.loc})")  # fmt: skip
             elif isinstance(step, CallStep):
                 lines.append(f"step {number}: call-out to NumPy for {step.node.op.name}"
                              f" {step.node.type} ({step.node.loc})")  # fmt: skip

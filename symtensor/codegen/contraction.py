@@ -1,0 +1,230 @@
+"""Contractions as matrix products: which strides, which loops around, and the code that calls them.
+
+The labels of a contraction fall into four groups: batch labels (in both operands and the result),
+rows (left and result), columns (right and result) and inner ones (summed). Neighbours of a group
+whose strides nest are merged to one. One label of rows, columns and inner each goes to the matrix
+product of `symtensor.codegen.gemm`; the others become loops around it. Views of operands are
+strides, so nothing is transposed in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from symtensor.codegen import stage
+from symtensor.codegen.gemm import NAME
+from symtensor.codegen.kernel import Affine, Axis, axis_position, make_affine
+from symtensor.codegen.lanes import memory_type
+from symtensor.codegen.text import FunctionText, V
+from symtensor.ir import dims as D
+from symtensor.ir.dims import Dim
+from symtensor.ir.dtypes import DType, int32, int64
+from symtensor.ir.node import Node
+from symtensor.ops.contraction import split_spec
+
+NATIVE = {"float32", "float64", "int32", "int64", "uint32", "uint64"}
+
+
+def is_native(node: Node) -> bool:
+    """Return True for a contraction that runs as native matrix products."""
+    return node.op.name == "contract" and node.tensor_type.dtype.name in NATIVE
+
+
+def arithmetic(dtype: DType) -> DType:
+    """Return the dtype whose products serve: signed and unsigned integers share theirs."""
+    return {"uint32": int32, "uint64": int64}.get(dtype.name, dtype)
+
+
+@dataclass(slots=True)
+class Label:
+    """One label, or several merged: its size and its stride in left, right and result."""
+
+    size: Dim
+    strides: tuple[Dim, Dim, Dim]
+
+    def merged(self, inner: Label) -> Label | None:
+        """Return this label and the one inside it as one, or None."""
+        for outer, own in zip(self.strides, inner.strides, strict=True):
+            if not D.same(outer, own * inner.size):
+                return None
+        return Label(self.size * inner.size, inner.strides)
+
+
+@dataclass(slots=True)
+class Plan:
+    """Loops around a matrix product of m x k by k x n."""
+
+    offsets: tuple[Dim, Dim, Dim]
+    """First element of left, right and result."""
+    rows: Label
+    columns: Label
+    inner: Label
+    outer: list[Label] = field(default_factory=list)
+    """Loops around the product."""
+    summed: list[Label] = field(default_factory=list)
+    """Loops whose rounds add up, innermost."""
+
+
+_ONE = Label(1, (0, 0, 0))
+
+
+def plan(node: Node) -> tuple[Plan, Node, Node]:
+    """Return the plan of a contraction and the stored nodes that it reads."""
+    left, right, out = split_spec(node.attrs["spec"])
+    sizes = dict(zip(out, node.tensor_type.shape, strict=True))
+    for labels, x in zip((left, right), node.inputs, strict=True):
+        sizes |= zip(labels, x.tensor_type.shape, strict=True)
+    axes = {label: Axis(label, size) for label, size in sizes.items() if not D.same(size, 1)}
+    a, b = (_stored(x, labels, axes) for x, labels in zip(node.inputs, (left, right), strict=True))
+    c = stage.linear_offset(node.tensor_type.shape, _positions(out, axes))
+
+    def group(labels: Iterable[str]) -> list[Label]:
+        found = [
+            Label(
+                axis.extent, (a[1].coefficient(axis), b[1].coefficient(axis), c.coefficient(axis))
+            )
+            for axis in (axes[x] for x in labels if x in axes)
+        ]
+        return _merge(found)
+
+    batch = group(x for x in out if x in left and x in right)
+    rows = group(x for x in out if x not in right)
+    columns = group(x for x in out if x not in left)
+    inner = group(x for x in left if x not in out)
+    offsets = (a[1].offset, b[1].offset, c.offset)
+    row, column, depth = _main(rows), _main(columns), _main(inner)
+    found = Plan(offsets, row, column, depth)
+    others = [x for x in (*rows, *columns) if x is not row and x is not column]
+    found.outer = [*batch, *others]
+    found.summed = [x for x in inner if x is not depth]
+    return found, a[0], b[0]
+
+
+def _positions(labels: str, axes: dict[str, Axis]) -> list[Affine]:
+    return [axis_position(axes[label]) if label in axes else make_affine(0, []) for label in labels]
+
+
+def _stored(x: Node, labels: str, axes: dict[str, Axis]) -> tuple[Node, Affine]:
+    """Return the node in memory behind views of `x`, and where its elements are by label."""
+    positions = _positions(labels, axes)
+    while (index_map := stage.view_map(x)) is not None:
+        positions = stage.map_positions(index_map, positions)
+        x = x.inputs[0]
+    return x, stage.linear_offset(x.tensor_type.shape, positions)
+
+
+def _merge(labels: Sequence[Label]) -> list[Label]:
+    out: list[Label] = []
+    for label in labels:
+        merged = out[-1].merged(label) if out else None
+        if merged is None:
+            out.append(label)
+        else:
+            out[-1] = merged
+    return out
+
+
+def _main(labels: Sequence[Label]) -> Label:
+    """Return the label for the matrix product: one of unknown size, else the largest."""
+    if not labels:
+        return _ONE
+    return max(labels, key=lambda x: x.size if isinstance(x.size, int) else 1 << 62)
+
+
+# --- code ----------------------------------------------------------------------------------------
+
+_ENTRY = "void @{}(ptr, ptr, ptr, i64, i64, i64, i64, i64, i64, i64, i64, i64, ptr, i1)"
+
+
+def declaration(dtype: DType) -> str:
+    """Return the declaration of the matrix product of a dtype."""
+    return f"declare {_ENTRY.format(NAME.format(arithmetic(dtype).name))}"
+
+
+def emit_contraction(found: Plan, dtype: DType, name: str) -> tuple[str, tuple[Dim, ...]]:
+    """Return a function ``i32 @name(ptr a, ptr b, ptr c, ptr scratch, sizes...)`` and its sizes."""
+    return _Contraction(found, dtype).run(name)
+
+
+class _Contraction:
+    def __init__(self, found: Plan, dtype: DType) -> None:
+        self.plan = found
+        self.entry = NAME.format(arithmetic(dtype).name)
+        self.element = memory_type(dtype)
+        self.itemsize = dtype.itemsize
+        self.sizes: dict[Dim, str] = {}
+
+    def run(self, name: str) -> tuple[str, tuple[Dim, ...]]:
+        pointers = [("ptr", x) for x in ("a", "b", "c", "scratch")]
+        self._number_sizes()
+        parameters = [*pointers, *(("i64", x[1:]) for x in self.sizes.values())]
+        f = FunctionText(name, parameters, "i32", linkage="")
+        start = [
+            f.at(self.element, f"%{x}", self.size(offset))
+            for x, offset in zip("abc", self.plan.offsets, strict=True)
+        ]
+        self._nest(f, self.plan.outer, start, lambda at: self._sum(f, at))
+        f.do("ret i32 0")
+        return f.text(), tuple(self.sizes)
+
+    def size(self, dim: Dim) -> V:
+        """Return the literal or the parameter for a dim."""
+        return dim if isinstance(dim, int) else self.sizes[dim]
+
+    def _number_sizes(self) -> None:
+        plan = self.plan
+        for label in (plan.rows, plan.columns, plan.inner, *plan.outer, *plan.summed):
+            for dim in (label.size, *label.strides):
+                self._number(dim)
+        for dim in plan.offsets:
+            self._number(dim)
+
+    def _number(self, dim: Dim) -> None:
+        if not isinstance(dim, int):
+            self.sizes.setdefault(dim, f"%s{len(self.sizes)}")
+
+    def _nest(
+        self,
+        f: FunctionText,
+        labels: Sequence[Label],
+        at: list[str],
+        body: Callable[[list[str]], None],
+    ) -> None:
+        """Emit loops over `labels` with the three pointers moving along."""
+        if not labels:
+            body(at)
+            return
+        label, *rest = labels
+
+        def one(i: str, _: list[str]) -> None:
+            moved = [
+                f.at(self.element, pointer, f.mul(i, self.size(stride)))
+                for pointer, stride in zip(at, label.strides, strict=True)
+            ]
+            self._nest(f, rest, moved, body)
+
+        f.loop(0, self.size(label.size), 1, one)
+
+    def _sum(self, f: FunctionText, at: list[str]) -> None:
+        """Emit the product; where several rounds add up, from zeros."""
+        plan = self.plan
+        if not plan.summed:
+            self._product(f, at, "false")
+            return
+        a, b, c = at
+        self._product(f, at, "false", depth=0)
+        self._nest(f, plan.summed, [a, b, c], lambda inside: self._product(f, inside, "true"))
+
+    def _product(
+        self, f: FunctionText, at: Sequence[str], accumulate: str, depth: V | None = None
+    ) -> None:
+        plan = self.plan
+        k = self.size(plan.inner.size) if depth is None else depth
+        (am, _, cm), (_, bn, cn) = plan.rows.strides, plan.columns.strides
+        ak, bk, _ = plan.inner.strides
+        a, b, c = at
+        numbers = [self.size(plan.rows.size), self.size(plan.columns.size), k]
+        numbers += [self.size(x) for x in (am, ak, bk, bn, cm, cn)]
+        f.do(f"call void @{self.entry}(ptr {a}, ptr {b}, ptr {c}, "
+             f"{', '.join(f'i64 {x}' for x in numbers)}, ptr %scratch, i1 {accumulate})")  # fmt: skip

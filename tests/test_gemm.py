@@ -1,0 +1,151 @@
+"""Matrix products: native code on every stride and size, and the contractions that use it."""
+
+import ctypes
+
+import numpy as np
+import pytest
+
+import symtensor as st
+from symtensor.codegen import gemm, jit, target
+from symtensor.codegen.fusion import CallStep, ContractStep
+from symtensor.ir.dtypes import float32, float64, int32, int64
+
+HOST = target.host()
+TYPES = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 9 + [ctypes.c_void_p, ctypes.c_bool]
+
+
+def native(dtype):
+    """Return ``run(a, b, c, accumulate)`` for 2-D arrays of any positive strides."""
+    address = jit.load_gemm(HOST, dtype).address(gemm.NAME.format(dtype.name))
+    call = ctypes.CFUNCTYPE(None, *TYPES)(address)
+    scratch = np.empty(gemm.scratch_bytes(HOST, dtype), np.uint8)
+
+    def run(a, b, c, accumulate=False):
+        arrays = (a, b, c)
+        strides = [s // x.itemsize for x in arrays for s in x.strides]
+        pointers = [x.ctypes.data for x in arrays]
+        sizes = (*c.shape, a.shape[1])
+        call(*pointers, *sizes, *strides, scratch.ctypes.data, accumulate)
+
+    return run
+
+
+def laid_out(rng, dtype, rows, columns, layout):
+    """Return random values as rows, as columns, as part of larger rows, or with gaps both ways."""
+    full = rng.integers(-9, 9, (2 * rows, 2 * columns)).astype(dtype.numpy)
+    if dtype.is_floating:
+        full += rng.standard_normal(full.shape).astype(dtype.numpy)
+    part = full[:rows, :columns]
+    forms = [np.ascontiguousarray(part), np.asfortranarray(part), part, full[::2, ::2]]
+    return forms[layout]
+
+
+def check_product(run, rng, dtype, m, n, k, layouts, accumulate):
+    a, b, c = (
+        laid_out(rng, dtype, *shape, layout)
+        for shape, layout in zip(((m, k), (k, n), (m, n)), layouts, strict=True)
+    )
+    frame = c.base.copy() if c.base is not None else None
+    exact = np.float64 if dtype.is_floating else object
+    wanted = (a.astype(exact) @ b.astype(exact)) if k else np.zeros((m, n), exact)
+    wanted = wanted + c.astype(exact) if accumulate else wanted
+    run(a, b, c, accumulate)
+    scale = np.finfo(dtype.numpy).eps * (k + 2) * 200 if dtype.is_floating else 0
+    np.testing.assert_allclose(c.astype(np.float64), wanted.astype(np.float64), rtol=0, atol=scale)
+    if frame is not None and c.base.shape == frame.shape:
+        c[...] = 0  # around c nothing may have changed
+        outside = np.ones(frame.shape, bool)
+        outside[
+            np.ix_(*(range(0, n, 2) if layouts[2] == 3 else range(n // 2) for n in frame.shape))
+        ] = 0
+        if layouts[2] > 1:
+            np.testing.assert_array_equal(c.base[outside], frame[outside])
+
+
+@pytest.mark.parametrize("dtype", [float32, float64, int32, int64], ids=str)
+def test_products_of_random_sizes_and_strides(dtype):
+    rng, run = np.random.default_rng(0), native(dtype)
+    for i in range(400):
+        m, n = (int(x) for x in rng.integers(1, 80, 2))
+        k = int(rng.integers(0, 700 if i % 5 == 0 else 60))
+        m, n = (1 if i % 7 == 0 else m), (1 if i % 11 == 0 else n)
+        check_product(run, rng, dtype, m, n, k, rng.integers(0, 4, 3), bool(i % 3 == 0))
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1100, 5000), (1100, 1, 5000), (25, 1200, 530), (700, 30, 1030)]
+)
+def test_products_beyond_one_block(size):
+    rng, run = np.random.default_rng(1), native(float32)
+    for layouts in ((0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 3)):
+        check_product(run, rng, float32, *size, layouts, False)
+
+
+def test_products_keep_nan_and_infinities():
+    rng, run = np.random.default_rng(2), native(float32)
+    a, b = (rng.standard_normal((33, 33)).astype("float32") for _ in range(2))
+    a[3, 4], b[7, 31] = np.nan, np.inf
+    c = np.empty_like(a)
+    run(a, b, c)
+    wanted = a.astype("float64") @ b.astype("float64")
+    np.testing.assert_array_equal(np.isnan(c), np.isnan(wanted))
+    np.testing.assert_array_equal(np.isinf(c), np.isinf(wanted))
+
+
+@pytest.mark.parametrize("machine", ["avx512", "avx2", "sse2", "neon", "apple", "windows"])
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_tiles_are_vector_code_on_every_target(machine, dtype):
+    there = target.named(machine)
+    text = jit.emit_assembly(gemm.gemm_module(there, dtype), there)
+    kind = "s" if dtype is float32 else "d"
+    if there.triple.startswith(("aarch64", "arm64")):
+        fused = "fmla" if machine != "apple" else "fmla."
+    else:
+        fused = f"vfmadd231p{kind}" if there.has_fma else f"mulp{kind}"
+    assert text.count(fused) > 60
+    assert "fmaf" not in text.replace("vfma", "")
+
+
+SPECS = [
+    "ij,jk->ik", "ji,jk->ik", "ij,kj->ik", "ij,jk->ki", "bij,bjk->bik", "bij,jk->bik",
+    "bthd,bshd->bhts", "bhts,bshd->bthd", "abc,abd->cd", "abc,dbc->ad", "acb,dbc->ad",
+    "i,i->", "i,ij->j", "ij,j->i", "abij,abjk->abik", "aibj,jk->iakb", "ab,cabd->dc",
+]  # fmt: skip
+SIZES = dict(zip("abcdhijkst", (3, 4, 5, 6, 2, 17, 9, 33, 7, 8), strict=True))
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["static", "symbolic"])
+@pytest.mark.parametrize("spec", SPECS)
+def test_contractions_run_natively(spec, known):
+    rng = np.random.default_rng(3)
+    operands, _ = spec.split("->")
+    arrays = [rng.standard_normal([SIZES[x] for x in term]) for term in operands.split(",")]
+    inputs = [st.placeholder(a.shape if known else (None,) * a.ndim, "float64") for a in arrays]
+    f = st.function(inputs, st.einsum(spec, *inputs), engine="llvm")
+    steps = f.executable.program.schedule.steps
+    assert any(isinstance(s, ContractStep) for s in steps)
+    assert not any(isinstance(s, CallStep) for s in steps)
+    np.testing.assert_allclose(f(*arrays), np.einsum(spec, *arrays), rtol=1e-12, atol=1e-12)
+
+
+def test_views_of_operands_are_strides():
+    x, y = st.placeholder((None, 40)), st.placeholder((20, 3))
+    z = st.matmul(
+        st.transpose(x)[::-2, 1:], st.broadcast_to(y[:, :1], (20, 5))[::-1][: x.shape[0] - 1]
+    )
+    f = st.function([x, y], z, engine="llvm")
+    assert [type(s) for s in f.executable.program.schedule.steps] == [ContractStep]
+    a, b = np.random.default_rng(4).standard_normal((2, 20, 40)).astype("float32")
+    b = np.ascontiguousarray(b[:, :3])
+    a = a[:11]
+    wanted = a.T[::-2, 1:] @ np.broadcast_to(b[:, :1], (20, 5))[::-1][:10]
+    np.testing.assert_allclose(f(a, b), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_empty_sums_are_zero():
+    x, y = st.placeholder((None, None, None)), st.placeholder((None, None, None))
+    f = st.function([x, y], st.einsum("acb,dbc->ad", x, y), engine="llvm")
+    for shape in ((3, 0, 2), (3, 2, 0), (0, 2, 2)):
+        a, c, b = shape
+        got = f(np.ones(shape, "float32"), np.ones((4, b, c), "float32"))
+        np.testing.assert_array_equal(got, np.full((a, 4), float(b * c), "float32"))

@@ -103,6 +103,17 @@ class Function:
         self._exclusive = _Exclusive(self._targets)
         self._assemble = assembler(definition.structure)
         self._subsets: dict[Any, Function] = {}
+        self._slow = self._call_by_position
+        self._entry = self._bind()
+
+    def _bind(self) -> Callable[..., Any] | None:
+        """Return the engine's own way to do calls by position, where it has one."""
+        bind = getattr(self.executable, "bind", None)
+        form = _form_of(self._definition.structure, self._outputs)
+        entry: Callable[..., Any] | None = None
+        if bind is not None and form is not None:
+            entry = bind(self._stores, self._targets, form, self._slow)
+        return entry
 
     def __repr__(self) -> str:
         return f"<symtensor function {self.name}: {self._arity} inputs, {self.engine.name}>"
@@ -122,8 +133,18 @@ class Function:
             return self._subset(kwargs.pop("output_subset"))(*args, **kwargs)
         if self._targets:
             with self._exclusive:
-                return self._call(args, kwargs)
-        return self._call(args, kwargs)
+                return self._call_or_enter(args, kwargs)
+        if kwargs or self._entry is None:
+            return self._call(args, kwargs)
+        return self._entry(*args)
+
+    def _call_or_enter(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if kwargs or self._entry is None:
+            return self._call(args, kwargs)
+        return self._entry(*args)
+
+    def _call_by_position(self, *args: Any) -> Any:
+        return self._call(args, {})
 
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if kwargs or len(args) != self._arity:
@@ -258,6 +279,15 @@ def assembler(structure: Any) -> Callable[[list[Array]], Any]:
     if isinstance(structure, list) and structure == list(range(len(structure))):
         return lambda values: values[: len(structure)]
     return lambda values: _nest(structure, values)
+
+
+def _form_of(structure: Any, outputs: int) -> str | None:
+    """Return the form of a result that engines can make themselves, or None."""
+    if structure is None:
+        return "nothing" if outputs == 0 else None
+    if structure == 0 and outputs == 1:
+        return "one"
+    return "list" if structure == list(range(outputs)) else None
 
 
 def _nest(structure: Any, values: Sequence[Array]) -> Any:

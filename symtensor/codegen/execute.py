@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from symtensor.codegen.frame import Binding, Frame, supported
 from symtensor.codegen.fusion import CallStep, is_alias
-from symtensor.codegen.memory import ALIGNMENT, Lifetime, aligned, assign_offsets
+from symtensor.codegen.memory import Lifetime, aligned, aligned_bytes, assign_offsets
 from symtensor.codegen.program import Program, Slot
 from symtensor.errors import IndexOutOfRange, ShapeError
 from symtensor.ir import dims as D
@@ -50,6 +51,8 @@ class Layout:
     """Bytes of the arena."""
     scratch: int
     """Offset of the scratch of matrix products, behind the temporaries."""
+    bytes: int
+    """Bytes of all buffers: how much a call works through."""
     complete: bool
     """True when no size depends on a call-out."""
 
@@ -69,6 +72,15 @@ class Executable:
         self._numbers = itertools.count(1)
         self._variables = program.graph.variables()
         self._arguments = [*program.graph.inputs, *self._variables]
+        self._frame: Frame | None = None
+
+    def bind(self, binding: Binding) -> Callable[..., Any] | None:
+        """Return the native entry for a function's calls, or None where it can't serve them."""
+        if not supported(self.program):
+            return None
+        self._frame = Frame(self.program, binding, self._callback_address or 0)
+        entry: Callable[..., Any] = self._frame.entry
+        return entry
 
     def __call__(
         self,
@@ -93,6 +105,8 @@ class Executable:
             raise call.error
         out = call.root_arrays()
         self._arenas.append(call.arena)
+        if self._frame is not None:
+            self._frame.fill(layout)
         return out
 
     def _call_out(self, number: int, step: int) -> int:
@@ -130,6 +144,7 @@ class Executable:
             offsets=[None] * len(program.slots),
             arena=0,
             scratch=0,
+            bytes=0,
             complete=-1 not in values,
         )
         self._assign(layout)
@@ -151,6 +166,8 @@ class Executable:
         for slot, offset in zip(placed, offsets, strict=True):
             layout.offsets[slot.index] = offset
         layout.complete = layout.complete and None not in layout.shapes
+        if layout.complete:
+            layout.bytes = sum(map(_bytes, self.program.slots, layout.shapes))
 
     def check_guards(self, env: Mapping[Symbol, int]) -> None:
         """Raise for sizes that must agree and do not, and for slices that leave their operand."""
@@ -342,10 +359,3 @@ def _bytes(slot: Slot, shape: tuple[int, ...] | None) -> int:
     for n in shape:
         size *= n
     return size
-
-
-def aligned_bytes(size: int) -> Array:
-    """Return an uninitialized byte array whose first element lies on a cache line."""
-    raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size]

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import itertools
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
+import numpy as np
 
-from symtensor.codegen import gemm
+from symtensor.codegen import entry, gemm
 from symtensor.codegen.target import Target, host
 from symtensor.codegen.vecmath import LIBRARY
 from symtensor.errors import LoweringError
@@ -58,11 +60,15 @@ class LoadedCode:
     """An object file linked into this process; unloaded when dropped."""
 
     def __init__(
-        self, code: bytes, symbols: list[str], libraries: Sequence[LoadedCode] = ()
+        self,
+        code: bytes,
+        symbols: list[str],
+        libraries: Sequence[LoadedCode] = (),
+        imports: Mapping[str, int] | None = None,
     ) -> None:
         with _lock:
             builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-            for name, address in _library_functions().items():
+            for name, address in (_library_functions() | dict(imports or {})).items():
                 builder.import_symbol(name, address)
             for library in libraries:
                 for name, address in library._addresses.items():
@@ -90,6 +96,30 @@ def load_gemm(target: Target, dtype: DType) -> LoadedCode:
             found = LoadedCode(code, [gemm.NAME.format(dtype.name)])
             _products[target, dtype] = found
         return found
+
+
+@functools.cache
+def load_entry() -> LoadedCode:
+    """Return the native entry of calls, compiled once per process."""
+    with _lock:
+        names = [name for name in (*entry.FUNCTIONS, *entry.DATA_SYMBOLS) if name.startswith("Py_")
+                 or name.startswith(("PyObject", "PyEval", "PyList", "_Py"))]  # fmt: skip
+        api = ctypes.pythonapi
+        imports = {
+            name: ctypes.cast(getattr(api, name), ctypes.c_void_p).value or 0 for name in names
+        }
+        imports["PyArray_Type"] = id(np.ndarray)
+        imports["PyArray_New"] = _array_interface()[93]
+        code = emit_object(entry.entry_module(), host())
+        return LoadedCode(code, [entry.NAME], imports=imports)
+
+
+def _array_interface() -> Any:
+    """Return NumPy's table of C functions."""
+    capsule = importlib.import_module("numpy._core._multiarray_umath")._ARRAY_API
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return (ctypes.c_void_p * 100).from_address(pointer(capsule, None))
 
 
 @functools.cache

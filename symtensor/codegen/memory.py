@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 ALIGNMENT = 64
 """Bytes; a cache line, and the widest vector register."""
@@ -47,3 +50,10 @@ def assign_offsets(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
 def aligned(size: int) -> int:
     """Return the next multiple of the alignment."""
     return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def aligned_bytes(size: int) -> np.ndarray[Any, Any]:
+    """Return an uninitialized byte array whose first element lies on a cache line."""
+    raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size]

@@ -32,7 +32,14 @@ GROUP = "symtensor.engines"
 
 
 class Executable(Protocol):
-    """A compiled graph. It may also have ``explain() -> str``: how it runs, for people."""
+    """A compiled graph.
+
+    It may also have ``explain() -> str``: how it runs, for people; and
+    ``bind(stores, targets, result, slow)``, which returns a callable for a function's calls by
+    position, or None. It reads the variables' boxes `stores`, gives the boxes `targets` their next
+    arrays when all has gone well, and returns ``nothing``, ``one`` array or a ``list`` as `result`
+    says. Arguments it does not know how to take it passes to `slow`, whose result it returns.
+    """
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:
         """Return the values of ``graph.roots`` (outputs, then next values of the updates).

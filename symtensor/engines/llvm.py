@@ -11,6 +11,7 @@ from typing import Any
 
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.execute import Executable
+from symtensor.codegen.frame import Binding
 from symtensor.codegen.fusion import CallStep, ContractStep, KernelStep
 from symtensor.codegen.jit import emit_assembly
 from symtensor.codegen.kernel import format_kernel
@@ -20,6 +21,7 @@ from symtensor.engines.base import CAPABILITIES, Array
 from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
+from symtensor.ops.variables import Store
 
 
 class LLVMEngine:
@@ -51,6 +53,16 @@ class LLVMExecutable:
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:
         return self._run(inputs, variables)
+
+    def bind(
+        self,
+        stores: Sequence[Store],
+        targets: Sequence[Store],
+        result: str,
+        slow: Callable[..., Any],
+    ) -> Callable[..., Any] | None:
+        """Return a builtin that does a function's calls natively, or None; see `Executable`."""
+        return self._run.bind(Binding(stores, targets, result, slow))
 
     def _run_body(self, body: Graph, env: dict[Symbol, int]) -> Callable[..., list[Any]]:
         """Return a body graph as a callable, compiled at its first use.

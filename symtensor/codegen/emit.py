@@ -73,10 +73,24 @@ def emit_kernel(kernel: Kernel, name: str, target: Target) -> tuple[str, set[str
 
 
 def kernel_width(kernel: Kernel, target: Target) -> int:
-    """Return the lanes of the kernel's vector loops: what the widest type in it allows."""
-    bits = max((max(32 if v.dtype.bits == 16 and v.dtype.is_floating else v.dtype.bits, 8)
-                for v in _values(kernel.body)), default=32)  # fmt: skip
-    return target.lanes(bits)
+    """Return the lanes of the kernel's vector loops: what the widest type in their lanes allows."""
+    vectors = _vector_axes(kernel.body)
+    lanes = [v.dtype for v in _values(kernel.body) if not vectors.isdisjoint(v.axes)]
+    return target.lanes(max(map(_register_bits, lanes), default=32))
+
+
+def _register_bits(dtype: DType) -> int:
+    return 32 if dtype.is_floating and dtype.bits == 16 else max(dtype.bits, 8)
+
+
+def _vector_axes(body: list[Stmt]) -> set[Axis]:
+    found: set[Axis] = set()
+    for stmt in body:
+        if isinstance(stmt, Loop) and stmt.vector:
+            found.add(stmt.axis)
+        if isinstance(stmt, (Loop, Reduce)):
+            found |= _vector_axes(stmt.body)
+    return found
 
 
 def _values(body: list[Stmt]) -> list[Value]:
@@ -274,7 +288,7 @@ class _Emitter:
             return
         end = "0"
         columns = any(isinstance(stmt, Reduce) for stmt in loop.body)
-        for width in self.widths(loop.body) if columns else [self.base]:
+        for width in self.column_widths(loop.body) if columns else [self.base]:
             start, end = end, self.main_end(extent, width)
             with self.lanes(loop.axis, width):
                 self.counted(loop.axis, start, end, width, lambda: self.block(loop.body))
@@ -283,11 +297,25 @@ class _Emitter:
     def widths(self, body: list[Stmt]) -> list[int]:
         """Return the lanes of the loops of a reduction, widest first.
 
-        A light body is taken several vectors at a time: that hides the latency of the additions, and
-        column sums then use whole stretches of each row.
+        A light body is taken several vectors at a time: that hides the latency of the additions.
         """
         cost = sum(self.cost(v) for v in _values(body))
         return [UNROLL * self.base, self.base] if cost <= LIGHT else [self.base]
+
+    def column_widths(self, body: list[Stmt]) -> list[int]:
+        """Return the lanes of the loops over columns that are folded, widest first.
+
+        Accumulators take up to half of the registers, so that each row is read in long stretches: that
+        is what memory is fast at. Columns left over are folded a quarter of a vector at a time.
+        """
+        if self.widths(body) == [self.base]:
+            return [self.base]
+        results = max(len(stmt.results) for stmt in body if isinstance(stmt, Reduce))
+        most = max(self.s.target.vector_registers // 2 // results, 1)
+        stretch = 1 << (most.bit_length() - 1)
+        vectors = [stretch, UNROLL, 1] if stretch > UNROLL else [UNROLL, 1]
+        quarter = [self.base // 4] if self.base >= 8 else []
+        return [count * self.base for count in vectors] + quarter
 
     def cost(self, value: Value) -> int:
         """Return how many instructions a value takes."""

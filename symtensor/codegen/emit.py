@@ -39,8 +39,9 @@ from symtensor.codegen.lanes import (
     register_type,
     vector_of,
 )
-from symtensor.codegen.lower import is_inline
+from symtensor.codegen.lower import is_inline, transposed_loads
 from symtensor.codegen.target import Target
+from symtensor.codegen.transposition import transposed
 from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import DType, float32, int64
 
@@ -51,6 +52,12 @@ UNROLL = 4
 """Vectors that a light reduction takes at a time."""
 LIGHT = 16
 """Instructions per element up to which a reduction counts as light."""
+
+TILE = 16
+"""Most rows and columns of a tile that is transposed in registers."""
+
+TILES = 8
+"""Tiles along each side of a block."""
 
 State = list[Lanes]
 """Accumulator of one reduction: one value, or (high, low) for float sums between blocks."""
@@ -73,10 +80,24 @@ def emit_kernel(kernel: Kernel, name: str, target: Target) -> tuple[str, set[str
 
 
 def kernel_width(kernel: Kernel, target: Target) -> int:
-    """Return the lanes of the kernel's vector loops: what the widest type in it allows."""
-    bits = max((max(32 if v.dtype.bits == 16 and v.dtype.is_floating else v.dtype.bits, 8)
-                for v in _values(kernel.body)), default=32)  # fmt: skip
-    return target.lanes(bits)
+    """Return the lanes of the kernel's vector loops: what the widest type in their lanes allows."""
+    vectors = _vector_axes(kernel.body)
+    lanes = [v.dtype for v in _values(kernel.body) if not vectors.isdisjoint(v.axes)]
+    return target.lanes(max(map(_register_bits, lanes), default=32))
+
+
+def _register_bits(dtype: DType) -> int:
+    return 32 if dtype.is_floating and dtype.bits == 16 else max(dtype.bits, 8)
+
+
+def _vector_axes(body: list[Stmt]) -> set[Axis]:
+    found: set[Axis] = set()
+    for stmt in body:
+        if isinstance(stmt, Loop) and stmt.vector:
+            found.add(stmt.axis)
+        if isinstance(stmt, (Loop, Reduce)):
+            found |= _vector_axes(stmt.body)
+    return found
 
 
 def _values(body: list[Stmt]) -> list[Value]:
@@ -101,6 +122,8 @@ class _Emitter:
         self.pointers = {b: f"%b{i}" for i, b in enumerate(kernel.buffers)}
         self.scopes: list[_Scope] = []
         self.states: dict[Value, State] = {}
+        self.tiles: dict[tuple[Buffer, Affine], str] = {}
+        """Transposed loads -> pointer to the row of their tile."""
 
     def run(self, name: str) -> tuple[str, set[str]]:
         arguments = [f"ptr {p}" for p in self.pointers.values()]
@@ -213,16 +236,19 @@ class _Emitter:
     def load(self, buffer: Buffer, at: Affine) -> Lanes:
         step = self.step_of(at)
         dtype = buffer.dtype
+        if (buffer, at) in self.tiles:
+            return self._load_at(self.tiles[buffer, at], dtype, self.width)
         if isinstance(step, int) and step in (0, 1):
-            width = self.width if step else 1
-            kind = memory_type(dtype, width)
-            raw = self.s.emit(
-                f"load {kind}, ptr {self.pointer(buffer, at)}, align {dtype.itemsize}",
-                dtype,
-                width,
-            )
-            return self.s.from_memory(raw.text, dtype, width)
+            return self._load_at(self.pointer(buffer, at), dtype, self.width if step else 1)
         return self._gather(buffer, at, step)
+
+    def _load_at(self, pointer: str, dtype: DType, width: int) -> Lanes:
+        return self.s.from_memory(self._load_raw(pointer, dtype, width), dtype, width)
+
+    def _load_raw(self, pointer: str, dtype: DType, width: int) -> str:
+        kind = memory_type(dtype, width)
+        load = f"load {kind}, ptr {pointer}, align {dtype.itemsize}"
+        return self.s.emit(load, dtype, width).text
 
     def _lane_pointers(self, buffer: Buffer, at: Affine, step: Dim) -> list[str]:
         base = self.pointer(buffer, at)
@@ -269,12 +295,15 @@ class _Emitter:
 
     def loop(self, loop: Loop) -> None:
         extent = self.size(loop.axis.extent)
+        if loop.tiled and self.base > 1:
+            self.tiled_loop(loop)
+            return
         if not loop.vector or self.width == 1 or self.vector_axis is not None:
             self.counted(loop.axis, "0", extent, 1, lambda: self.block(loop.body))
             return
         end = "0"
         columns = any(isinstance(stmt, Reduce) for stmt in loop.body)
-        for width in self.widths(loop.body) if columns else [self.base]:
+        for width in self.column_widths(loop.body) if columns else [self.base]:
             start, end = end, self.main_end(extent, width)
             with self.lanes(loop.axis, width):
                 self.counted(loop.axis, start, end, width, lambda: self.block(loop.body))
@@ -283,11 +312,25 @@ class _Emitter:
     def widths(self, body: list[Stmt]) -> list[int]:
         """Return the lanes of the loops of a reduction, widest first.
 
-        A light body is taken several vectors at a time: that hides the latency of the additions, and
-        column sums then use whole stretches of each row.
+        A light body is taken several vectors at a time: that hides the latency of the additions.
         """
         cost = sum(self.cost(v) for v in _values(body))
         return [UNROLL * self.base, self.base] if cost <= LIGHT else [self.base]
+
+    def column_widths(self, body: list[Stmt]) -> list[int]:
+        """Return the lanes of the loops over columns that are folded, widest first.
+
+        Accumulators take up to half of the registers, so that each row is read in long stretches: that
+        is what memory is fast at. Columns left over are folded a quarter of a vector at a time.
+        """
+        if self.widths(body) == [self.base]:
+            return [self.base]
+        results = max(len(stmt.results) for stmt in body if isinstance(stmt, Reduce))
+        most = max(self.s.target.vector_registers // 2 // results, 1)
+        stretch = 1 << (most.bit_length() - 1)
+        vectors = [stretch, UNROLL, 1] if stretch > UNROLL else [UNROLL, 1]
+        quarter = [self.base // 4] if self.base >= 8 else []
+        return [count * self.base for count in vectors] + quarter
 
     def cost(self, value: Value) -> int:
         """Return how many instructions a value takes."""
@@ -369,6 +412,89 @@ class _Emitter:
         if x.width == width:
             return x.text
         return f"splat ({register_type(x.dtype)} {x.text})"
+
+    # --- tiles ----------------------------------------------------------------------------------
+
+    def tiled_loop(self, loop: Loop) -> None:
+        """Emit a tiled loop: square tiles, the columns that are left of them, the rows that are left.
+
+        Tiles are taken in blocks, so that all of a cache line is used while it is near.
+        """
+        *lets, nest = loop.body
+        assert isinstance(nest, Loop)
+        side = min(self.base, TILE)
+        rows, columns = self.size(loop.axis.extent), self.size(nest.axis.extent)
+        last_row, last_column = self.main_end(rows, side), self.main_end(columns, side)
+
+        def block() -> None:
+            down, across = self.scopes[-2].index, self.scopes[-1].index
+            self._part_of_block(
+                loop.axis,
+                down,
+                last_row,
+                side,
+                lambda: self._part_of_block(
+                    nest.axis, across, last_column, side, lambda: self._tile(loop, side)
+                ),
+            )
+
+        self.counted(
+            Axis("block", 0),
+            "0",
+            last_row,
+            TILES * side,
+            lambda: self.counted(Axis("block", 0), "0", last_column, TILES * side, block),
+        )
+
+        def rest_of_row() -> None:
+            self.block(lets)
+            self.counted(nest.axis, last_column, columns, 1, lambda: self.block(nest.body))
+
+        self.counted(loop.axis, "0", last_row, 1, rest_of_row)
+        self.counted(loop.axis, last_row, rows, 1, lambda: self.block(loop.body))
+
+    def _part_of_block(
+        self, axis: Axis, first: str, end: str, side: int, body: Callable[[], None]
+    ) -> None:
+        limit = self.s.emit(f"add nuw nsw i64 {first}, {TILES * side}", int64, 1)
+        last = self.s._call("smin", limit, self._i64(end)).text
+        self.counted(axis, first, last, side, body)
+
+    def _tile(self, loop: Loop, side: int) -> None:
+        """Emit one tile: transpose what is read across into the stack, then go row by row."""
+        *lets, nest = loop.body
+        assert isinstance(nest, Loop)
+        first = self.scopes[-2].index
+        with self.lanes(nest.axis, side):
+            tiles = {x.data: self._transposed_tile(x, side) for x in transposed_loads(loop)}
+
+        def row() -> None:
+            self.block(lets)
+            number = self.s.emit(f"sub nsw i64 {self.scopes[-1].index}, {first}", int64, 1).text
+            with self.lanes(nest.axis, side):
+                self.tiles = {at: self._row_pointer(t, number, at) for at, t in tiles.items()}
+                self.block(nest.body)
+                self.tiles = {}
+
+        last = self.s.emit(f"add nuw nsw i64 {first}, {side}", int64, 1).text
+        self.counted(loop.axis, first, last, 1, row)
+
+    def _transposed_tile(self, load: Value, side: int) -> str:
+        """Load a tile along the axis it is contiguous in; return where its rows now lie."""
+        buffer, at = load.data
+        dtype = buffer.dtype
+        pointers = self._lane_pointers(buffer, at, self.step_of(at))
+        columns = [self._load_raw(pointer, dtype, side) for pointer in pointers]
+        tile, kind = self.s.fresh("t"), memory_type(dtype, side)
+        self.scopes[0].hoisted.append(f"{tile} = alloca [{side} x {kind}], align 64")
+        for number, row in enumerate(transposed(self.s, columns, dtype)):
+            self._store_at(kind, row, self._row_pointer(tile, str(number), load.data), dtype)
+        return tile
+
+    def _row_pointer(self, tile: str, number: str, load: tuple[Buffer, Affine]) -> str:
+        name, kind = self.s.fresh("p"), memory_type(load[0].dtype, self.width)
+        self.s.out.append(f"{name} = getelementptr inbounds {kind}, ptr {tile}, i64 {number}")
+        return name
 
     # --- reductions -----------------------------------------------------------------------------
 

@@ -209,11 +209,16 @@ class Store:
 
 @dataclass(slots=True)
 class Loop:
-    """Run `body` for each index of `axis`; `vector` loops take several at a time."""
+    """Run `body` for each index of `axis`.
+
+    A `vector` loop takes several indices at a time. A `tiled` loop ends in a vector loop, and the two
+    together go through square tiles: what lies contiguously along the tiled axis is transposed.
+    """
 
     axis: Axis
     body: list[Stmt]
     vector: bool = False
+    tiled: bool = False
 
 
 @dataclass(slots=True)
@@ -266,7 +271,7 @@ def _format_block(body: list[Stmt], depth: int, names: dict[Value, str], out: li
         elif isinstance(stmt, Store):
             out.append(f"{pad}{stmt.buffer}[{stmt.at}] <- {names[stmt.value]}")
         elif isinstance(stmt, Loop):
-            kind = "vector" if stmt.vector else "for"
+            kind = "vector" if stmt.vector else "tiled" if stmt.tiled else "for"
             out.append(f"{pad}{kind} {stmt.axis} < {stmt.axis.extent}:")
             _format_block(stmt.body, depth + 1, names, out)
         elif isinstance(stmt, Reduce):

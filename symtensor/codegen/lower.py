@@ -30,10 +30,13 @@ from symtensor.codegen.kernel import (
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
 
+MAX_TILES = 3
+"""Transposed loads of one loop: each tile takes a kilobyte of stack."""
+
 
 def lower_kernel(spec: KernelSpec) -> Kernel:
     """Return the loop tree of a kernel."""
-    spec = merge_axes(spec)
+    spec = _bring_tiles_inside(merge_axes(spec))
     body = _Placement(spec).run()
     _choose_vector_loops(body)
     return Kernel(_buffers(spec), _sizes(spec), body)
@@ -142,6 +145,40 @@ def _rename_axes(spec: KernelSpec, merged: dict[Axis, Axis | None]) -> KernelSpe
             new[value] = value
     stores = tuple((b, affine(at), new[v]) for b, at, v in spec.stores)
     return KernelSpec(axes(spec.axes), stores)
+
+
+# --- transposed reads ----------------------------------------------------------------------------
+
+
+def _bring_tiles_inside(spec: KernelSpec) -> KernelSpec:
+    """Move the axis along which transposed reads are contiguous next to the innermost one."""
+    values = _all_values(spec)
+    if len(spec.axes) < 3 or any(v.kind == "reduce" for v in values):
+        return spec
+    *outer, inner = spec.axes
+    wanted = [axis for axis in outer if any(is_transposed(v, axis, inner) for v in values)]
+    if not wanted or outer[-1] in wanted:
+        return spec
+    outer.remove(wanted[-1])
+    return KernelSpec((*outer, wanted[-1], inner), spec.stores)
+
+
+def is_transposed(value: Value, outer: Axis, inner: Axis) -> bool:
+    """Return True for a load whose neighbours lie along `outer` and not along `inner`."""
+    if value.kind != "load":
+        return False
+    at: Affine = value.data[1]
+    step = at.coefficient(inner)
+    return D.same(at.coefficient(outer), 1) and not (D.same(step, 0) or D.same(step, 1))
+
+
+def transposed_loads(loop: Loop) -> list[Value]:
+    """Return the loads that a tiled loop transposes."""
+    nest = loop.body[-1] if loop.body else None
+    if not isinstance(nest, Loop) or not nest.vector:
+        return []
+    lets = [s.value for s in nest.body if isinstance(s, Let)]
+    return [v for v in lets if is_transposed(v, loop.axis, nest.axis)]
 
 
 # --- placing values ------------------------------------------------------------------------------
@@ -254,6 +291,12 @@ def _choose_vector_loops(body: list[Stmt]) -> None:
                 stmt.vector = True
             else:
                 _choose_vector_loops(stmt.body)
+                stmt.tiled = _is_tiled(stmt)
+
+
+def _is_tiled(loop: Loop) -> bool:
+    simple = all(isinstance(s, Let) for s in loop.body[:-1])
+    return simple and 0 < len(transposed_loads(loop)) <= MAX_TILES
 
 
 def _prefers_outer(loop: Loop, inner: list[Loop | Reduce]) -> bool:

@@ -35,14 +35,14 @@ class Target:
     has_half: bool
     """True when conversions between half and float are instructions."""
 
+    def lanes(self, bits: int) -> int:
+        """Return how many elements of `bits` bits fill a vector register."""
+        return max(self.vector_bits // bits, 1)
+
     @property
     def vector_registers(self) -> int:
         """How many vector registers there are."""
         return 32 if self.vector_bits == 512 or self.triple.startswith(("aarch64", "arm64")) else 16
-
-    def lanes(self, bits: int) -> int:
-        """Return how many elements of `bits` bits fill a vector register."""
-        return max(self.vector_bits // bits, 1)
 
     def machine(self, optimize: int = 2) -> Any:
         """Return an LLVM target machine; one per thread of compilation."""

@@ -1,0 +1,112 @@
+"""Native kernels at odd sizes: every count around the vector widths, against NumPy in float64."""
+
+import re
+
+import numpy as np
+import pytest
+
+import symtensor as st
+from symtensor.codegen import jit, program, target
+
+RNG = np.random.default_rng(7)
+SIZES = [*range(35), 47, 48, 49, 63, 64, 65, 70]
+
+
+def compiled(inputs, outputs):
+    return st.function(inputs, outputs, engine="llvm")
+
+
+# --- reductions over columns -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint16", "bool"])
+def test_columns_of_any_number_fold(dtype):
+    x = st.placeholder((None, None), dtype)
+    outputs = [st.sum(x, 0), st.max(x, 0, initial=-0 if dtype == "bool" else 1), st.any(x, 0)]
+    f = compiled([x], outputs)
+    for columns in (*SIZES, 257, 300, 1031):
+        given = (RNG.standard_normal((67, columns)) * 5).astype(dtype)
+        total, largest, some = f(given)
+        wide = given.astype("float64") if given.dtype.kind == "f" else given
+        rounding = 1e-2 if dtype == "float16" else 1e-5
+        np.testing.assert_allclose(total, wide.sum(0), rtol=rounding, atol=rounding)
+        np.testing.assert_array_equal(
+            largest, given.max(0, initial=given.dtype.type(dtype != "bool"))
+        )
+        np.testing.assert_array_equal(some, (given != 0).any(0))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_means_and_variances_of_columns(dtype):
+    x = st.placeholder((None, None), dtype)
+    f = compiled([x], [st.mean(x, 0), st.var(x, 0), st.std(x, 0) * 2 + 1])
+    for columns in (1, 3, 15, 17, 70, 255, 300, 1031):
+        given = (RNG.standard_normal((130, columns)) + 3).astype(dtype)
+        wide = given.astype("longdouble")
+        mean, var, shifted = f(given)
+        np.testing.assert_allclose(mean, wide.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(var, wide.var(0), rtol=1e-5)
+        np.testing.assert_allclose(shifted, wide.std(0) * 2 + 1, rtol=1e-5)
+
+
+def test_a_column_sums_to_the_same_bits_wherever_it_stands():
+    x = st.placeholder((None, None))
+    f = compiled([x], st.sum(x * x, 0))
+    column = RNG.standard_normal(1000).astype("float32")
+    for columns in SIZES[1:]:
+        assert len(set(f(np.repeat(column[:, None], columns, 1)).tolist())) == 1
+
+
+def test_sizes_do_not_narrow_the_lanes():
+    """The dim under a mean is an int64 scalar; the float32 lanes keep their width."""
+    x = st.placeholder((None, None))
+
+    def lanes(y):
+        return max(map(int, re.findall(r"<(\d+) x float>", compiled([x], y).executable.llvm_ir)))
+
+    assert lanes(st.mean(x, 1)) == lanes(st.sum(x, 1)) and lanes(st.mean(x, 0)) == lanes(
+        st.sum(x, 0)
+    )
+
+
+# --- transposed reads --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "int64", "bool"])
+def test_transposed_reads_go_by_tiles(dtype):
+    x, y = st.placeholder((None, None), dtype), st.placeholder((None, None), dtype)
+    b = st.placeholder((None,), dtype)
+    f = compiled([x, y, b], [st.transpose(x), st.where(st.transpose(x) > y, b[:, None], y)])
+    assert any("tiled" in text for text in f.executable.kernels().values())
+    for rows in (0, 1, 3, 8, 15, 16, 17, 33, 130, 260):
+        for columns in (0, 1, 7, 16, 31, 64, 129, 257):
+            given = (RNG.standard_normal((rows, columns)) * 9).astype(dtype)
+            other = (RNG.standard_normal((columns, rows)) * 9).astype(dtype)
+            bias = (RNG.standard_normal(columns) * 9).astype(dtype)
+            turned, chosen = f(given, other, bias)
+            np.testing.assert_array_equal(turned, given.T)
+            wanted = np.where(given.T > other, bias[:, None], other)
+            np.testing.assert_array_equal(chosen, wanted)
+
+
+@pytest.mark.parametrize("axes", [(0, 2, 1), (2, 1, 0), (1, 2, 0), (2, 0, 1), (1, 0, 2)])
+def test_permuted_axes(axes):
+    x, y = st.placeholder((None, None, None)), st.placeholder((None, None, None))
+    f = compiled([x, y], st.transpose(x, axes) * 2 + st.transpose(y, axes)[::-1])
+    assert any("tiled" in text for text in f.executable.kernels().values()) == (axes != (1, 0, 2))
+    for shape in ((3, 17, 33), (18, 5, 16), (1, 40, 1), (16, 1, 70), (0, 3, 4)):
+        a, b = (RNG.standard_normal(shape).astype("float32") for _ in range(2))
+        np.testing.assert_array_equal(
+            f(a, b), a.transpose(axes) * np.float32(2) + b.transpose(axes)[::-1]
+        )
+
+
+@pytest.mark.parametrize("name", ["avx512", "avx2", "sse2", "neon", "apple", "windows"])
+def test_tiles_are_shuffles_on_every_machine(name):
+    x = st.placeholder((None, None))
+    graph = st.Graph((x.node,), (st.transpose(st.exp(x)).node,))
+    chosen = target.named(name)
+    text = program.build_program(graph, chosen).llvm_ir
+    side = min(chosen.lanes(32), 16)
+    assert text.count("shufflevector") >= side * (side.bit_length() - 1)
+    assert "memcpy" not in jit.emit_assembly(text, chosen)

@@ -34,6 +34,16 @@ def _boolean(text: Any) -> bool:
     raise ConfigError(f"expected true or false, found {text!r}")
 
 
+def _count(value: Any) -> int:
+    try:
+        count = int(value)
+    except (TypeError, ValueError):
+        count = -1
+    if count < 0 or isinstance(value, bool):
+        raise ConfigError(f"expected a whole number, not negative, found {value!r}")
+    return count
+
+
 def _engine(value: Any) -> Any:
     """Return the name of an engine, or an engine itself (from a ``with`` block)."""
     if isinstance(value, str) and value:
@@ -57,6 +67,7 @@ SETTINGS = {
     s.name: s
     for s in (
         Setting("engine", "llvm", _engine, "name of the engine that runs functions"),
+        Setting("num_threads", 0, _count, "threads to compute with; 0: OMP_NUM_THREADS, or all"),
         Setting("passes", "", str, "passes to switch off, e.g. -stabilize,-algebra"),
         Setting("verify", False, _boolean, "verify the graph after every pass"),
         Setting("dump", False, _boolean, "print the graph after every pass that changed it"),

@@ -18,7 +18,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 
+from symtensor.codegen import pool
 from symtensor.codegen.lanes import memory_type, vector_of
 from symtensor.codegen.target import Target
 from symtensor.codegen.text import FunctionText, V
@@ -37,6 +39,17 @@ WIDE = 8
 """Vectors of the accumulator of a product row x matrix."""
 DOT_ROWS, DOT_VECTORS = 4, 2
 """Rows, and vectors of each row, that go through dot products together."""
+
+PICOSECONDS = 4
+"""Time of one multiply-add per byte of an element, about."""
+COLUMN_RANGE, ROW_RANGE = 128, 8
+"""Columns, and tiles of rows, that a thread takes at least: packing for fewer would not pay."""
+RANGES = 4
+"""Ranges per thread, so that a late thread does not hold up the others."""
+
+Word = IntEnum("Word", "A B C M N K AM AK BK BN CM CN SCRATCH ADDS COLUMNS", start=0)
+"""Words of the block in which a product is handed to the threads."""
+POINTERS = (Word.A, Word.B, Word.C, Word.SCRATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +113,14 @@ class _Gemm:
         functions = [self.tile(r, v, packed) for packed in (False, True) for r, v in shapes]
         functions += [self.tile(1, WIDE, packed=False), self.dots()]
         functions += [self.pack(width) for width in sorted({self.block.height, self.block.width})]
-        functions += [self.copy_tile(), self.row_times_matrix(), self.blocked(), self.gemm()]
+        functions += [self.copy_tile(), self.row_times_matrix(), self.row_product()]
+        functions += [self.blocked(), self.range(), self.gemm()]
         names = [self.tile_name(r, v, packed) for packed in (False, True) for r, v in shapes]
         pointers = ", ".join(f"ptr @{name}" for name in names)
         table = f"@tiles = internal constant [{len(names)} x ptr] [{pointers}]"
-        return "\n\n".join([*sorted(self.declarations), table, *functions])
+        state = f"@{pool.STATE} = external global [{pool.STATE_WORDS} x i64]"
+        declared = [*pool.DECLARATIONS, state, *sorted(self.declarations)]
+        return "\n\n".join([*declared, table, *functions])
 
     # --- arithmetic ------------------------------------------------------------------------------
 
@@ -545,20 +561,73 @@ class _Gemm:
     # --- the entry -------------------------------------------------------------------------------
 
     def gemm(self) -> str:
-        """Return the entry: it brings the product to the form that the loops do best."""
+        """Return the entry: it brings the product to the form that the loops do best.
+
+        A result of one column becomes one row; a result stored by columns, one stored by rows. Then
+        the product is shared out along its longer side.
+        """
         f = FunctionText(NAME.format(self.dtype.name), self.PARAMETERS, linkage="")
-        f.branch(f.both(f.compare("sle", "%k", 0), f.op("xor i1 %accumulate, true")),
-                 lambda: self.fill_zero(f))  # fmt: skip
+        f.do(f"%block = alloca i64, i64 {len(Word)}, align 8")
+        empty = f.both(f.compare("sle", "%k", 0), f.op("xor i1 %accumulate, true"))
+        f.branch(empty, lambda: self.fill_zero(f))
         one_column = f.both(f.compare("eq", "%n", 1), f.compare("ne", "%m", 1))
         across = f.both(f.compare("ne", "%cn", 1), f.compare("eq", "%cm", 1))
         swap = f.either(one_column, f.both(across, f.compare("ne", "%m", 1)))
         swapped = ("b", "a", "c", "n", "m", "k", "bn", "bk", "ak", "am", "cn", "cm")
+        values: dict[str, V] = {}
         for (kind, name), other in zip(self.PARAMETERS[:12], swapped, strict=True):
-            f.do(f"%x{name} = select i1 {swap}, {kind} %{other}, {kind} %{name}")
-        arguments = ", ".join(f"{kind} %x{name}" for kind, name in self.PARAMETERS[:12])
-        is_row = f.compare("eq", "%xm", 1)
-        f.branch(is_row, lambda: self.vector_product(f),
-                 lambda: f.do(f"call void @blocked({arguments}, ptr %scratch, i1 %accumulate)"))  # fmt: skip
+            values[name] = f.select(swap, kind, f"%{other}", f"%{name}")
+            f.store(kind, values[name], f.at("i64", "%block", Word[name.upper()]), 8)
+        f.store("ptr", "%scratch", f.at("i64", "%block", Word.SCRATCH), 8)
+        f.store("i64", f.op("zext i1 %accumulate to i64"), f.at("i64", "%block", Word.ADDS), 8)
+        self.share_out(f, values["m"], values["n"], values["k"])
+        return f.text()
+
+    def share_out(self, f: FunctionText, m: V, n: V, k: V) -> None:
+        """Run the product over ranges of rows or columns, whichever are more.
+
+        Ranges are as long as keeps all threads busy: each packs for itself.
+        """
+        by_columns = f.compare("sge", n, m)
+        f.store("i64", f.op(f"zext i1 {by_columns} to i64"), f.at("i64", "%block", Word.COLUMNS), 8)
+        extent = f.select(by_columns, "i64", n, m)
+        other = f.select(by_columns, "i64", m, n)
+        unit = f.select(by_columns, "i64", COLUMN_RANGE, ROW_RANGE * self.block.height)
+        workers = f.load("i64", f"getelementptr (i64, ptr @{pool.STATE}, "
+                         f"i64 {pool.WORKERS * pool.LINE})", 8)  # fmt: skip
+        share = f.op(f"sdiv i64 {extent}, {f.mul(f.add(workers, 1), RANGES)}")
+        units = f.op(f"sdiv i64 {share}, {unit}")
+        multiple = f.mul(f.add(units, 1), unit)
+        cost = f.mul(f.mul(other, k), PICOSECONDS * self.align)
+        f.op(f"call i32 @{pool.PARALLEL}(ptr @range, ptr %block, i64 {extent}, i64 {cost}, "
+             f"i64 {multiple})")  # fmt: skip
+
+    def range(self) -> str:
+        """Return the product over a range of rows or columns."""
+        f = FunctionText("range", [
+            ("ptr", "block"), ("i64", "first"), ("i64", "last"), ("i64", "number")], "i32")  # fmt: skip
+        x = {word.name.lower(): f.load("ptr" if word in POINTERS else "i64",
+                                       f.at("i64", "%block", word), 8) for word in Word}  # fmt: skip
+        by_columns = f.compare("ne", x["columns"], 0)
+        count = f.sub("%last", "%first")
+        moved = {
+            "a": f.at(self.element, x["a"], f.mul("%first", x["am"])),
+            "b": f.at(self.element, x["b"], f.mul("%first", x["bn"])),
+        }
+        x["c"] = f.at(self.element, x["c"],
+                      f.mul("%first", f.select(by_columns, "i64", x["cn"], x["cm"])))  # fmt: skip
+        one_row = f.compare("eq", x["m"], 1)
+        x["a"] = f.select(by_columns, "ptr", x["a"], moved["a"])
+        x["b"] = f.select(by_columns, "ptr", moved["b"], x["b"])
+        x["m"] = f.select(by_columns, "i64", x["m"], count)
+        x["n"] = f.select(by_columns, "i64", count, x["n"])
+        scratch = f.op(f"call ptr @{pool.SCRATCH}(ptr {x['scratch']}, i64 %number)")
+        adds = f.compare("ne", x["adds"], 0)
+        arguments = [f"{kind} {x[name]}" for kind, name in self.PARAMETERS[:12]]
+        given = f"{', '.join(arguments)}, ptr {scratch}, i1 {adds}"
+        f.branch(one_row, lambda: f.do(f"call void @row_product({given})"),
+                 lambda: f.do(f"call void @blocked({given})"))  # fmt: skip
+        f.do("ret i32 0")
         return f.text()
 
     def fill_zero(self, f: FunctionText) -> None:
@@ -570,36 +639,38 @@ class _Gemm:
 
         f.loop(0, "%m", 1, row)
 
-    def vector_product(self, f: FunctionText) -> None:
-        """Emit the product of one row with a matrix, in blocks of depth."""
-        row = f.both(f.compare("eq", "%xbn", 1), f.compare("eq", "%xcn", 1))
-        row = f.both(row, f.compare("ne", "%xn", 1))
-        dot = f.both(f.compare("eq", "%xak", 1), f.compare("eq", "%xbk", 1))
+    def row_product(self) -> str:
+        """Return the product of one row with a matrix, in blocks of depth."""
+        f = FunctionText("row_product", self.PARAMETERS)
+        row = f.both(f.compare("eq", "%bn", 1), f.compare("eq", "%cn", 1))
+        row = f.both(row, f.compare("ne", "%n", 1))
+        dot = f.both(f.compare("eq", "%ak", 1), f.compare("eq", "%bk", 1))
 
         def depth(t: str, _: list[str]) -> None:
-            k = f.minimum(f.sub("%xk", t), GEMV_DEPTH)
+            k = f.minimum(f.sub("%k", t), GEMV_DEPTH)
             later = f.either("%accumulate", f.compare("ne", t, 0))
-            a = f.at(self.element, "%xa", f.mul(t, "%xak"))
-            b = f.at(self.element, "%xb", f.mul(t, "%xbk"))
+            a = f.at(self.element, "%a", f.mul(t, "%ak"))
+            b = f.at(self.element, "%b", f.mul(t, "%bk"))
 
             def by_rows() -> list[V]:
-                return [f.op(f"call i64 @row_times_matrix(ptr {a}, i64 %xak, ptr {b}, i64 %xbk, "
-                             f"ptr %xc, i64 %xn, i64 {k}, i1 {later})")]  # fmt: skip
+                return [f.op(f"call i64 @row_times_matrix(ptr {a}, i64 %ak, ptr {b}, i64 %bk, "
+                             f"ptr %c, i64 %n, i64 {k}, i1 {later})")]  # fmt: skip
 
             def by_dots() -> list[V]:
-                f.do(f"call void @dots(ptr {a}, ptr {b}, i64 %xbn, ptr %xc, i64 %xcn, i64 %xn, "
+                f.do(f"call void @dots(ptr {a}, ptr {b}, i64 %bn, ptr %c, i64 %cn, i64 %n, "
                      f"i64 {k}, i1 {later})")  # fmt: skip
-                return ["%xn"]
+                return ["%n"]
 
             def not_by_rows() -> list[V]:
                 return list(f.branch(dot, by_dots, lambda: [0], ["i64"]))
 
             (done,) = f.branch(row, by_rows, not_by_rows, ["i64"])
-            left = f.sub("%xn", done)
-            b, c = (f.at(self.element, x, f.mul(done, stride))
-                    for x, stride in ((b, "%xbn"), ("%xc", "%xcn")))  # fmt: skip
-            f.do(f"call void @blocked(ptr {a}, ptr {b}, ptr {c}, i64 1, i64 {left}, i64 {k}, "
-                 f"i64 %xam, i64 %xak, i64 %xbk, i64 %xbn, i64 %xcm, i64 %xcn, ptr %scratch, "
+            left = f.sub("%n", done)
+            rest_b = f.at(self.element, b, f.mul(done, "%bn"))
+            rest_c = f.at(self.element, "%c", f.mul(done, "%cn"))
+            f.do(f"call void @blocked(ptr {a}, ptr {rest_b}, ptr {rest_c}, i64 1, i64 {left}, "
+                 f"i64 {k}, i64 %am, i64 %ak, i64 %bk, i64 %bn, i64 %cm, i64 %cn, ptr %scratch, "
                  f"i1 {later})")  # fmt: skip
 
-        f.loop(0, "%xk", GEMV_DEPTH, depth)
+        f.loop(0, "%k", GEMV_DEPTH, depth)
+        return f.text()

@@ -18,7 +18,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
-from symtensor.codegen import entry, gemm
+from symtensor.codegen import entry, gemm, pool
 from symtensor.codegen.target import Target, host
 from symtensor.codegen.vecmath import LIBRARY
 from symtensor.errors import LoweringError
@@ -84,6 +84,19 @@ class LoadedCode:
         return int(self._addresses[symbol])
 
 
+@functools.cache
+def load_pool() -> LoadedCode:
+    """Return the native side of the thread pool, one per process."""
+    with _lock:
+        target = host()
+        library = ctypes.CDLL("kernelbase" if os.name == "nt" else None)
+        functions = pool.SYSTEM.get(pool.system_of(target) or "", ())
+        names = [text.partition("@")[2].partition("(")[0] for text in functions]
+        imports = {x: ctypes.cast(getattr(library, x), ctypes.c_void_p).value or 0 for x in names}
+        code = emit_object(pool.pool_module(target), target)
+        return LoadedCode(code, list(pool.SYMBOLS), imports=imports)
+
+
 _products: dict[tuple[Target, DType], LoadedCode] = {}
 
 
@@ -93,7 +106,7 @@ def load_gemm(target: Target, dtype: DType) -> LoadedCode:
         found = _products.get((target, dtype))
         if found is None:
             code = emit_object(gemm.gemm_module(target, dtype), target)
-            found = LoadedCode(code, [gemm.NAME.format(dtype.name)])
+            found = LoadedCode(code, [gemm.NAME.format(dtype.name)], [load_pool()])
             _products[target, dtype] = found
         return found
 

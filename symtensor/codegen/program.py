@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from symtensor.codegen import contraction, stage
+from symtensor.codegen import contraction, stage, threads
 from symtensor.codegen.driver import NAME, CallOut, KernelCall, emit_driver
 from symtensor.codegen.emit import emit_kernel
 from symtensor.codegen.fusion import (
@@ -117,6 +117,8 @@ def build_program(graph: Graph, target: Target) -> Program:
 def load_program(program: Program, target: Target) -> Program:
     """Compile the program's text and link it into this process."""
     libraries = [load_gemm(target, dtype) for dtype in program.products]
+    if program.products:
+        threads.start()
     program.code = LoadedCode(emit_object(program.llvm_ir, target), [NAME], libraries)
     return program
 

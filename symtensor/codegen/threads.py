@@ -1,0 +1,119 @@
+"""The thread pool, Python side: making the workers, stopping them, and living through a fork.
+
+Workers are daemon threads that stay in native code. The pool starts with the first program that
+can use it. A child process after a fork has no workers until it loads such a program itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from symtensor.codegen import pool
+from symtensor.codegen.gemm import scratch_bytes
+from symtensor.codegen.jit import load_pool
+from symtensor.codegen.memory import aligned_bytes
+from symtensor.codegen.target import host
+from symtensor.config import get as get_setting
+from symtensor.ir.dtypes import float32, float64
+
+_lock = threading.Lock()
+_workers: list[threading.Thread] = []
+_scratches: dict[int, Any] = {}
+
+
+def processors() -> int:
+    """Return how many processors this process may use: its affinity and its share (cgroup)."""
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        count = min(count, max(int(quota) // int(period), 1))
+    except (OSError, ValueError):
+        pass  # no cgroup, or no limit
+    return max(count, 1)
+
+
+def wanted() -> int:
+    """Return the threads to compute with: the setting ``num_threads``, OMP_NUM_THREADS, or all."""
+    chosen = int(get_setting("num_threads"))
+    if chosen == 0:
+        first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+        chosen = int(first) if first.isdigit() else 0
+    return chosen or processors()
+
+
+def start() -> None:
+    """Make the pool as large as wanted."""
+    with _lock:
+        for number in range(len(_workers) + 1, min(wanted(), pool.MOST_THREADS)):
+            _give_scratch(number)
+            thread = threading.Thread(
+                target=_run, args=(number,), name=f"symtensor-{number}", daemon=True
+            )
+            thread.start()
+            _workers.append(thread)
+        _set(pool.WORKERS, min(len(_workers), max(wanted() - 1, 0)))
+
+
+def _give_scratch(number: int) -> None:
+    """Give a worker memory of its own for packing."""
+    if number not in _scratches:
+        _scratches[number] = aligned_bytes(
+            max(scratch_bytes(host(), x) for x in (float32, float64))
+        )
+        kind = ctypes.c_void_p * pool.MOST_THREADS
+        table = kind.from_address(load_pool().address(pool.SCRATCHES))
+        table[number] = _scratches[number].ctypes.data
+
+
+def _run(number: int) -> None:
+    loop = ctypes.CFUNCTYPE(None, ctypes.c_int64)(load_pool().address(pool.WORKER))
+    loop(number)
+
+
+def _state() -> Any:
+    kind = ctypes.c_int64 * pool.STATE_WORDS
+    return kind.from_address(load_pool().address(pool.STATE))
+
+
+def _set(word: int, value: int) -> None:
+    _state()[word * pool.LINE] = value
+
+
+def stop() -> None:
+    """End all workers; `start` makes new ones."""
+    with _lock:
+        if not _workers:
+            return
+        _set(pool.WORKERS, 0)
+        _set(pool.STOP, 1)
+        wake = ctypes.CFUNCTYPE(None)(load_pool().address(pool.WAKE))
+        while any(thread.is_alive() for thread in _workers):
+            wake()
+            for thread in _workers:
+                thread.join(0.01)
+        _workers.clear()
+        _set(pool.STOP, 0)
+
+
+def _forget() -> None:
+    """In a child process: threads do not survive a fork, and what they held must be given back."""
+    global _lock
+    _lock = threading.Lock()
+    if _workers:
+        _workers.clear()
+        for word in (pool.WORKERS, pool.BUSY, pool.SLEEPERS, pool.TICKET, pool.STOP):
+            _set(word, 0)
+
+
+atexit.register(stop)
+if hasattr(os, "register_at_fork") and sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,184 @@
+"""The thread pool: the same bits with any number of threads, forks, other threads, nested work."""
+
+import ctypes
+import itertools
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+
+import symtensor as st
+from symtensor.codegen import jit, pool, target, threads
+
+
+@pytest.fixture
+def with_threads(monkeypatch):
+    """Return a function that sets how many threads compute."""
+
+    def choose(count):
+        monkeypatch.setenv("SYMTENSOR_NUM_THREADS", str(count))
+        threads.stop()
+        threads.start()
+
+    yield choose
+    monkeypatch.undo()
+    threads.stop()
+    threads.start()
+
+
+RANGE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, *[ctypes.c_int64] * 3)
+
+
+def parallel(function, extent, cost, multiple=1):
+    kinds = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 3]
+    run = ctypes.CFUNCTYPE(ctypes.c_int32, *kinds)(jit.load_pool().address(pool.PARALLEL))
+    return run(ctypes.cast(function, ctypes.c_void_p), None, extent, cost, multiple)
+
+
+@pytest.mark.parametrize("extent", [1, 2, 7, 1000, 12345])
+@pytest.mark.parametrize("multiple", [1, 64])
+@pytest.mark.parametrize("cost", [1, 10**6, 10**8])
+def test_ranges_cover_everything_once(with_threads, extent, multiple, cost):
+    with_threads(4)
+    seen, numbers = [], set()
+
+    @RANGE
+    def note(_, first, last, number):
+        seen.append((first, last))
+        numbers.add(number)
+        return 0
+
+    for _ in range(20):
+        seen.clear()
+        assert parallel(note, extent, cost, multiple) == 0
+        covered = sorted(seen)
+        assert covered[0][0] == 0 and covered[-1][1] == extent
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(covered))
+        assert all(first % multiple == 0 for first, _ in covered)
+    assert numbers <= set(range(4))
+    if extent * cost < pool.WORTH // 2:
+        assert numbers == {0}
+
+
+def test_the_largest_code_is_returned(with_threads):
+    with_threads(3)
+
+    @RANGE
+    def code(_, first, last, number):
+        return first
+
+    assert parallel(code, 50, 10**8) == 49
+
+
+def test_work_inside_work_runs_alone(with_threads):
+    with_threads(3)
+    inner_numbers = set()
+
+    @RANGE
+    def inner(_, first, last, number):
+        inner_numbers.add(number)
+        return 0
+
+    @RANGE
+    def outer(_, first, last, number):
+        return parallel(inner, 100, 10**8)
+
+    assert parallel(outer, 50, 10**8) == 0
+    assert inner_numbers == {0}
+
+
+def programs():
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((700, 700)).astype("f4") for _ in range(2))
+    x, y = st.placeholder((None, None)), st.placeholder((None, None))
+    yield "product", [x, y], st.matmul(x, y), (a, b)
+    yield "transposed product", [x, y], st.matmul(st.transpose(x), st.transpose(y)), (a, b)
+    yield "row", [x, y], st.matmul(x[:1], y), (a, b)
+    yield "column", [x, y], st.matmul(x, y[:, :1]), (a, b)
+    z = st.placeholder((None, 7, None, 10))
+    c = rng.standard_normal((70, 7, 100, 10)).astype("f4")
+    yield "batched", [z], st.einsum("bhik,bhjk->bhij", z, z), (c,)
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in programs()])
+def test_results_have_the_same_bits_with_any_number_of_threads(with_threads, name):
+    inputs, output, values = next(p[1:] for p in programs() if p[0] == name)
+    f = st.function(inputs, output, engine="llvm")
+    with_threads(1)
+    wanted = f(*values)
+    for count in (2, 3, 7):
+        with_threads(count)
+        for _ in range(3):
+            np.testing.assert_array_equal(f(*values), wanted)
+
+
+def test_python_threads_share_the_pool(with_threads):
+    with_threads(3)
+    x = st.placeholder((None, None))
+    f = st.function([x], st.matmul(x, x), engine="llvm")
+    rng = np.random.default_rng(0)
+    given = [rng.standard_normal((300, 300)).astype("f4") for _ in range(6)]
+    wanted = [f(a) for a in given]
+    wrong = []
+
+    def work(i):
+        for _ in range(30):
+            if not np.array_equal(f(given[i]), wanted[i]):
+                wrong.append(i)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+FORK = """
+    import os, numpy as np, symtensor as st
+    x = st.placeholder((None, None))
+    f = st.function([x], st.matmul(x, x), engine="llvm")
+    a = np.ones((400, 400), "f4")
+    assert f(a)[0, 0] == 400
+    child = os.fork()
+    if child == 0:
+        g = st.function([x], st.matmul(x, x) + 1, engine="llvm")
+        good = f(a)[0, 0] == 400 and g(a)[0, 0] == 401 and f(a)[0, 0] == 400
+        os._exit(0 if good else 1)
+    for _ in range(20):
+        assert f(a)[0, 0] == 400
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_process_computes_too():
+    environment = {**os.environ, "SYMTENSOR_NUM_THREADS": "3"}
+    script = textwrap.dedent(FORK)
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
+
+
+def test_settings_choose_the_number(monkeypatch):
+    monkeypatch.delenv("SYMTENSOR_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
+    assert threads.wanted() == 3
+    monkeypatch.setenv("SYMTENSOR_NUM_THREADS", "5")
+    assert threads.wanted() == 5
+    monkeypatch.delenv("SYMTENSOR_NUM_THREADS")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert 1 <= threads.wanted() <= (os.cpu_count() or 1)
+    monkeypatch.setenv("SYMTENSOR_NUM_THREADS", "-1")
+    with pytest.raises(st.errors.ConfigError, match="num_threads"):
+        threads.wanted()
+
+
+@pytest.mark.parametrize("machine", ["avx2", "neon", "apple", "windows"])
+def test_the_pool_compiles_for_every_system(machine):
+    there = target.named(machine)
+    text = jit.emit_assembly(pool.pool_module(there), there)
+    function = {"apple": "__ulock_wait", "windows": "WaitOnAddress"}.get(machine, "syscall")
+    assert function in text

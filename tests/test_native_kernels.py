@@ -110,3 +110,55 @@ def test_tiles_are_shuffles_on_every_machine(name):
     side = min(chosen.lanes(32), 16)
     assert text.count("shufflevector") >= side * (side.bit_length() - 1)
     assert "memcpy" not in jit.emit_assembly(text, chosen)
+
+
+# --- where the extremum is -----------------------------------------------------------------------------
+
+
+def tied(shape, dtype):
+    """Few distinct values, so that most extrema are tied."""
+    return RNG.integers(0, 4, shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint64", "bool"])
+def test_argmax_and_argmin_take_the_first(dtype):
+    x = st.placeholder((None, None), dtype)
+    outputs = [op(x, axis=axis) for op in (st.argmax, st.argmin) for axis in (0, 1, None)]
+    f = compiled([x], outputs)
+    assert "call-out" not in f.explain()
+    for rows in (1, 2, 17, 65, 130):
+        for columns in (1, 7, 16, 33, 64, 70, 300):
+            given = tied((rows, columns), dtype)
+            wanted = [op(given, axis=a) for op in (np.argmax, np.argmin) for a in (0, 1, None)]
+            for found, right in zip(f(given), wanted, strict=True):
+                assert found.dtype == np.int64
+                np.testing.assert_array_equal(found, right)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_argmax_of_nan_and_infinities(dtype):
+    x = st.placeholder((None, None), dtype)
+    f = compiled([x], [st.argmax(x, 1), st.argmin(x, 1), st.argmax(x, 0), st.argmin(x, 0)])
+    for n in (1, 5, 16, 17, 64, 129):
+        given = RNG.choice([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0], (40, n)).astype(dtype)
+        given[0], given[1], given[2] = -np.inf, np.inf, np.nan
+        wanted = [
+            np.argmax(given, 1),
+            np.argmin(given, 1),
+            np.argmax(given, 0),
+            np.argmin(given, 0),
+        ]
+        for found, right in zip(f(given), wanted, strict=True):
+            np.testing.assert_array_equal(found, right)
+
+
+def test_argmax_fuses_with_what_surrounds_it():
+    x = st.placeholder((None, None))
+    f = compiled([x], st.argmax(st.tanh(x) * 2, axis=1) * 3 + 1)
+    assert len(f.executable.program.schedule.steps) == 1
+    given = RNG.standard_normal((9, 50)).astype("float32")
+    np.testing.assert_array_equal(f(given), given.argmax(1) * 3 + 1)
+    assert compiled([x], st.argmax(x[:, :1], 1))(given).tolist() == [0] * 9
+    with pytest.raises(ValueError, match="extremum"):
+        f(np.zeros((3, 0), "float32"))
+    assert f(np.zeros((0, 3), "float32")).shape == (0,)

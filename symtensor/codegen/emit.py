@@ -15,8 +15,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
+from symtensor.codegen.folds import IndexFold, State, fold_of
 from symtensor.codegen.kernel import (
     Affine,
     Axis,
@@ -34,16 +33,15 @@ from symtensor.codegen.kernel import (
 from symtensor.codegen.lanes import (
     Lanes,
     LaneScalars,
-    literal,
     memory_type,
     register_type,
-    vector_of,
+    splat_literal,
 )
 from symtensor.codegen.lower import is_inline, transposed_loads
 from symtensor.codegen.target import Target
 from symtensor.codegen.transposition import transposed
 from symtensor.ir.dims import Dim
-from symtensor.ir.dtypes import DType, float32, int64
+from symtensor.ir.dtypes import DType, int64
 
 BLOCK = 64
 """Steps that a float sum adds up plainly before the block joins the compensated pair."""
@@ -58,9 +56,6 @@ TILE = 16
 
 TILES = 8
 """Tiles along each side of a block."""
-
-State = list[Lanes]
-"""Accumulator of one reduction: one value, or (high, low) for float sums between blocks."""
 
 
 class _Scope:
@@ -325,12 +320,15 @@ class _Emitter:
         """
         if self.widths(body) == [self.base]:
             return [self.base]
-        results = max(len(stmt.results) for stmt in body if isinstance(stmt, Reduce))
-        most = max(self.s.target.vector_registers // 2 // results, 1)
+        taken = max(self._registers(stmt) for stmt in body if isinstance(stmt, Reduce))
+        most = max(self.s.target.vector_registers // 2 // taken, 1)
         stretch = 1 << (most.bit_length() - 1)
         vectors = [stretch, UNROLL, 1] if stretch > UNROLL else [UNROLL, 1]
         quarter = [self.base // 4] if self.base >= 8 else []
         return [count * self.base for count in vectors] + quarter
+
+    def _registers(self, stmt: Reduce) -> int:
+        return sum(fold_of(self.s, result).registers for result in stmt.results)
 
     def cost(self, value: Value) -> int:
         """Return how many instructions a value takes."""
@@ -402,16 +400,10 @@ class _Emitter:
         for result, names in carried.items():
             for phi, first, last in zip(names, entry[result], self.states[result], strict=True):
                 kind = register_type(phi.dtype, phi.width)
-                start, next_ = (self._as(x, phi.width) for x in (first, last))
+                start, next_ = (splat_literal(x, phi.width) for x in (first, last))
                 phis.append(f"{phi.text} = phi {kind} [ {start}, %{name}.pre ], "
                             f"[ {next_}, %{name}.latch ]")  # fmt: skip
         self.states = carried
-
-    def _as(self, x: Lanes, width: int) -> str:
-        """Return an accumulator's text; literals are splatted in place, no code is needed."""
-        if x.width == width:
-            return x.text
-        return f"splat ({register_type(x.dtype)} {x.text})"
 
     # --- tiles ----------------------------------------------------------------------------------
 
@@ -501,11 +493,11 @@ class _Emitter:
     def reduce(self, stmt: Reduce) -> None:
         outer, self.states = self.states, {}
         for result in stmt.results:
-            self.states[result] = self.identity(result, self._state_width(result))
+            self.states[result] = fold_of(self.s, result).identity(self._state_width(result))
         (nest,) = stmt.body
         assert isinstance(nest, Loop)
         self.reduce_loop(nest)
-        finished = {result: self.finish(result, self.states[result]) for result in stmt.results}
+        finished = {x: fold_of(self.s, x).finish(self.states[x]) for x in stmt.results}
         self.states = outer
         for result, lanes in finished.items():
             self.define(result, lanes)
@@ -528,12 +520,11 @@ class _Emitter:
             start, end = end, self.main_end(extent, width)
             scalar = self.states
             with self.lanes(loop.axis, width):
-                self.states = {result: self.identity(result, width) for result in scalar}
+                self.states = {result: fold_of(self.s, result).identity(width) for result in scalar}
                 self.blocks(loop, start, end, width)
             wide, self.states = self.states, {}
             for result, state in scalar.items():
-                whole = self.across_lanes(result, self.finish(result, wide[result]))
-                self.states[result] = self.combine_state(result, state, whole)
+                self.states[result] = fold_of(self.s, result).join(state, wide[result])
         self.blocks(loop, end, extent, 1)
 
     def _reduce_body(self, loop: Loop) -> None:
@@ -545,7 +536,7 @@ class _Emitter:
 
     def blocks(self, loop: Loop, start: str, end: str, step: int) -> None:
         """Run the innermost loop in blocks: float sums start each block from zero."""
-        if not any(_is_float_sum(result) for result in self.states):
+        if not any(fold_of(self.s, result).is_blocked for result in self.states):
             self.counted(loop.axis, start, end, step, lambda: self.block(loop.body))
             return
         self.counted(
@@ -557,109 +548,35 @@ class _Emitter:
         limit = self.s.emit(f"add nuw nsw i64 {first}, {BLOCK * step}", int64, 1)
         last = self.s._call("smin", limit, self._i64(end)).text
         carried = self.states
+        folds = {result: fold_of(self.s, result) for result in carried}
         self.states = {
-            result: self.plain_zero(result, state[0].width) if _is_float_sum(result) else state
+            result: folds[result].block_identity(state[0].width)
+            if folds[result].is_blocked
+            else state
             for result, state in carried.items()
         }
         self.counted(loop.axis, first, last, step, lambda: self.block(loop.body))
         for result, state in carried.items():
-            if _is_float_sum(result):
-                self.states[result] = self.two_sum(state, self.states[result][0])
+            if folds[result].is_blocked:
+                block = self.states[result]
+                self.states[result] = folds[result].take_block(state, block, self._i64(first))
 
     def update(self, result: Value) -> None:
         state = self.states[result]
-        arg = _accumulated(self.value(result.args[0]))
-        self.states[result] = [self.combine(result, state[0], arg), *state[1:]]
+        fold = fold_of(self.s, result)
+        index = self._index_in_block(result, fold) if isinstance(fold, IndexFold) else None
+        self.states[result] = fold.update(state, self.value(result.args[0]), index)
 
-    def combine(self, result: Value, x: Lanes, y: Lanes) -> Lanes:
-        operation = {
-            "sum": self.s.add, "prod": self.s.mul, "max": self.s.maximum, "min": self.s.minimum,
-            "any": self.s.or_, "all": self.s.and_,
-        }[result.data.combiner]  # fmt: skip
-        return operation(x, y)
-
-    def combine_state(self, result: Value, state: State, value: Lanes) -> State:
-        if _is_float_sum(result):
-            return self.two_sum(state, value)
-        return [self.combine(result, state[0], value)]
-
-    def plain_zero(self, result: Value, width: int) -> State:
-        zero = Lanes(literal(0.0, _accumulator(result)), _accumulator(result), 1)
-        return [Lanes(self._as(zero, width), zero.dtype, width)]
-
-    def identity(self, result: Value, width: int) -> State:
-        dtype = _accumulator(result)
-        neutral = Lanes(literal(neutral_element(result.data.combiner, dtype), dtype), dtype, 1)
-        one = Lanes(self._as(neutral, width), dtype, width)
-        return [one, one] if _is_float_sum(result) else [one]
-
-    def two_sum(self, state: State, value: Lanes) -> State:
-        """Return (high, low) + value without losing what rounding cuts off (Knuth, TAOCP 4.2.2)."""
-        s, (high, low) = self.s, state
-        total = s.add(high, value)
-        virtual = s.sub(total, high)
-        error = s.add(s.sub(high, s.sub(total, virtual)), s.sub(value, virtual))
-        return [total, s.add(low, error)]
-
-    def finish(self, result: Value, state: State) -> Lanes:
-        """Return the accumulated value; an infinite sum has no meaningful low part."""
-        if not _is_float_sum(result):
-            return self._rounded(result, state[0])
-        high, low = state
-        known = self.s.eq(low, low)
-        return self._rounded(result, self.s.select(known, self.s.add(high, low), high))
-
-    def _rounded(self, result: Value, x: Lanes) -> Lanes:
-        return self.s.round_to_dtype(Lanes(x.text, result.dtype, x.width))
-
-    def across_lanes(self, result: Value, x: Lanes) -> Lanes:
-        """Combine the lanes of a vector by halves."""
-        x = _accumulated(x)
-        width = x.width
-        while width > 1:
-            half = width // 2
-            parts = [self._part(x, width, start, half) for start in (0, half)]
-            x = self.combine(result, parts[0], parts[1])
-            width = half
-        return x
-
-    def _part(self, x: Lanes, width: int, start: int, count: int) -> Lanes:
-        kind = register_type(x.dtype, width)
-        if count == 1:
-            return self.s.emit(f"extractelement {kind} {x.text}, i64 {start}", x.dtype, 1)
-        picked = ", ".join(f"i32 {start + i}" for i in range(count))
-        return self.s.emit(
-            f"shufflevector {kind} {x.text}, {kind} poison, {vector_of('i32', count)} <{picked}>",
-            x.dtype,
-            count,
-        )
-
-
-def _accumulator(result: Value) -> DType:
-    """Return the dtype in which a reduction adds up: half and bfloat16 add up in float."""
-    return float32 if result.dtype.is_floating and result.dtype.bits == 16 else result.dtype
-
-
-def _accumulated(x: Lanes) -> Lanes:
-    return Lanes(x.text, float32, x.width) if x.dtype.is_floating and x.dtype.bits == 16 else x
-
-
-def _is_float_sum(result: Value) -> bool:
-    return bool(result.data.combiner == "sum" and result.dtype.is_floating)
-
-
-def neutral_element(combiner: str, dtype: DType) -> float | int | bool:
-    """Return the value that a reduction starts from."""
-    if combiner in ("sum", "prod"):
-        return 0 if combiner == "sum" else 1
-    if combiner in ("any", "all"):
-        return combiner == "all"
-    if dtype.is_bool:
-        return combiner == "min"
-    if dtype.is_floating:
-        return float("-inf") if combiner == "max" else float("inf")
-    info = np.iinfo(dtype.numpy)
-    return int(info.min if combiner == "max" else info.max)
+    def _index_in_block(self, result: Value, fold: IndexFold) -> Lanes:
+        """Return where the current element stands, counted from the start of the block."""
+        (axis,) = result.data.axes
+        here, start = self.scopes[-1].index, self.scopes[-2].index
+        number = self.s.emit(f"sub nsw i64 {here}, {start}", int64, 1)
+        index = self.s.cast(number, fold.index_dtype)
+        if self.vector_axis is not axis:
+            return index
+        lanes = ", ".join(f"{register_type(fold.index_dtype)} {i}" for i in range(self.width))
+        return self.s.add(index, Lanes(f"<{lanes}>", fold.index_dtype, self.width))
 
 
 def _flatten(code: list[Any], lines: list[str]) -> None:

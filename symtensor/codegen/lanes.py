@@ -63,6 +63,11 @@ def literal(value: float | int | bool, dtype: DType) -> str:
     return f"0x{struct.unpack('<Q', struct.pack('<d', number))[0]:016X}"
 
 
+def splat_literal(x: Lanes, width: int) -> str:
+    """Return the text of `x` at `width` lanes; a literal is splatted in place, without code."""
+    return x.text if x.width == width else f"splat ({register_type(x.dtype)} {x.text})"
+
+
 class LaneScalars:
     """Appends instructions to ``self.out``; see `symtensor.ops.scalars.Scalars` for the words."""
 
@@ -105,7 +110,7 @@ class LaneScalars:
             raise LoweringError(f"{x.width} lanes can't become {width}")
         element, vector = register_type(x.dtype), register_type(x.dtype, width)
         if not x.text.startswith("%"):
-            return f"splat ({element} {x.text})"
+            return splat_literal(x, width)
         one = self.fresh()
         out = self.fresh()
         self.out.append(f"{one} = insertelement {vector} poison, {element} {x.text}, i64 0")
@@ -262,8 +267,8 @@ class LaneScalars:
         if not x.dtype.is_floating:
             return self._call(signed if x.dtype.kind == "i" else unsigned, x, y)
         # NaN in y falls through the ordered compare; NaN in x needs a look of its own
-        chosen = self.select(self._compare(f"fcmp {ordered}", x, y), x, y)
-        return self.select(self._compare("fcmp uno", x, x), x, chosen)
+        chosen = self.select(self.compare(f"fcmp {ordered}", x, y), x, y)
+        return self.select(self.compare("fcmp uno", x, x), x, chosen)
 
     def minimum(self, x: Lanes, y: Lanes) -> Lanes:
         return self._extremum(x, y, "olt", "smin", "umin")
@@ -345,16 +350,17 @@ class LaneScalars:
         return self.select(inside, self._binary("lshr", x, count), self.const(0, x.dtype))
 
     def _count_inside(self, y: Lanes) -> Lanes:
-        return self._compare("icmp ult", y, self.const(y.dtype.bits, y.dtype))
+        return self.compare("icmp ult", y, self.const(y.dtype.bits, y.dtype))
 
-    def _compare(self, instruction: str, x: Lanes, y: Lanes) -> Lanes:
+    def compare(self, instruction: str, x: Lanes, y: Lanes) -> Lanes:
+        """Append an ``icmp`` or ``fcmp`` with its predicate."""
         width, (a, b) = self._together(x, y)
         return self.emit(f"{instruction} {register_type(x.dtype, width)} {a}, {b}", bool_, width)
 
     def _order(self, x: Lanes, y: Lanes, name: str) -> Lanes:
         if x.dtype.is_floating:
-            return self._compare(f"fcmp o{name}", x, y)
-        return self._compare(f"icmp {'s' if x.dtype.kind == 'i' else 'u'}{name}", x, y)
+            return self.compare(f"fcmp o{name}", x, y)
+        return self.compare(f"icmp {'s' if x.dtype.kind == 'i' else 'u'}{name}", x, y)
 
     def lt(self, x: Lanes, y: Lanes) -> Lanes:
         return self._order(x, y, "lt")
@@ -363,10 +369,10 @@ class LaneScalars:
         return self._order(x, y, "le")
 
     def eq(self, x: Lanes, y: Lanes) -> Lanes:
-        return self._compare("fcmp oeq" if x.dtype.is_floating else "icmp eq", x, y)
+        return self.compare("fcmp oeq" if x.dtype.is_floating else "icmp eq", x, y)
 
     def ne(self, x: Lanes, y: Lanes) -> Lanes:
-        return self._compare("fcmp une" if x.dtype.is_floating else "icmp ne", x, y)
+        return self.compare("fcmp une" if x.dtype.is_floating else "icmp ne", x, y)
 
     def select(self, condition: Lanes, x: Lanes, y: Lanes) -> Lanes:
         width, (c, a, b) = self._together(condition, x, y)
@@ -441,9 +447,9 @@ class LaneScalars:
         kind = float64 if x.dtype is float64 else float32
         x = Lanes(x.text, kind, x.width)
         whole = self.trunc(x)
-        above = self._compare("fcmp oge", whole, self.const(float(high + 1), kind))
-        below = self._compare("fcmp olt", whole, self.const(float(low), kind))
-        nan = self._compare("fcmp uno", whole, whole)
+        above = self.compare("fcmp oge", whole, self.const(float(high + 1), kind))
+        below = self.compare("fcmp olt", whole, self.const(float(low), kind))
+        nan = self.compare("fcmp uno", whole, whole)
         outside = self.or_(self.or_(above, below), nan)
         safe = self.select(outside, self.const(0.0, kind), whole)
         out = self.convert("fptosi" if signed else "fptoui", safe, dtype)

@@ -38,6 +38,9 @@ from symtensor.ir.node import RESULT, Node
 from symtensor.ir.types import TensorType
 from symtensor.ops.slicing import positions_known
 
+EXTREMA = ("max", "min", "argmax", "argmin")
+"""Reductions that nothing has no result of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -280,7 +283,7 @@ def extrema_of(nodes: Iterable[Node]) -> list[Extremum]:
     """Return the native maxima and minima whose operands may turn out empty."""
     found = []
     for node in nodes:
-        if stage.is_reduction(node) and node.op.family.combiner in ("max", "min"):
+        if stage.is_reduction(node) and node.op.family.combiner in EXTREMA:
             shape = node.inputs[0].tensor_type.shape
             reduced = D.product(shape[axis] for axis in node.attrs["axes"])
             if not isinstance(reduced, int):

@@ -33,7 +33,7 @@ from symtensor.ir.types import TensorType
 from symtensor.ops.families import AxisMap, Elementwise, Index, IndexMap, View
 from symtensor.ops.families import Reduction as ReductionFamily
 
-NATIVE_COMBINERS = ("sum", "prod", "max", "min", "any", "all")
+NATIVE_COMBINERS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 
 _costs: dict[object, int | None] = {}
 
@@ -191,8 +191,11 @@ class Reader:
         if is_reduction(node):
             axes = tuple(self._new_axes(node, positions).values())
             kept = tuple(a for a in axes if not D.same(a.extent, 1))
-            reduction = Reduction(node.op.family.combiner, kept)
-            return self.table.reduce(reduction, args[0], dtype) if kept else args[0]
+            combiner = node.op.family.combiner
+            if not kept:
+                is_index_of = combiner in ("argmax", "argmin")
+                return self.table.const(0, dtype) if is_index_of else args[0]
+            return self.table.reduce(Reduction(combiner, kept), args[0], dtype)
         if is_index(node):
             return self.table.position(positions[0], dtype)
         rule = Rule(node.op.name, node.op.family.scalar, node.attrs, (node.op, _attr_key(node)))

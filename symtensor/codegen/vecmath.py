@@ -269,7 +269,7 @@ def _sine_like(f: _F, x: Lanes, shift: int, symbol: str) -> Lanes:
     odd = f.s.ne(f.s.and_(n, f.i(1)), f.i(0))
     out = f.select(odd, cosine, sine)
     out = f.select(f.s.ne(f.s.and_(n, f.i(2)), f.i(0)), f.s.neg(out), out)
-    huge = f.s._compare("fcmp oge", size, f.c(_REDUCIBLE))
+    huge = f.s.compare("fcmp oge", size, f.c(_REDUCIBLE))
     out = f.select(f.s.eq(x, x), out, x)
     return rare_lanes(f.s, huge, out, symbol, x)
 

@@ -1,0 +1,220 @@
+"""Accumulators of reductions: how they begin, take an element, join across lanes, and end.
+
+Float sums add up blocks plainly and carry the blocks in a compensated pair, which keeps the error of
+long sums below that of pairwise summation. Combining across lanes is a fixed tree of halves. The index
+of an extremum is carried beside it: the first one wins, and the first NaN wins over all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from symtensor.codegen.kernel import Value
+from symtensor.codegen.lanes import (
+    Lanes,
+    LaneScalars,
+    literal,
+    register_type,
+    splat_literal,
+    vector_of,
+)
+from symtensor.ir.dtypes import DType, float32, int32, int64
+
+State = list[Lanes]
+"""Accumulators of one reduction."""
+Combine = Callable[[Lanes, Lanes], Lanes]
+
+
+def fold_of(s: LaneScalars, result: Value) -> Fold:
+    """Return what computes a reduce value."""
+    combiner = result.data.combiner
+    if combiner in ("argmax", "argmin"):
+        return IndexFold(s, result)
+    floating = result.dtype.is_floating
+    return SumFold(s, result) if combiner == "sum" and floating else Fold(s, result)
+
+
+class Fold:
+    """One accumulator, combined by a word of the scalar vocabulary."""
+
+    is_blocked = False
+    """True when blocks of elements are folded apart and then taken as one."""
+    registers = 1
+    """Accumulators of one vector, in vectors."""
+
+    def __init__(self, s: LaneScalars, result: Value) -> None:
+        self.s = s
+        self.result = result.dtype
+        self.dtype = _accumulator(result.args[0].dtype)
+        self.combiner: str = result.data.combiner
+
+    def identity(self, width: int) -> State:
+        """Return the state that has taken nothing."""
+        return [self.filled(neutral_element(self.combiner, self.dtype), self.dtype, width)]
+
+    def filled(self, value: float | int | bool, dtype: DType, width: int) -> Lanes:
+        """Return lanes that all hold a number."""
+        one = Lanes(literal(value, dtype), dtype, 1)
+        return Lanes(splat_literal(one, width), dtype, width)
+
+    def update(self, state: State, x: Lanes, index: Lanes | None) -> State:
+        """Return the state after one more element per lane; `index` is where it stands."""
+        return [self.combine(state[0], self.widened(x)), *state[1:]]
+
+    def widened(self, x: Lanes) -> Lanes:
+        """Return an element in the accumulator's dtype."""
+        return Lanes(x.text, self.dtype, x.width)
+
+    def combine(self, x: Lanes, y: Lanes) -> Lanes:
+        """Return two elements folded into one."""
+        s = self.s
+        words = {"sum": s.add, "prod": s.mul, "max": s.maximum, "min": s.minimum, "any": s.or_,
+                 "all": s.and_}  # fmt: skip
+        return words[self.combiner](x, y)
+
+    def join(self, state: State, lanes: State) -> State:
+        """Return a scalar state joined with the state of a vector, lane by lane."""
+        return self.take_block(state, [across_lanes(self.s, self.total(lanes), self.combine)])
+
+    def block_identity(self, width: int) -> State:
+        """Return the state in which a block begins."""
+        return self.identity(width)[:1]
+
+    def take_block(self, state: State, block: State, start: Lanes | None = None) -> State:
+        """Return the state after a block that was folded apart and began at index `start`."""
+        return [self.combine(state[0], block[0])]
+
+    def total(self, state: State) -> Lanes:
+        """Return the accumulated value in the accumulator's dtype."""
+        return state[0]
+
+    def finish(self, state: State) -> Lanes:
+        """Return the result."""
+        total = self.total(state)
+        return self.s.round_to_dtype(Lanes(total.text, self.result, total.width))
+
+
+class SumFold(Fold):
+    """A float sum: (high, low) between blocks, one plain accumulator inside."""
+
+    is_blocked = True
+
+    def identity(self, width: int) -> State:
+        zero = self.filled(0.0, self.dtype, width)
+        return [zero, zero]
+
+    def take_block(self, state: State, block: State, start: Lanes | None = None) -> State:
+        """Return (high, low) + block without losing what rounding cuts off (Knuth, TAOCP 4.2.2)."""
+        s, (high, low), value = self.s, state, block[0]
+        total = s.add(high, value)
+        virtual = s.sub(total, high)
+        error = s.add(s.sub(high, s.sub(total, virtual)), s.sub(value, virtual))
+        return [total, s.add(low, error)]
+
+    def total(self, state: State) -> Lanes:
+        """Return high + low; an infinite sum has no meaningful low part."""
+        high, low = state
+        known = self.s.eq(low, low)
+        return self.s.select(known, self.s.add(high, low), high)
+
+
+class IndexFold(Fold):
+    """The extremum so far and its index; inside a block the index has as few bits as the value."""
+
+    is_blocked = True
+    registers = 2
+
+    def identity(self, width: int) -> State:
+        """Return the worst value at index 0, which is right when nothing is better."""
+        side = "max" if self.combiner == "argmax" else "min"
+        worst = self.filled(neutral_element(side, self.dtype), self.dtype, width)
+        return [worst, self.filled(0, int64, width)]
+
+    def block_identity(self, width: int) -> State:
+        return [self.identity(width)[0], self.filled(0, self.index_dtype, width)]
+
+    @property
+    def index_dtype(self) -> DType:
+        """Dtype of an index counted from the start of its block."""
+        return int64 if self.dtype.bits == 64 else int32
+
+    def take_block(self, state: State, block: State, start: Lanes | None = None) -> State:
+        assert start is not None
+        index = self.s.add(self.s.cast(block[1], int64), start)
+        return self._chosen(self._is_better(block[0], state[0]), [block[0], index], state)
+
+    def update(self, state: State, x: Lanes, index: Lanes | None) -> State:
+        """Return the state after a later element: only a better one replaces what is there."""
+        assert index is not None
+        x = self.widened(x)
+        return self._chosen(self._is_better(x, state[0]), [x, index], state)
+
+    def _chosen(self, condition: Lanes, one: State, other: State) -> State:
+        return [self.s.select(condition, a, b) for a, b in zip(one, other, strict=True)]
+
+    def _is_better(self, x: Lanes, best: Lanes) -> Lanes:
+        s, rising = self.s, self.combiner == "argmax"
+        if x.dtype.is_bool:
+            return s.and_(x, s.not_(best)) if rising else s.and_(s.not_(x), best)
+        if not x.dtype.is_floating:
+            return s.lt(best, x) if rising else s.lt(x, best)
+        beyond = s.compare("fcmp ugt" if rising else "fcmp ult", x, best)  # or one of them is NaN
+        return s.and_(beyond, s.eq(best, best))
+
+    def _first(self, one: State, other: State) -> State:
+        """Return the better of two states; of equal ones that with the lower index."""
+        s, (x, i), (y, j) = self.s, one, other
+        worse = self._is_better(y, x)
+        later = s.and_(s.not_(self._is_better(x, y)), s.lt(j, i))
+        return self._chosen(s.or_(worse, later), other, one)
+
+    def join(self, state: State, lanes: State) -> State:
+        width = lanes[0].width
+        while width > 1:
+            width //= 2
+            halves = [[part(self.s, x, at, width) for x in lanes] for at in (0, width)]
+            lanes = self._first(*halves)
+        return self._first(state, lanes)
+
+    def finish(self, state: State) -> Lanes:
+        return state[1]
+
+
+def across_lanes(s: LaneScalars, x: Lanes, combine: Combine) -> Lanes:
+    """Combine the lanes of a vector by halves."""
+    width = x.width
+    while width > 1:
+        width //= 2
+        x = combine(part(s, x, 0, width), part(s, x, width, width))
+    return x
+
+
+def part(s: LaneScalars, x: Lanes, start: int, count: int) -> Lanes:
+    """Return `count` lanes of a vector, from lane `start` on."""
+    kind = register_type(x.dtype, x.width)
+    if count == 1:
+        return s.emit(f"extractelement {kind} {x.text}, i64 {start}", x.dtype, 1)
+    picked = ", ".join(f"i32 {start + i}" for i in range(count))
+    mask = f"{vector_of('i32', count)} <{picked}>"
+    return s.emit(f"shufflevector {kind} {x.text}, {kind} poison, {mask}", x.dtype, count)
+
+
+def _accumulator(dtype: DType) -> DType:
+    """Return the dtype in which a reduction adds up: half and bfloat16 add up in float."""
+    return float32 if dtype.is_floating and dtype.bits == 16 else dtype
+
+
+def neutral_element(combiner: str, dtype: DType) -> float | int | bool:
+    """Return the value that a reduction starts from."""
+    if combiner in ("sum", "prod"):
+        return 0 if combiner == "sum" else 1
+    if combiner in ("any", "all"):
+        return combiner == "all"
+    if dtype.is_bool:
+        return combiner == "min"
+    if dtype.is_floating:
+        return float("-inf") if combiner == "max" else float("inf")
+    info = np.iinfo(dtype.numpy)
+    return int(info.min if combiner == "max" else info.max)

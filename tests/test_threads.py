@@ -101,6 +101,11 @@ def programs():
     yield "column", [x, y], st.matmul(x, y[:, :1]), (a, b)
     z = st.placeholder((None, 7, None, 10))
     c = rng.standard_normal((70, 7, 100, 10)).astype("f4")
+    yield "elementwise", [x, y], st.tanh(x) * 2 + y, (a, b)
+    yield "rows", [x], st.softmax(x), (a,)
+    yield "columns", [x], [st.sum(x, 0), st.max(x, 0)], (a,)
+    yield "turned", [x, y], st.transpose(x) + y, (a, b)
+    yield "sums", [x, y], [st.sum(x * y), st.mean(x), st.max(y)], (a, b)
     yield "batched", [z], st.einsum("bhik,bhjk->bhij", z, z), (c,)
 
 
@@ -113,7 +118,7 @@ def test_results_have_the_same_bits_with_any_number_of_threads(with_threads, nam
     for count in (2, 3, 7):
         with_threads(count)
         for _ in range(3):
-            np.testing.assert_array_equal(f(*values), wanted)
+            np.testing.assert_equal(f(*values), wanted)
 
 
 def test_python_threads_share_the_pool(with_threads):

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from symtensor.codegen import stage
-from symtensor.codegen.gemm import NAME
+from symtensor.codegen.gemm import NAME, PICOSECONDS
 from symtensor.codegen.kernel import Affine, Axis, axis_position, make_affine
 from symtensor.codegen.lanes import memory_type
+from symtensor.codegen.pool import SCRATCH
+from symtensor.codegen.sharing import Share
 from symtensor.codegen.text import FunctionText, V
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
@@ -142,8 +144,11 @@ def declaration(dtype: DType) -> str:
     return f"declare {_ENTRY.format(NAME.format(arithmetic(dtype).name))}"
 
 
-def emit_contraction(found: Plan, dtype: DType, name: str) -> tuple[str, tuple[Dim, ...]]:
-    """Return a function ``i32 @name(ptr a, ptr b, ptr c, ptr scratch, sizes...)`` and its sizes."""
+def emit_contraction(
+    found: Plan, dtype: DType, name: str
+) -> tuple[str, tuple[Dim, ...], Share | None]:
+    """Return a function ``i32 @name(ptr a, ptr b, ptr c, ptr scratch, sizes...)``, its sizes, and
+    how threads share its outermost loop; a single product is shared out by itself."""
     return _Contraction(found, dtype).run(name)
 
 
@@ -155,18 +160,31 @@ class _Contraction:
         self.itemsize = dtype.itemsize
         self.sizes: dict[Dim, str] = {}
 
-    def run(self, name: str) -> tuple[str, tuple[Dim, ...]]:
-        pointers = [("ptr", x) for x in ("a", "b", "c", "scratch")]
+    def run(self, name: str) -> tuple[str, tuple[Dim, ...], Share | None]:
+        pointers = [("ptr", x) for x in ("a", "b", "c", "memory")]
         self._number_sizes()
         parameters = [*pointers, *(("i64", x[1:]) for x in self.sizes.values())]
+        share = self._share()
+        if share is not None:
+            parameters += [("i64", x) for x in ("first", "last", "number")]
         f = FunctionText(name, parameters, "i32", linkage="")
+        number = "0" if share is None else "%number"
+        f.do(f"%scratch = call ptr @{SCRATCH}(ptr %memory, i64 {number})")
         start = [
             f.at(self.element, f"%{x}", self.size(offset))
             for x, offset in zip("abc", self.plan.offsets, strict=True)
         ]
         self._nest(f, self.plan.outer, start, lambda at: self._sum(f, at))
         f.do("ret i32 0")
-        return f.text(), tuple(self.sizes)
+        return f.text(), tuple(self.sizes), share
+
+    def _share(self) -> Share | None:
+        plan = self.plan
+        if not plan.outer:
+            return None
+        rest = (plan.rows, plan.columns, plan.inner, *plan.outer[1:], *plan.summed)
+        cost = D.product(label.size for label in rest) * (PICOSECONDS * self.itemsize)
+        return Share(plan.outer[0].size, cost, 1)
 
     def size(self, dim: Dim) -> V:
         """Return the literal or the parameter for a dim."""
@@ -204,7 +222,9 @@ class _Contraction:
             ]
             self._nest(f, rest, moved, body)
 
-        f.loop(0, self.size(label.size), 1, one)
+        outermost = self.plan.outer and label is self.plan.outer[0]
+        first, last = ("%first", "%last") if outermost else (0, self.size(label.size))
+        f.loop(first, last, 1, one)
 
     def _sum(self, f: FunctionText, at: list[str]) -> None:
         """Emit the product; where several rounds add up, from zeros."""

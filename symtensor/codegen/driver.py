@@ -3,13 +3,28 @@
     i32 driver(ptr table, ptr sizes, ptr callback, i64 context)
 
 `table` holds one pointer per buffer, `sizes` one i64 per dim expression. A call-out is a call of
-``callback(context, step)``; a result other than 0 ends the run and is returned.
+``callback(context, step)``; a result other than 0 ends the run and is returned. A kernel that refuses
+an index ends it too: the driver then returns the number of its step plus 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from symtensor.codegen.pool import PARALLEL
+from symtensor.codegen.sharing import range_name
+from symtensor.codegen.text import FunctionText
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCall:
+    """Among the sizes, the places of the numbers that a shared kernel is cut by."""
+
+    extent: int
+    cost: int
+    multiple: int
+    """The number itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +34,10 @@ class KernelCall:
     name: str
     buffers: tuple[int, ...]
     sizes: tuple[int, ...]
+    may_refuse: bool = False
+    """True when it checks indices."""
+    share: SharedCall | None = None
+    """How threads share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,43 +48,37 @@ class CallOut:
 
 
 NAME = "symtensor_driver"
+_PARAMETERS = (("ptr", "table"), ("ptr", "sizes"), ("ptr", "callback"), ("i64", "context"))
 
 
 def emit_driver(calls: Sequence[KernelCall | CallOut]) -> str:
     """Return the text of the driver."""
-    lines = [
-        f"define i32 @{NAME}(ptr %table, ptr %sizes, ptr %callback, i64 %context) nounwind {{",
-        "entry:",
-    ]
+    f = FunctionText(NAME, _PARAMETERS, "i32", linkage="")
+    words = [len(x.buffers) + len(x.sizes) for x in calls if isinstance(x, KernelCall) and x.share]
+    if words:
+        f.do(f"%block = alloca i64, i64 {max(words)}, align 8")
     for number, call in enumerate(calls):
-        if isinstance(call, KernelCall):
-            lines += _kernel_call(number, call)
-        else:
-            lines += _call_out(number, call)
-    lines += ["  ret i32 0", "}"]
-    return "\n".join(lines)
+        if isinstance(call, CallOut):
+            code = f.op(f"call i32 %callback(i64 %context, i64 {call.step})")
+            f.return_if(f.op(f"icmp ne i32 {code}, 0"), f"i32 {code}")
+            continue
+        code = _kernel_call(f, call)
+        if call.may_refuse:
+            f.return_if(f.op(f"icmp ne i32 {code}, 0"), f"i32 {number + 1}")
+    f.do("ret i32 0")
+    return f.text()
 
 
-def _kernel_call(number: int, call: KernelCall) -> list[str]:
-    lines, arguments = [], []
-    places = [("ptr", "table", i) for i in call.buffers] + [("i64", "sizes", i) for i in call.sizes]
-    for position, (kind, array, index) in enumerate(places):
-        name = f"%c{number}.{position}"
-        lines += [
-            f"  {name}p = getelementptr {kind}, ptr %{array}, i64 {index}",
-            f"  {name} = load {kind}, ptr {name}p, align 8",
-        ]
-        arguments.append(f"{kind} {name}")
-    lines.append(f"  call i32 @{call.name}({', '.join(arguments)})")
-    return lines
-
-
-def _call_out(number: int, call: CallOut) -> list[str]:
-    return [
-        f"  %r{number} = call i32 %callback(i64 %context, i64 {call.step})",
-        f"  %ok{number} = icmp eq i32 %r{number}, 0",
-        f"  br i1 %ok{number}, label %next{number}, label %failed{number}",
-        f"failed{number}:",
-        f"  ret i32 %r{number}",
-        f"next{number}:",
-    ]
+def _kernel_call(f: FunctionText, call: KernelCall) -> str:
+    places = [("ptr", "%table", i) for i in call.buffers]
+    places += [("i64", "%sizes", i) for i in call.sizes]
+    values = [(kind, f.load(kind, f.at(kind, array, i), 8)) for kind, array, i in places]
+    if call.share is None:
+        return f.op(f"call i32 @{call.name}({', '.join(f'{kind} {x}' for kind, x in values)})")
+    for i, (kind, x) in enumerate(values):
+        f.store(kind, x, f.at("i64", "%block", i), 8)
+    extent, cost = (
+        f.load("i64", f.at("i64", "%sizes", i), 8) for i in (call.share.extent, call.share.cost)
+    )
+    return f.op(f"call i32 @{PARALLEL}(ptr @{range_name(call.name)}, ptr %block, i64 {extent}, "
+                f"i64 {cost}, i64 {call.share.multiple})")  # fmt: skip

@@ -2,6 +2,8 @@
 
     define i32 @name(ptr %b0, ..., i64 %s0, ...)
 
+A kernel that is one loop also takes the range of it that is to run (`symtensor.codegen.sharing`).
+
 A vector loop is emitted twice: steps of `width` lanes, then single elements for the rest, from the
 same tree and with the same instructions per element. Floating sums add up blocks of `BLOCK` steps
 and carry the blocks in a compensated pair (Knuth's TwoSum), which keeps the error of long sums below
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from symtensor.codegen.folds import IndexFold, State, fold_of
@@ -38,6 +41,7 @@ from symtensor.codegen.lanes import (
     splat_literal,
 )
 from symtensor.codegen.lower import is_inline, transposed_loads
+from symtensor.codegen.sharing import Share, share_of, shared_loop
 from symtensor.codegen.target import Target
 from symtensor.codegen.transposition import transposed
 from symtensor.ir.dims import Dim
@@ -69,8 +73,19 @@ class _Scope:
         self.partial: dict[tuple[str, str], str] = {}
 
 
-def emit_kernel(kernel: Kernel, name: str, target: Target) -> tuple[str, set[str]]:
-    """Return the text of the function and the declarations it needs."""
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """A kernel as text."""
+
+    text: str
+    declarations: set[str]
+    """What its module must declare."""
+    share: Share | None
+    """How threads share it, None for a kernel that runs in one."""
+
+
+def emit_kernel(kernel: Kernel, name: str, target: Target) -> Emitted:
+    """Return a kernel as a function of that name."""
     return _Emitter(kernel, target).run(name)
 
 
@@ -115,14 +130,18 @@ class _Emitter:
         self.vector_axis: Axis | None = None
         self.sizes = {dim: f"%s{i}" for i, dim in enumerate(kernel.sizes)}
         self.pointers = {b: f"%b{i}" for i, b in enumerate(kernel.buffers)}
+        self.shared = shared_loop(kernel)
+        """The loop of which a call runs a range."""
         self.scopes: list[_Scope] = []
         self.states: dict[Value, State] = {}
         self.tiles: dict[tuple[Buffer, Affine], str] = {}
         """Transposed loads -> pointer to the row of their tile."""
 
-    def run(self, name: str) -> tuple[str, set[str]]:
+    def run(self, name: str) -> Emitted:
         arguments = [f"ptr {p}" for p in self.pointers.values()]
         arguments += [f"i64 {s}" for s in self.sizes.values()]
+        if self.shared is not None:
+            arguments += ["i64 %first", "i64 %last", "i64 %number"]
         hoisted: list[Any] = []
         self.s.out = code = [hoisted]
         self.scopes.append(_Scope(None, "", hoisted))
@@ -130,7 +149,8 @@ class _Emitter:
         lines = [f"define i32 @{name}({', '.join(arguments)}) nounwind {{", "entry:"]
         _flatten(code, lines)
         lines += ["  ret i32 0", "}"]
-        return "\n".join(lines), self.s.intrinsics
+        share = None if self.shared is None else share_of(self.shared, self.base, self.cost)
+        return Emitted("\n".join(lines), self.s.intrinsics, share)
 
     # --- statements -----------------------------------------------------------------------------
 
@@ -289,20 +309,26 @@ class _Emitter:
     # --- loops ----------------------------------------------------------------------------------
 
     def loop(self, loop: Loop) -> None:
-        extent = self.size(loop.axis.extent)
         if loop.tiled and self.base > 1:
             self.tiled_loop(loop)
             return
+        first, last = self.bounds(loop)
         if not loop.vector or self.width == 1 or self.vector_axis is not None:
-            self.counted(loop.axis, "0", extent, 1, lambda: self.block(loop.body))
+            self.counted(loop.axis, first, last, 1, lambda: self.block(loop.body))
             return
-        end = "0"
+        end = first
         columns = any(isinstance(stmt, Reduce) for stmt in loop.body)
         for width in self.column_widths(loop.body) if columns else [self.base]:
-            start, end = end, self.main_end(extent, width)
+            start, end = end, self.main_end(last, width, first)
             with self.lanes(loop.axis, width):
                 self.counted(loop.axis, start, end, width, lambda: self.block(loop.body))
-        self.counted(loop.axis, end, extent, 1, lambda: self.block(loop.body))
+        self.counted(loop.axis, end, last, 1, lambda: self.block(loop.body))
+
+    def bounds(self, loop: Loop) -> tuple[str, str]:
+        """Return the first index of a loop and the one after its last."""
+        if loop is self.shared:
+            return "%first", "%last"
+        return "0", self.size(loop.axis.extent)
 
     def widths(self, body: list[Stmt]) -> list[int]:
         """Return the lanes of the loops of a reduction, widest first.
@@ -346,9 +372,13 @@ class _Emitter:
         yield
         self.vector_axis, self.width = None, self.base
 
-    def main_end(self, extent: str, width: int) -> str:
-        """Return the largest multiple of `width` that is not above `extent`."""
-        return self.s.emit(f"and i64 {extent}, -{width}", int64, 1).text
+    def main_end(self, last: str, width: int, first: str = "0") -> str:
+        """Return where whole steps of `width` from `first` end, at or before `last`."""
+        if first == "0":
+            return self.s.emit(f"and i64 {last}, -{width}", int64, 1).text
+        count = self.s.emit(f"sub nsw i64 {last}, {first}", int64, 1).text
+        whole = self.s.emit(f"and i64 {count}, -{width}", int64, 1).text
+        return self.s.emit(f"add nsw i64 {first}, {whole}", int64, 1).text
 
     def counted(
         self, axis: Axis, start: str, end: str, step: int, body: Callable[[], None]
@@ -415,8 +445,8 @@ class _Emitter:
         *lets, nest = loop.body
         assert isinstance(nest, Loop)
         side = min(self.base, TILE)
-        rows, columns = self.size(loop.axis.extent), self.size(nest.axis.extent)
-        last_row, last_column = self.main_end(rows, side), self.main_end(columns, side)
+        (first, rows), (_, columns) = self.bounds(loop), self.bounds(nest)
+        last_row, last_column = self.main_end(rows, side, first), self.main_end(columns, side)
 
         def block() -> None:
             down, across = self.scopes[-2].index, self.scopes[-1].index
@@ -432,7 +462,7 @@ class _Emitter:
 
         self.counted(
             Axis("block", 0),
-            "0",
+            first,
             last_row,
             TILES * side,
             lambda: self.counted(Axis("block", 0), "0", last_column, TILES * side, block),
@@ -442,7 +472,7 @@ class _Emitter:
             self.block(lets)
             self.counted(nest.axis, last_column, columns, 1, lambda: self.block(nest.body))
 
-        self.counted(loop.axis, "0", last_row, 1, rest_of_row)
+        self.counted(loop.axis, first, last_row, 1, rest_of_row)
         self.counted(loop.axis, last_row, rows, 1, lambda: self.block(loop.body))
 
     def _part_of_block(

@@ -8,11 +8,11 @@ as an argument, so one compile serves all shapes. Equal kernels are compiled onc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from symtensor.codegen import contraction, stage, threads
-from symtensor.codegen.driver import NAME, CallOut, KernelCall, emit_driver
+from symtensor.codegen import contraction, pool, stage, threads
+from symtensor.codegen.driver import NAME, CallOut, KernelCall, SharedCall, emit_driver
 from symtensor.codegen.emit import emit_kernel
 from symtensor.codegen.fusion import (
     SOURCES,
@@ -26,9 +26,10 @@ from symtensor.codegen.fusion import (
     storage_node,
 )
 from symtensor.codegen.gemm import scratch_bytes
-from symtensor.codegen.jit import LoadedCode, emit_object, load_gemm
+from symtensor.codegen.jit import LoadedCode, emit_object, load_gemm, load_pool
 from symtensor.codegen.kernel import Buffer, Kernel
 from symtensor.codegen.lower import lower_kernel
+from symtensor.codegen.sharing import Share, emit_range
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
@@ -96,6 +97,8 @@ class Program:
     llvm_ir: str
     products: frozenset[DType]
     """Dtypes of the matrix products that it calls."""
+    shared: bool
+    """True when threads share some of its kernels."""
     code: LoadedCode | None = None
     place: dict[Node, int] = field(default_factory=dict)
     """Node -> index of its slot."""
@@ -120,7 +123,8 @@ def build_program(graph: Graph, target: Target) -> Program:
 def load_program(program: Program, target: Target) -> Program:
     """Compile the program's text and link it into this process."""
     libraries = [load_gemm(target, dtype) for dtype in program.products]
-    if program.products:
+    if program.shared or program.products:
+        libraries.append(load_pool())
         threads.start()
     program.code = LoadedCode(emit_object(program.llvm_ir, target), [NAME], libraries)
     return program
@@ -137,6 +141,8 @@ class _Builder:
         self.sizes: dict[Dim, int] = {}
         self.texts: dict[str, str] = {}
         """Kernel text with a neutral name -> its real name."""
+        self.ranges: dict[str, str] = {}
+        """Name of a shared kernel -> its range function."""
         self.declarations: set[str] = set()
         self.products: set[DType] = set()
         self.kernels: dict[KernelStep, tuple[str, Kernel]] = {}
@@ -145,6 +151,7 @@ class _Builder:
         self._make_slots()
         calls = [self._lower(number, step) for number, step in enumerate(self.schedule.steps)]
         functions = [text.replace("@kernel(", f"@{name}(", 1) for text, name in self.texts.items()]
+        functions += self.ranges.values()
         module = "\n\n".join([*sorted(self.declarations), *functions, emit_driver(calls)])
         return Program(
             self.graph,
@@ -158,6 +165,7 @@ class _Builder:
             self.kernels,
             module,
             frozenset(self.products),
+            bool(self.ranges),
             place=self.place,
         )
 
@@ -213,29 +221,35 @@ class _Builder:
         reader = stage.Reader(lambda node: node in step.inlined, buffer)
         roots = [(root, buffer(root)) for root in step.roots]
         kernel = lower_kernel(stage.read_kernel(roots, reader, step.roots[0].tensor_type))
-        text, declarations = emit_kernel(kernel, "kernel", self.target)
-        name = self._name(text)
-        self.declarations |= declarations
-        self.kernels[step] = name, kernel
+        emitted = emit_kernel(kernel, "kernel", self.target)
+        self.declarations |= emitted.declarations
         by_buffer = {b: node for node, b in buffers.items()}
-        return KernelCall(
-            name,
-            tuple(self.place[by_buffer[b]] for b in kernel.buffers),
-            tuple(self._size(dim) for dim in kernel.sizes),
-        )
+        places = [self.place[by_buffer[b]] for b in kernel.buffers]
+        call = self._call(emitted.text, places, kernel.sizes, emitted.share)
+        self.kernels[step] = call.name, kernel
+        return call
 
     def _lower_contraction(self, step: ContractStep) -> KernelCall:
         found, left, right = contraction.plan(step.node)
         dtype = step.node.tensor_type.dtype
-        text, sizes = contraction.emit_contraction(found, dtype, "kernel")
-        self.declarations.add(contraction.declaration(dtype))
+        text, sizes, share = contraction.emit_contraction(found, dtype, "kernel")
+        self.declarations |= {contraction.declaration(dtype), *pool.DECLARATIONS}
         self.products.add(contraction.arithmetic(dtype))
-        buffers = [self.place[storage_node(node)] for node in (left, right, step.node)]
-        places = (*buffers, len(self.slots))
-        return KernelCall(self._name(text), places, tuple(self._size(dim) for dim in sizes))
+        places = [self.place[storage_node(node)] for node in (left, right, step.node)]
+        return self._call(text, [*places, len(self.slots)], sizes, share)
 
-    def _name(self, text: str) -> str:
-        return self.texts.setdefault(text, f"kernel{len(self.texts)}")
+    def _call(
+        self, text: str, places: Sequence[int], sizes: Sequence[Dim], share: Share | None
+    ) -> KernelCall:
+        name = self.texts.setdefault(text, f"kernel{len(self.texts)}")
+        numbers = tuple(self._size(dim) for dim in sizes)
+        shared = None
+        if share is not None:
+            self.declarations |= set(pool.DECLARATIONS)
+            self.ranges[name] = emit_range(name, ["ptr"] * len(places) + ["i64"] * len(sizes))
+            extent, cost = self._size(share.extent), self._size(share.cost)
+            shared = SharedCall(extent, cost, share.multiple)
+        return KernelCall(name, tuple(places), numbers, share=shared)
 
     def _size(self, dim: Dim) -> int:
         return self.sizes.setdefault(dim, len(self.sizes))

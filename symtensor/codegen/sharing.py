@@ -1,0 +1,83 @@
+"""Sharing kernels out among threads: which loop is cut, what one round of it costs, and the code.
+
+A kernel that is one outermost loop takes a range of it: its last arguments are first, last and the
+number of the thread. A *range function* unpacks the other arguments from a block of words, as the
+pool wants them (`symtensor.codegen.pool`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from symtensor.codegen.kernel import Kernel, Let, Loop, Reduce, Stmt, Store, Value
+from symtensor.codegen.text import FunctionText
+from symtensor.ir.dims import Dim
+
+INSTRUCTION = 250
+"""Picoseconds of an instruction, about."""
+BYTE = 15
+"""Picoseconds of moving a byte between a core and its nearer caches, about."""
+STRETCH = 256
+"""Ranges of loops that go through lanes or tiles are multiples of this: whole vectors, whole blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How a kernel is shared out."""
+
+    extent: Dim
+    """Rounds of the loop that is cut."""
+    cost: Dim
+    """Picoseconds of one round."""
+    multiple: int
+    """Rounds that stay together."""
+
+
+def shared_loop(kernel: Kernel) -> Loop | None:
+    """Return the loop of a kernel that is nothing but one loop and what it reads before it."""
+    *lets, last = kernel.body
+    if isinstance(last, Loop) and all(isinstance(stmt, Let) for stmt in lets):
+        return last
+    return None
+
+
+def share_of(loop: Loop, lanes: int, cost: Callable[[Value], int]) -> Share:
+    """Return how to share a loop out; `cost` counts the instructions of a value."""
+    round_ = _work(loop.body, lanes if loop.vector else 1, lanes, cost)
+    return Share(loop.axis.extent, round_, STRETCH if loop.vector or loop.tiled else 1)
+
+
+def _work(body: Sequence[Stmt], width: int, lanes: int, cost: Callable[[Value], int]) -> Dim:
+    """Return the picoseconds of statements per element, done `width` elements at a time."""
+    total: Dim = 0
+    for stmt in body:
+        if isinstance(stmt, Let):
+            moved = stmt.value.dtype.itemsize * BYTE if stmt.value.kind == "load" else 0
+            total = total + cost(stmt.value) * INSTRUCTION // width + moved
+        elif isinstance(stmt, Store):
+            total = total + INSTRUCTION // width + stmt.buffer.dtype.itemsize * BYTE
+        elif isinstance(stmt, Loop):
+            inner = _work(stmt.body, lanes if stmt.vector else width, lanes, cost)
+            total = total + inner * stmt.axis.extent
+        elif isinstance(stmt, Reduce):
+            total = total + _work(stmt.body, width, lanes, cost)
+        else:
+            total = total + INSTRUCTION // width
+    return total
+
+
+def range_name(kernel: str) -> str:
+    """Return the name of a kernel's range function."""
+    return f"{kernel}.range"
+
+
+def emit_range(kernel: str, kinds: Sequence[str]) -> str:
+    """Return the range function of a kernel whose own arguments are of the types `kinds`."""
+    f = FunctionText(range_name(kernel), [
+        ("ptr", "block"), ("i64", "first"), ("i64", "last"), ("i64", "number")], "i32")  # fmt: skip
+    values = [f"{kind} {f.load(kind, f.at('i64', '%block', i), 8)}" for i, kind in enumerate(kinds)]
+    own = ", ".join([*values, "i64 %first", "i64 %last", "i64 %number"])
+    code = f.op(f"call i32 @{kernel}({own})")
+    f.do(f"ret i32 {code}")
+    return f.text()

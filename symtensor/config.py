@@ -68,6 +68,9 @@ SETTINGS = {
     for s in (
         Setting("engine", "llvm", _engine, "name of the engine that runs functions"),
         Setting("num_threads", 0, _count, "threads to compute with; 0: OMP_NUM_THREADS, or all"),
+        Setting("cache", True, _boolean, "keep compiled code on disk"),
+        Setting("cache_dir", "", str, "folder for compiled code; empty: in the user's caches"),
+        Setting("cache_size", 256, _count, "MiB of compiled code to keep"),
         Setting("passes", "", str, "passes to switch off, e.g. -stabilize,-algebra"),
         Setting("verify", False, _boolean, "verify the graph after every pass"),
         Setting("dump", False, _boolean, "print the graph after every pass that changed it"),
@@ -136,13 +139,24 @@ def describe() -> str:
     return "\n".join(lines)
 
 
-def config_file() -> Path:
-    """Return where the configuration file is looked for."""
-    if sys.platform == "win32":
-        folder = os.environ.get("APPDATA", str(Path.home()))
-    else:
-        folder = os.environ.get("XDG_CONFIG_HOME", str(Path.home() / ".config"))
-    return Path(folder) / "symtensor" / "config.toml"
+def config_file() -> Path | None:
+    """Return where the configuration file is looked for; None for users without a home."""
+    windows = sys.platform == "win32"
+    chosen = os.environ.get("APPDATA" if windows else "XDG_CONFIG_HOME")
+    folder = Path(chosen) if chosen else home_folder()
+    if folder is None:
+        return None
+    if not chosen and not windows:
+        folder /= ".config"
+    return folder / "symtensor" / "config.toml"
+
+
+def home_folder() -> Path | None:
+    """Return the user's home; None where there is none, as for the made-up users of containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def _known(name: str) -> Setting:
@@ -168,8 +182,10 @@ def _flags(text: str) -> dict[str, str]:
 _files: dict[Path, tuple[float, dict[str, Any]]] = {}
 
 
-def _stored(path: Path) -> dict[str, Any]:
+def _stored(path: Path | None) -> dict[str, Any]:
     """Return the settings of a file, read again when it changes."""
+    if path is None:
+        return {}
     try:
         changed = path.stat().st_mtime
     except OSError:

@@ -18,6 +18,7 @@ from symtensor.config import SETTINGS, config_file, describe, get, get_with_orig
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for name in ("SYMTENSOR_FLAGS", *(f"SYMTENSOR_{s.upper()}" for s in SETTINGS)):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SYMTENSOR_CACHE", "off")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("APPDATA", str(tmp_path))
     return tmp_path
@@ -93,6 +94,25 @@ def test_a_malformed_file_is_named() -> None:
     write_file("engine = 3")
     with pytest.raises(st.ConfigError, match=r"config\.toml: engine: expected the name"):
         get("engine")
+
+
+def test_users_without_a_home_have_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("no home directory")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    for name in ("XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.delenv(name)
+    assert config_file() is None and get_with_origin("engine") == ("llvm", "default")
+
+
+@pytest.mark.parametrize("text", ["-1", "many", "1.5"])
+def test_sizes_are_whole_numbers(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYMTENSOR_CACHE_SIZE", text)
+    with pytest.raises(
+        st.ConfigError, match="SYMTENSOR_CACHE_SIZE: cache_size: expected a whole number"
+    ):
+        get("cache_size")
 
 
 def test_a_failed_block_restores_what_was() -> None:

@@ -249,7 +249,8 @@ class _Fusion:
         for group in {id(self.group[r]) for r in roots}:
             self.weight[group] += own * len(uses)
         if stage.is_elementwise(node, self.target) or stage.is_reduction(node):
-            self.remarks.append(f"fused {_label(node)} into {_label(next(iter(roots)))}")
+            home = min(roots, key=self.rank.__getitem__)
+            self.remarks.append(f"fused {_label(node)} into {_label(home)}")
 
     # --- kernels with several roots -----------------------------------------------------------------
 
@@ -354,6 +355,7 @@ class _Fusion:
         return node.op.name not in SOURCES and node.op is not RESULT and not is_alias(node)
 
     def _dependencies(self, step_of: dict[Node, Step]) -> dict[Step, list[Step]]:
+        """Return what each step reads the results of, in the same order in every process."""
         out: dict[Step, dict[Step, None]] = {step: {} for step in step_of.values()}
         for step in out:
             inside = step.inlined if isinstance(step, KernelStep) else {step.node}
@@ -364,7 +366,8 @@ class _Fusion:
                         base = base.inputs[0]  # through views, aliases and results
                     if base in step_of and step_of[base] is not step:
                         out[step][step_of[base]] = None
-        return {step: list(needs) for step, needs in out.items()}
+        place = {step: i for i, step in enumerate(out)}  # sets have no order of their own
+        return {step: sorted(needs, key=place.__getitem__) for step, needs in out.items()}
 
 
 def _topological(

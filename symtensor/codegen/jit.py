@@ -18,7 +18,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
-from symtensor.codegen import entry, gemm, pool
+from symtensor.codegen import cache, entry, gemm, pool
 from symtensor.codegen.target import Target, host
 from symtensor.codegen.vecmath import LIBRARY
 from symtensor.errors import LoweringError
@@ -42,7 +42,20 @@ def verified_module(text: str) -> Any:
 
 
 def emit_object(text: str, target: Target) -> bytes:
-    """Return the object file for a module's text."""
+    """Return the object file for a module's text, from the disk where it was compiled before."""
+    store = cache.configured()
+    if store is None:
+        return compile_object(text, target)
+    key = cache.object_key(text, target)
+    code = store.get(key)
+    if code is None:
+        code = compile_object(text, target)
+        store.put(key, code)
+    return code
+
+
+def compile_object(text: str, target: Target) -> bytes:
+    """Return the object file for a module's text, made by LLVM."""
     with _lock:
         machine = target.machine()
         module = verified_module(text)

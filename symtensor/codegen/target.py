@@ -14,6 +14,9 @@ import llvmlite.binding as llvm
 
 from symtensor.errors import LoweringError
 
+OPTIONS: dict[str, Any] = {"opt": 2, "reloc": "pic", "codemodel": "jitdefault"}
+"""How LLVM makes code."""
+
 
 @functools.cache
 def _initialize() -> None:
@@ -44,13 +47,16 @@ class Target:
         """How many vector registers there are."""
         return 32 if self.vector_bits == 512 or self.triple.startswith(("aarch64", "arm64")) else 16
 
-    def machine(self, optimize: int = 2) -> Any:
+    @property
+    def fingerprint(self) -> str:
+        """All that makes LLVM's code for one text differ from that for another target."""
+        return repr((self.triple, self.cpu, self.features, sorted(OPTIONS.items())))
+
+    def machine(self) -> Any:
         """Return an LLVM target machine; one per thread of compilation."""
         _initialize()
         target = llvm.Target.from_triple(self.triple)
-        return target.create_target_machine(
-            cpu=self.cpu, features=self.features, opt=optimize, reloc="pic", codemodel="jitdefault"
-        )
+        return target.create_target_machine(cpu=self.cpu, features=self.features, **OPTIONS)
 
 
 @functools.cache

@@ -3,7 +3,8 @@
     i32 driver(ptr table, ptr sizes, ptr callback, i64 context)
 
 `table` holds one pointer per buffer, `sizes` one i64 per dim expression. A call-out is a call of
-``callback(context, step)``; a result other than 0 ends the run and is returned.
+``callback(context, step)``; a result other than 0 ends the run and is returned. A kernel that refuses
+an index ends it too: the driver then returns the number of its step plus 1.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ class KernelCall:
     name: str
     buffers: tuple[int, ...]
     sizes: tuple[int, ...]
+    may_refuse: bool = False
+    """True when it checks indices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,20 @@ def _kernel_call(number: int, call: KernelCall) -> list[str]:
             f"  {name} = load {kind}, ptr {name}p, align 8",
         ]
         arguments.append(f"{kind} {name}")
-    lines.append(f"  call i32 @{call.name}({', '.join(arguments)})")
-    return lines
+    lines.append(f"  %r{number} = call i32 @{call.name}({', '.join(arguments)})")
+    return [*lines, *_return_unless_ok(number, str(number + 1))] if call.may_refuse else lines
 
 
 def _call_out(number: int, call: CallOut) -> list[str]:
+    line = f"  %r{number} = call i32 %callback(i64 %context, i64 {call.step})"
+    return [line, *_return_unless_ok(number, f"%r{number}")]
+
+
+def _return_unless_ok(number: int, code: str) -> list[str]:
     return [
-        f"  %r{number} = call i32 %callback(i64 %context, i64 {call.step})",
         f"  %ok{number} = icmp eq i32 %r{number}, 0",
         f"  br i1 %ok{number}, label %next{number}, label %failed{number}",
         f"failed{number}:",
-        f"  ret i32 %r{number}",
+        f"  ret i32 {code}",
         f"next{number}:",
     ]

@@ -220,6 +220,7 @@ class _Builder:
             name,
             tuple(self.place[by_buffer[b]] for b in kernel.buffers),
             tuple(self._size(dim) for dim in kernel.sizes),
+            kernel.may_refuse,
         )
 
     def _lower_contraction(self, step: ContractStep) -> KernelCall:

@@ -27,7 +27,8 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="owners and modes are POSIX's
 @pytest.fixture
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Use an empty cache folder in this test; returns where its entries will be."""
-    jit.load_entry()  # compiled once per process, so not in this folder
+    for library in (jit.load_entry, jit.load_pool):
+        library()  # compiled once per process, so not in this folder
     monkeypatch.setenv("SYMTENSOR_CACHE_DIR", str(tmp_path))
     return tmp_path / "objects"
 

@@ -162,3 +162,70 @@ def test_argmax_fuses_with_what_surrounds_it():
     with pytest.raises(ValueError, match="extremum"):
         f(np.zeros((3, 0), "float32"))
     assert f(np.zeros((0, 3), "float32")).shape == (0,)
+
+
+# --- reading where data says ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "bool"])
+@pytest.mark.parametrize("index", ["int64", "int8", "uint16", "int32"])
+def test_gathers_are_loads(dtype, index):
+    x, i = st.placeholder((None, None), dtype), st.placeholder((None,), index)
+    outputs = [st.take(x, i, 0), st.take(x, i, 1), st.take(x, i, 0, mode="clip"),
+               st.take(x, i, 1, mode="wrap")]  # fmt: skip
+    f = compiled([x, i], outputs)
+    assert "call-out" not in f.explain()
+    for rows, columns in ((20, 31), (3, 70), (17, 1), (64, 64)):
+        given = (RNG.standard_normal((rows, columns)) * 9).astype(dtype)
+        low = 0 if index.startswith("u") else -min(rows, columns)
+        for count in (0, 1, 7, 16, 33):
+            at = RNG.integers(low, min(rows, columns), count).astype(index)
+            wanted = [given[at], given[:, at], np.take(given, at, 0, mode="clip"),
+                      np.take(given, at, 1, mode="wrap")]  # fmt: skip
+            for found, right in zip(f(given, at), wanted, strict=True):
+                np.testing.assert_array_equal(found, right)
+
+
+def test_gathers_fuse_with_what_surrounds_them():
+    x, i = st.placeholder((None, None)), st.placeholder((None, None), "int64")
+    f = compiled([x, i], st.sum(st.take(2 * x, i + 1, axis=0) * 3, axis=-1))
+    assert len(f.executable.program.schedule.steps) == 1
+    g = compiled([x, i], st.tanh(st.take_along_axis(st.transpose(x), i, axis=1)))
+    assert len(g.executable.program.schedule.steps) == 1
+    for rows, columns in ((5, 7), (16, 33), (40, 64)):
+        given = RNG.standard_normal((rows, columns)).astype("float32")
+        at = RNG.integers(-rows, rows, (columns, 13))
+        wanted = np.take_along_axis(given.T, at, 1).astype("float64")
+        np.testing.assert_allclose(g(given, at), np.tanh(wanted), rtol=1e-6)
+        at = RNG.integers(-rows, rows - 1, (3, 13))
+        wanted = (given.astype("float64") * 6)[at + 1].sum(-1)
+        np.testing.assert_allclose(f(given, at), wanted, rtol=1e-5, atol=1e-5)
+
+
+def refusal(f, *given):
+    with pytest.raises(IndexError) as caught:
+        f(*given)
+    return type(caught.value), str(caught.value)
+
+
+@pytest.mark.parametrize("read", [
+    lambda x, i: st.take(x, i, 0), lambda x, i: st.take(x, i, 1) * 2 + 1,
+    lambda x, i: st.take(x, i, 0)[:1], lambda x, i: st.min(st.take(x, i, 1)),
+    lambda x, i: st.take(st.sqrt(st.abs(x)) * 3, i, 0)[::2, ::-1], lambda x, i: x[i, i],
+    lambda x, i: st.take_along_axis(x, st.broadcast_to(i, (4, i.shape[0])), 1),
+    lambda x, i: st.broadcast_to(st.take(x, i, 0)[:, 0], (0, i.shape[0])),
+    lambda x, i: st.max(st.take(x, i, 0)[:, 1:2], 1), lambda x, i: st.take(x[:, :0], i, 0),
+])  # fmt: skip
+def test_indices_out_of_range_are_refused_as_by_the_reference(read):
+    for dtype, bad in (("int64", 4), ("int64", -5), ("int8", 100), ("uint64", 2**64 - 1)):
+        x, i = st.placeholder((4, 4)), st.placeholder((None,), dtype)
+        out = read(x, i)
+        native = st.function([x, i], out, engine="llvm")
+        reference = st.function([x, i], out, engine="numpy")
+        given = RNG.standard_normal((4, 4)).astype("float32")
+        for count in (2, 19):
+            at = np.zeros(count, dtype)
+            np.testing.assert_array_equal(native(given, at), reference(given, at))
+            at[-1] = bad
+            assert refusal(native, given, at) == refusal(reference, given, at)
+            np.testing.assert_array_equal(native(given, at * 0), reference(given, at * 0))

@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from symtensor.codegen.folds import IndexFold, State, fold_of
+from symtensor.codegen.folds import IndexFold, State, fold_of, part
 from symtensor.codegen.kernel import (
     Affine,
     Axis,
     Buffer,
+    Indirect,
     Kernel,
     Let,
     Loop,
@@ -32,6 +33,7 @@ from symtensor.codegen.kernel import (
     Update,
     Value,
     const_value,
+    values_in,
 )
 from symtensor.codegen.lanes import (
     Lanes,
@@ -45,7 +47,7 @@ from symtensor.codegen.sharing import Share, share_of, shared_loop
 from symtensor.codegen.target import Target
 from symtensor.codegen.transposition import transposed
 from symtensor.ir.dims import Dim
-from symtensor.ir.dtypes import DType, int64
+from symtensor.ir.dtypes import DType, bool_, int64
 
 BLOCK = 64
 """Steps that a float sum adds up plainly before the block joins the compensated pair."""
@@ -57,6 +59,9 @@ LIGHT = 16
 
 TILE = 16
 """Most rows and columns of a tile that is transposed in registers."""
+
+REFUSED = "refused"
+"""Label at which a kernel gives up over an index that is out of range."""
 
 TILES = 8
 """Tiles along each side of a block."""
@@ -92,7 +97,7 @@ def emit_kernel(kernel: Kernel, name: str, target: Target) -> Emitted:
 def kernel_width(kernel: Kernel, target: Target) -> int:
     """Return the lanes of the kernel's vector loops: what the widest type in their lanes allows."""
     vectors = _vector_axes(kernel.body)
-    lanes = [v.dtype for v in _values(kernel.body) if not vectors.isdisjoint(v.axes)]
+    lanes = [v.dtype for v in values_in(kernel.body) if not vectors.isdisjoint(v.axes)]
     return target.lanes(max(map(_register_bits, lanes), default=32))
 
 
@@ -107,16 +112,6 @@ def _vector_axes(body: list[Stmt]) -> set[Axis]:
             found.add(stmt.axis)
         if isinstance(stmt, (Loop, Reduce)):
             found |= _vector_axes(stmt.body)
-    return found
-
-
-def _values(body: list[Stmt]) -> list[Value]:
-    found: list[Value] = []
-    for stmt in body:
-        if isinstance(stmt, Let):
-            found.append(stmt.value)
-        elif isinstance(stmt, (Loop, Reduce)):
-            found += _values(stmt.body)
     return found
 
 
@@ -148,7 +143,11 @@ class _Emitter:
         self.block(self.kernel.body)
         lines = [f"define i32 @{name}({', '.join(arguments)}) nounwind {{", "entry:"]
         _flatten(code, lines)
-        lines += ["  ret i32 0", "}"]
+        lines += [
+            "  ret i32 0",
+            *([f"{REFUSED}:", "  ret i32 1"] if self.kernel.may_refuse else []),
+            "}",
+        ]
         share = None if self.shared is None else share_of(self.shared, self.base, self.cost)
         return Emitted("\n".join(lines), self.s.intrinsics, share)
 
@@ -181,6 +180,8 @@ class _Emitter:
             result = self.load(*value.data)
         elif value.kind == "const":
             result = self.s.const(const_value(value), value.dtype)
+        elif value.kind == "checked":
+            result = self.checked(self.value(value.args[0]), value.data)
         elif value.kind == "size":
             result = self.s.cast(self._i64(self.size(value.data)), value.dtype)
         elif value.kind == "index":
@@ -205,10 +206,19 @@ class _Emitter:
         change inside is not computed inside.
         """
         text = self.size(at.offset)
+        loops = [(axis, factor) for axis, factor in at.terms if not isinstance(axis, Indirect)]
         depth = {scope.axis: i for i, scope in enumerate(self.scopes)}
-        for axis, coefficient in sorted(at.terms, key=lambda term: depth[term[0]]):
+        for axis, coefficient in sorted(loops, key=lambda term: depth[term[0]]):
             text = self._add_term(self.scopes[depth[axis]], text, self.size(coefficient))
+        for term in self._named_terms(at):
+            if term.width == 1:
+                text = self.s.add(self._i64(text), term).text
         return text
+
+    def _named_terms(self, at: Affine) -> list[Lanes]:
+        """Return the offsets that checked values contribute, in elements."""
+        named = [(a.value, factor) for a, factor in at.terms if isinstance(a, Indirect)]
+        return [self.s.mul(self.value(v), self._i64(self.size(factor))) for v, factor in named]
 
     def _add_term(self, scope: _Scope, text: str, coefficient: str) -> str:
         found = scope.partial.get((text, coefficient))
@@ -230,11 +240,14 @@ class _Emitter:
         return 0 if self.vector_axis is None else at.coefficient(self.vector_axis)
 
     def position(self, at: Affine) -> Lanes:
-        base = self._i64(self.offset(at))
+        total = self._i64(self.offset(at))
         step = self.step_of(at)
-        if step == 0 and isinstance(step, int):
-            return base
-        return self.s.add(base, self._lane_offsets(step))
+        if not (step == 0 and isinstance(step, int)):
+            total = self.s.add(total, self._lane_offsets(step))
+        for term in self._named_terms(at):
+            if term.width > 1:
+                total = self.s.add(total, term)
+        return total
 
     def _lane_offsets(self, step: Dim) -> Lanes:
         lanes = ", ".join(f"i64 {i}" for i in range(self.width))
@@ -253,9 +266,11 @@ class _Emitter:
         dtype = buffer.dtype
         if (buffer, at) in self.tiles:
             return self._load_at(self.tiles[buffer, at], dtype, self.width)
+        if any(self.value(x).width > 1 for x in _named(at)):
+            return self._gather(self._named_pointers(buffer, at), dtype)
         if isinstance(step, int) and step in (0, 1):
             return self._load_at(self.pointer(buffer, at), dtype, self.width if step else 1)
-        return self._gather(buffer, at, step)
+        return self._gather(self._lane_pointers(buffer, at, step), dtype)
 
     def _load_at(self, pointer: str, dtype: DType, width: int) -> Lanes:
         return self.s.from_memory(self._load_raw(pointer, dtype, width), dtype, width)
@@ -275,17 +290,43 @@ class _Emitter:
             pointers.append(name)
         return pointers
 
-    def _gather(self, buffer: Buffer, at: Affine, step: Dim) -> Lanes:
-        """Load lanes that lie `step` elements apart, one by one."""
-        dtype = buffer.dtype
+    def _named_pointers(self, buffer: Buffer, at: Affine) -> list[str]:
+        """Return a pointer per lane where the lanes hold checked values of their own."""
+        offsets, kind = self.position(at), memory_type(buffer.dtype)
+        pointers = []
+        for lane in range(self.width):
+            one = part(self.s, offsets, lane, 1).text
+            pointers.append(self.s.fresh("p"))
+            self.s.out.append(f"{pointers[-1]} = getelementptr inbounds {kind}, "
+                              f"ptr {self.pointers[buffer]}, i64 {one}")  # fmt: skip
+        return pointers
+
+    def _gather(self, pointers: list[str], dtype: DType) -> Lanes:
+        """Load lanes that do not lie side by side, one by one."""
         kind, vector = memory_type(dtype), memory_type(dtype, self.width)
         text = "poison"
-        for lane, pointer in enumerate(self._lane_pointers(buffer, at, step)):
+        for lane, pointer in enumerate(pointers):
             one = self.s.emit(f"load {kind}, ptr {pointer}, align {dtype.itemsize}", dtype, 1)
             text = self.s.emit(
                 f"insertelement {vector} {text}, {kind} {one.text}, i64 {lane}", dtype, self.width
             ).text
         return self.s.from_memory(text, dtype, self.width)
+
+    def checked(self, index: Lanes, size: Dim) -> Lanes:
+        """Return an index counted from the front; the kernel returns 1 when it leaves its axis."""
+        s, extent = self.s, self._i64(self.size(size))
+        place = s.cast(index, int64)
+        if index.dtype.kind == "i":
+            negative = s.lt(place, s.const(0, int64))
+            place = s.add(place, s.select(negative, extent, s.const(0, int64)))
+        outside = s.compare("icmp uge", place, extent)
+        if outside.width > 1:
+            bits = f"i{outside.width}"
+            whole = s.emit(f"bitcast <{outside.width} x i1> {outside.text} to {bits}", int64, 1)
+            outside = s.emit(f"icmp ne {bits} {whole.text}, 0", bool_, 1)
+        name = s.fresh("inside")[1:]
+        s.out += [f"br i1 {outside.text}, label %{REFUSED}, label %{name}", f"{name}:"]
+        return place
 
     def store(self, buffer: Buffer, at: Affine, value: Lanes) -> None:
         step = self.step_of(at)
@@ -335,7 +376,7 @@ class _Emitter:
 
         A light body is taken several vectors at a time: that hides the latency of the additions.
         """
-        cost = sum(self.cost(v) for v in _values(body))
+        cost = sum(self.cost(v) for v in values_in(body))
         return [UNROLL * self.base, self.base] if cost <= LIGHT else [self.base]
 
     def column_widths(self, body: list[Stmt]) -> list[int]:
@@ -607,6 +648,10 @@ class _Emitter:
             return index
         lanes = ", ".join(f"{register_type(fold.index_dtype)} {i}" for i in range(self.width))
         return self.s.add(index, Lanes(f"<{lanes}>", fold.index_dtype, self.width))
+
+
+def _named(at: Affine) -> list[Value]:
+    return [axis.value for axis, _ in at.terms if isinstance(axis, Indirect)]
 
 
 def _flatten(code: list[Any], lines: list[str]) -> None:

@@ -16,16 +16,18 @@ from typing import Any
 
 import numpy as np
 
+from symtensor.codegen import stage
 from symtensor.codegen.frame import Binding, Frame, supported
-from symtensor.codegen.fusion import CallStep, is_alias
+from symtensor.codegen.fusion import CallStep, KernelStep, is_alias
 from symtensor.codegen.memory import Lifetime, aligned, aligned_bytes, assign_offsets
 from symtensor.codegen.program import Program, Slot
 from symtensor.errors import IndexOutOfRange, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dims import Dim, Symbol
+from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node, results
-from symtensor.ops.interpret import Array, RunBody, evaluate_node, located
+from symtensor.ops.interpret import Array, RunBody, evaluate_node, located, run_graph
 from symtensor.ops.slicing import check_positions
 
 _DRIVER = ctypes.CFUNCTYPE(
@@ -101,8 +103,7 @@ class Executable:
         finally:
             del self._calls[number]
         if failed:
-            assert call.error is not None
-            raise call.error
+            raise call.error or self._refusal(failed - 1, arguments, layout.env)
         out = call.root_arrays()
         self._arenas.append(call.arena)
         if self._frame is not None:
@@ -117,6 +118,21 @@ class Executable:
             call.error = error
             return 1
         return 0
+
+    def _refusal(
+        self, step: int, arguments: Sequence[Array], env: Mapping[Symbol, int]
+    ) -> BaseException:
+        """Return the error of a step that refused an index: the interpreter finds and names it."""
+        found = self.program.schedule.steps[step]
+        assert isinstance(found, KernelStep)
+        graph, count = self.program.graph, len(self.program.graph.inputs)
+        checking = tuple(node for node in found.inlined if stage.checks_indices(node))
+        state = dict(zip(self._variables, arguments[count:], strict=True))
+        try:
+            run_graph(Graph(graph.inputs, checking), arguments[:count], state, env)
+        except IndexOutOfRange as error:
+            return error
+        return IndexOutOfRange("an index is out of range")
 
     # --- layouts --------------------------------------------------------------------------------
 

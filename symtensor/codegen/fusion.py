@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from symtensor.codegen import contraction, stage
-from symtensor.codegen.kernel import Affine, Axis
+from symtensor.codegen.kernel import Affine, Axis, axis_position
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D
 from symtensor.ir.graph import Graph
@@ -182,17 +182,25 @@ class _Fusion:
                 continue
             roots |= self.kernels[user]
             for positions, context in self.uses[user]:
-                uses[self._input_use(user, positions, context)] = None
+                uses |= dict.fromkeys(self._input_uses(user, node, positions, context))
         return list(uses), frozenset(roots)
 
-    def _input_use(
-        self, user: Node, positions: Positions, context: Context
-    ) -> tuple[Positions, Context]:
+    def _input_uses(
+        self, user: Node, node: Node, positions: Positions, context: Context
+    ) -> list[tuple[Positions, Context]]:
+        """Return where `user` reads its operand `node`, as which it may serve several times."""
         index_map = stage.view_map(user)
         if index_map is not None:
-            return tuple(stage.map_positions(index_map, positions)), context
+            return [(tuple(stage.map_positions(index_map, positions)), context)]
+        if stage.is_gather(user):
+            return _gather_uses(user, node, positions, context)
         if not stage.is_reduction(user):
-            return positions, context
+            return [(positions, context)]
+        return [self._reduction_use(user, positions, context)]
+
+    def _reduction_use(
+        self, user: Node, positions: Positions, context: Context
+    ) -> tuple[Positions, Context]:
         shape = user.inputs[0].tensor_type.shape
         reduced = {axis: Axis("r", shape[axis]) for axis in user.attrs["axes"]}
         outer = iter(positions)
@@ -210,6 +218,8 @@ class _Fusion:
         cheap = self.cost[node] <= CHEAP and not stage.is_reduction(node)
         if stage.view_map(node) is not None:
             return ""  # views compute nothing; what they show decides for itself
+        if stage.is_gather(node) and not any(_covers(node, p, c) for p, c in uses):
+            return "its indices are checked whether they are read or not"
         if len({id(self.group[r]) for r in roots}) > 1 and not cheap and not self._unite(roots):
             return f"{len(roots)} kernels read it"
         if len(uses) > MAX_USES and not cheap:
@@ -217,6 +227,8 @@ class _Fusion:
         if not cheap and not all(_is_prefix(p, c) for p, c in uses):
             if stage.is_reduction(node):
                 return "a reduction that its consumer's inner loops would repeat"
+            if any(not set(_axes_of(p)) <= set(c) for p, c in uses):
+                return "it would be recomputed wherever an index names it"
             if any(_repeats(p, c) for p, c in uses):
                 return "it would be recomputed along a broadcast axis"
         own = stage.elementwise_cost(node, self.target) or 1
@@ -248,9 +260,10 @@ class _Fusion:
         own = stage.elementwise_cost(node, self.target) or 1
         for group in {id(self.group[r]) for r in roots}:
             self.weight[group] += own * len(uses)
-        if stage.is_elementwise(node, self.target) or stage.is_reduction(node):
-            home = min(roots, key=self.rank.__getitem__)
-            self.remarks.append(f"fused {_label(node)} into {_label(home)}")
+        if not stage.is_scalar_source(node):
+            how = "read through" if stage.view_map(node) is not None else "fused"
+            into = ", ".join(_label(root) for root in sorted(roots, key=self.rank.__getitem__))
+            self.remarks.append(f"{how} {_label(node)} into {into}")
 
     # --- kernels with several roots -----------------------------------------------------------------
 
@@ -398,6 +411,36 @@ def _is_prefix(positions: Positions, context: Context) -> bool:
     """Return True when a use varies exactly with the outermost loops of its context."""
     axes = _axes_of(positions)
     return len(set(axes)) == len(axes) and set(axes) == set(context[: len(axes)])
+
+
+def _gather_uses(
+    user: Node, node: Node, positions: Positions, context: Context
+) -> list[tuple[Positions, Context]]:
+    source, *indices = user.inputs
+    found: list[tuple[Positions, Context]] = []
+    if node is source:
+        shape = source.tensor_type.shape
+        named = [axis_position(Axis("named", shape[axis])) for axis in user.attrs["axes"]]
+        found.append((stage.gather_positions(user, positions, named), context))
+    if node in indices:
+        found.append((positions[: node.tensor_type.ndim], context))
+    return found
+
+
+def _covers(node: Node, positions: Positions, context: Context) -> bool:
+    """Return True when the outermost loops of a use go over all elements of `node`."""
+    whole = all(
+        _is_whole_axis(at, size) for at, size in zip(positions, node.tensor_type.shape, strict=True)
+    )
+    return whole and _is_prefix(positions, context)
+
+
+def _is_whole_axis(at: Affine, size: D.Dim) -> bool:
+    if not at.terms:
+        return D.same(size, 1)
+    (axis, coefficient), *others = at.terms
+    steps = not others and D.same(at.offset, 0) and D.same(coefficient, 1)
+    return steps and D.same(axis.extent, size)
 
 
 def _repeats(positions: Positions, context: Context) -> bool:

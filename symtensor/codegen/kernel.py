@@ -3,9 +3,10 @@
     kernel  = name, outer axes, stores            every value is demanded by a store
     store   = buffer[affine] <- value             once per point of the outer axes
     value   = load buffer[affine] | const | index axis | size dim
+            | checked value < dim (counts from the end when negative; a kernel refuses others)
             | apply scalar-rule(values)
             | reduce combiner over axes (value)
-    affine  = dim + sum(dim * axis)
+    affine  = dim + sum(dim * axis)       an axis is a loop's, or the place a checked value names
 
 `KernelSpec` is that, a value graph without order. `symtensor.codegen.lower` places the values into a
 loop tree:
@@ -24,7 +25,7 @@ from typing import Any
 
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
-from symtensor.ir.dtypes import DType
+from symtensor.ir.dtypes import DType, int64
 
 Scalar = bool | int | float
 
@@ -40,6 +41,16 @@ class Axis:
 
     def __repr__(self) -> str:
         return self.name
+
+
+class Indirect(Axis):
+    """A position that is no loop counter but data: what a ``checked`` value names."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, name: str, extent: Dim, value: Value) -> None:
+        super().__init__(name, extent)
+        self.value = value
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +148,7 @@ class ValueTable:
 
     def __init__(self) -> None:
         self._table: dict[Any, Value] = {}
+        self._indirect: dict[Value, Indirect] = {}
 
     def _make(
         self, kind: str, args: tuple[Value, ...], data: Any, dtype: DType, axes: frozenset[Axis]
@@ -149,7 +161,8 @@ class ValueTable:
 
     def load(self, buffer: Buffer, at: Affine) -> Value:
         """Return the element of `buffer` at `at`."""
-        return self._make("load", (), (buffer, at), buffer.dtype, frozenset(a for a, _ in at.terms))
+        named, axes = variation(at)
+        return self._make("load", named, (buffer, at), buffer.dtype, axes)
 
     def const(self, value: Scalar, dtype: DType) -> Value:
         """Return a constant; NaN payloads aside, equal bits are one value."""
@@ -162,7 +175,15 @@ class ValueTable:
 
     def position(self, at: Affine, dtype: DType) -> Value:
         """Return an index expression as a value."""
-        return self._make("index", (), at, dtype, frozenset(a for a, _ in at.terms))
+        named, axes = variation(at)
+        return self._make("index", named, at, dtype, axes)
+
+    def checked(self, index: Value, size: Dim) -> Indirect:
+        """Return the position that an index names along an axis of `size`."""
+        value = self._make("checked", (index,), size, int64, index.axes)
+        if value not in self._indirect:
+            self._indirect[value] = Indirect(f"k{len(self._indirect)}", size, value)
+        return self._indirect[value]
 
     def apply(self, rule: Rule, args: tuple[Value, ...], dtype: DType) -> Value:
         """Return the result of a scalar rule."""
@@ -172,6 +193,13 @@ class ValueTable:
     def reduce(self, reduction: Reduction, arg: Value, dtype: DType) -> Value:
         """Return `arg` folded over the reduction's axes."""
         return self._make("reduce", (arg,), reduction, dtype, arg.axes - set(reduction.axes))
+
+
+def variation(at: Affine) -> tuple[tuple[Value, ...], frozenset[Axis]]:
+    """Return the checked values among the positions, and the loop axes that `at` varies over."""
+    named = tuple(axis.value for axis, _ in at.terms if isinstance(axis, Indirect))
+    axes = frozenset(axis for axis, _ in at.terms if not isinstance(axis, Indirect))
+    return named, axes.union(*(value.axes for value in named))
 
 
 def const_value(value: Value) -> Scalar:
@@ -248,6 +276,22 @@ class Kernel:
     """Dims passed as arguments, in order: every extent, offset and coefficient that is no int."""
     body: list[Stmt]
 
+    @property
+    def may_refuse(self) -> bool:
+        """True when it checks indices: it then returns 1 for one out of range, else 0."""
+        return any(value.kind == "checked" for value in values_in(self.body))
+
+
+def values_in(body: list[Stmt]) -> list[Value]:
+    """Return the values that statements compute, those of inner loops included."""
+    found: list[Value] = []
+    for stmt in body:
+        if isinstance(stmt, Let):
+            found.append(stmt.value)
+        elif isinstance(stmt, (Loop, Reduce)):
+            found += values_in(stmt.body)
+    return found
+
 
 def operands_of(value: Value) -> tuple[Value, ...]:
     """Return the values a value reads."""
@@ -287,9 +331,12 @@ def _format_value(value: Value, names: dict[Value, str]) -> str:
     kind = f": {value.dtype.short}"
     if value.kind == "load":
         buffer, at = value.data
-        return f"load {buffer}[{at}]{kind}"
+        named = "".join(f", {a} = {names[a.value]}" for a, _ in at.terms if isinstance(a, Indirect))
+        return f"load {buffer}[{at}]{named}{kind}"
     if value.kind == "const":
         return f"const {const_value(value)}{kind}"
+    if value.kind == "checked":
+        return f"{names[value.args[0]]} below {value.data}"
     if value.kind in ("size", "index"):
         return f"{value.kind} {value.data}{kind}"
     return f"{value.data.name}({', '.join(names[x] for x in value.args)}){kind}"

@@ -14,6 +14,7 @@ from symtensor.codegen.kernel import (
     Affine,
     Axis,
     Buffer,
+    Indirect,
     Kernel,
     KernelSpec,
     Let,
@@ -120,31 +121,45 @@ def _close_group(group: list[Axis], extent: Dim, merged: dict[Axis, Axis | None]
 
 
 def _rename_axes(spec: KernelSpec, merged: dict[Axis, Axis | None]) -> KernelSpec:
-    table = ValueTable()
-    new: dict[Value, Value] = {}
+    renaming = _Renaming(merged)
+    for value in _all_values(spec):
+        renaming.new[value] = renaming.value(value)
+    stores = tuple((b, renaming.affine(at), renaming.new[v]) for b, at, v in spec.stores)
+    return KernelSpec(renaming.axes(spec.axes), stores)
 
-    def affine(old: Affine) -> Affine:
-        terms = [(merged.get(a, a), c) for a, c in old.terms]
+
+class _Renaming:
+    """Values over merged axes; operands come before what reads them."""
+
+    def __init__(self, merged: dict[Axis, Axis | None]) -> None:
+        self.merged = merged
+        self.table = ValueTable()
+        self.new: dict[Value, Value] = {}
+
+    def axis(self, old: Axis) -> Axis | None:
+        if isinstance(old, Indirect):
+            return self.table.checked(self.new[old.value.args[0]], old.extent)
+        return self.merged.get(old, old)
+
+    def axes(self, old: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        return tuple(a for a in map(self.axis, old) if a is not None)
+
+    def affine(self, old: Affine) -> Affine:
+        terms = [(self.axis(a), c) for a, c in old.terms]
         return make_affine(old.offset, [(a, c) for a, c in terms if a is not None])
 
-    def axes(old: tuple[Axis, ...]) -> tuple[Axis, ...]:
-        return tuple(m for m in (merged.get(a, a) for a in old) if m is not None)
-
-    for value in _all_values(spec):
-        args = tuple(new[x] for x in value.args)
-        if value.kind == "load":
-            new[value] = table.load(value.data[0], affine(value.data[1]))
-        elif value.kind == "index":
-            new[value] = table.position(affine(value.data), value.dtype)
-        elif value.kind == "reduce":
-            reduction = Reduction(value.data.combiner, axes(value.data.axes))
-            new[value] = table.reduce(reduction, args[0], value.dtype)
-        elif value.kind == "apply":
-            new[value] = table.apply(value.data, args, value.dtype)
-        else:
-            new[value] = value
-    stores = tuple((b, affine(at), new[v]) for b, at, v in spec.stores)
-    return KernelSpec(axes(spec.axes), stores)
+    def value(self, old: Value) -> Value:
+        table, args = self.table, tuple(self.new[x] for x in old.args)
+        if old.kind == "load":
+            return table.load(old.data[0], self.affine(old.data[1]))
+        if old.kind == "index":
+            return table.position(self.affine(old.data), old.dtype)
+        if old.kind == "reduce":
+            reduction = Reduction(old.data.combiner, self.axes(old.data.axes))
+            return table.reduce(reduction, args[0], old.dtype)
+        if old.kind == "checked":
+            return table.checked(args[0], old.data).value
+        return table.apply(old.data, args, old.dtype) if old.kind == "apply" else old
 
 
 # --- transposed reads ----------------------------------------------------------------------------
@@ -153,7 +168,7 @@ def _rename_axes(spec: KernelSpec, merged: dict[Axis, Axis | None]) -> KernelSpe
 def _bring_tiles_inside(spec: KernelSpec) -> KernelSpec:
     """Move the axis along which transposed reads are contiguous next to the innermost one."""
     values = _all_values(spec)
-    if len(spec.axes) < 3 or any(v.kind == "reduce" for v in values):
+    if len(spec.axes) < 3 or any(v.kind in ("reduce", "checked") for v in values):
         return spec
     *outer, inner = spec.axes
     wanted = [axis for axis in outer if any(is_transposed(v, axis, inner) for v in values)]
@@ -165,7 +180,7 @@ def _bring_tiles_inside(spec: KernelSpec) -> KernelSpec:
 
 def is_transposed(value: Value, outer: Axis, inner: Axis) -> bool:
     """Return True for a load whose neighbours lie along `outer` and not along `inner`."""
-    if value.kind != "load":
+    if value.kind != "load" or value.args:
         return False
     at: Affine = value.data[1]
     step = at.coefficient(inner)
@@ -339,7 +354,7 @@ def _sizes(spec: KernelSpec) -> tuple[Dim, ...]:
     for value in _all_values(spec):
         if value.kind == "reduce":
             axes += value.data.axes
-        elif value.kind == "size":
+        elif value.kind in ("size", "checked"):
             found[value.data] = None
     for axis in axes:
         found[axis.extent] = None

@@ -9,7 +9,7 @@ as an argument, so one compile serves all shapes. Equal kernels are compiled onc
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from symtensor.codegen import contraction, pool, stage, threads
 from symtensor.codegen.driver import NAME, CallOut, KernelCall, SharedCall, emit_driver
@@ -226,6 +226,7 @@ class _Builder:
         by_buffer = {b: node for node, b in buffers.items()}
         places = [self.place[by_buffer[b]] for b in kernel.buffers]
         call = self._call(emitted.text, places, kernel.sizes, emitted.share)
+        call = replace(call, may_refuse=kernel.may_refuse)
         self.kernels[step] = call.name, kernel
         return call
 

@@ -22,6 +22,7 @@ from symtensor.codegen.kernel import (
     ValueTable,
     axis_position,
     make_affine,
+    variation,
 )
 from symtensor.codegen.lanes import Lanes, LaneScalars, Unsupported
 from symtensor.codegen.target import Target
@@ -30,7 +31,7 @@ from symtensor.ir.dims import Shape
 from symtensor.ir.literal import Literal
 from symtensor.ir.node import Node, freeze
 from symtensor.ir.types import TensorType
-from symtensor.ops.families import AxisMap, Elementwise, Index, IndexMap, View
+from symtensor.ops.families import AxisMap, Elementwise, Gather, Index, IndexMap, View
 from symtensor.ops.families import Reduction as ReductionFamily
 
 NATIVE_COMBINERS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
@@ -86,6 +87,28 @@ def is_reduction(node: Node) -> bool:
     return isinstance(family, ReductionFamily) and family.combiner in NATIVE_COMBINERS
 
 
+def is_gather(node: Node) -> bool:
+    """Return True for elements read at positions that are data."""
+    return isinstance(node.op.family, Gather)
+
+
+def checks_indices(node: Node) -> bool:
+    """Return True for nodes that refuse an index out of range."""
+    return is_gather(node)
+
+
+def gather_positions(
+    node: Node, positions: Sequence[Affine], named: Sequence[Affine]
+) -> tuple[Affine, ...]:
+    """Return the positions on the operand of a gather, given those that its indices name."""
+    axes: Sequence[int] = node.attrs["axes"]
+    rest = iter(positions[node.inputs[1].tensor_type.ndim :])
+    found = dict(zip(axes, named, strict=True))
+    return tuple(
+        found[a] if a in found else next(rest) for a in range(node.inputs[0].tensor_type.ndim)
+    )
+
+
 def is_index(node: Node) -> bool:
     """Return True for a vector of its own positions."""
     return isinstance(node.op.family, Index)
@@ -111,6 +134,7 @@ def is_fusible(node: Node, target: Target) -> bool:
         or is_elementwise(node, target)
         or is_reduction(node)
         or is_index(node)
+        or is_gather(node)
         or view_map(node) is not None
     )
 
@@ -175,7 +199,34 @@ class Reader:
             return [(node.inputs[0], tuple(map_positions(index_map, positions)))]
         if is_reduction(node):
             return [(node.inputs[0], self._reduced_positions(node, positions))]
+        if is_gather(node):
+            return self._gather_needs(node, positions)
         return [(x, positions) for x in node.inputs]
+
+    def _gather_needs(
+        self, node: Node, positions: tuple[Affine, ...]
+    ) -> list[tuple[Node, tuple[Affine, ...]]]:
+        """Return the indices first; the operand as soon as it is known where it is read."""
+        x, *indices = node.inputs
+        needs = [(index, positions[: index.tensor_type.ndim]) for index in indices]
+        if any(need not in self._memo for need in needs):
+            return needs
+        shape = x.tensor_type.shape
+        named = [
+            self._named_position(self._memo[need], shape[axis])
+            for need, axis in zip(needs, node.attrs["axes"], strict=True)
+        ]
+        return [*needs, (x, gather_positions(node, positions, named))]
+
+    def _named_position(self, index: Value, size: D.Dim) -> Affine:
+        """Return the position an index names: a loop counter over the whole axis is one itself."""
+        if index.kind == "index":
+            at: Affine = index.data
+            if len(at.terms) == 1 and D.same(at.offset, 0):
+                ((axis, coefficient),) = at.terms
+                if D.same(coefficient, 1) and D.same(axis.extent, size):
+                    return at
+        return axis_position(self.table.checked(index, size))
 
     def _make(self, node: Node, positions: tuple[Affine, ...], args: list[Value]) -> Value:
         dtype = node.tensor_type.dtype
@@ -186,8 +237,8 @@ class Reader:
         if not self._is_inline(node):
             at = linear_offset(node.tensor_type.shape, positions)
             return self.table.load(self._buffer(node), at)
-        if view_map(node) is not None:
-            return args[0]
+        if view_map(node) is not None or is_gather(node):
+            return args[-1]
         if is_reduction(node):
             axes = tuple(self._new_axes(node, positions).values())
             kept = tuple(a for a in axes if not D.same(a.extent, 1))
@@ -206,7 +257,7 @@ class Reader:
         stands inside the other: the inner one must not reuse an axis it is indexed by."""
         shape = node.inputs[0].tensor_type.shape
         extents = tuple(shape[axis] for axis in node.attrs["axes"])
-        taken = {axis for at in positions for axis, _ in at.terms}
+        taken = frozenset().union(*(variation(at)[1] for at in positions))
         for variant in itertools.count():
             axes = [self._shared_axis(extents, place, variant) for place in range(len(extents))]
             if taken.isdisjoint(axes):

@@ -6,6 +6,7 @@ An op record names its family; an op of no family is opaque and runs by its `eva
     Reduction     out[outer] = combine over the reduced axes
     View          out[i] = in[index_map(i)], no data moves
     Index         out[i] = i
+    Gather        out[i, r] = in[index(i), r], at index tensors over some axes
     Contraction   out = sum over shared labels of left * right, e.g. "ij,jk->ik"
 """
 
@@ -60,6 +61,15 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Index:
     """A vector that holds its own positions 0, 1, 2, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Operands: a tensor, then index tensors of one shape over its attribute ``axes``.
+
+    The axes of the index tensors come first in the result. An index counts from the end when negative
+    and is refused (`IndexOutOfRange`) when it leaves its axis, read or not.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from symtensor.ops.build import (
     cast_to,
     normalize_axis,
 )
+from symtensor.ops.families import Gather
 from symtensor.ops.inputs import normalize_dim
 from symtensor.ops.registry import define
 
@@ -106,6 +107,7 @@ GATHER = define(
     evaluate=_evaluate_gather,
     vjp=_vjp_gather,
     linear=(0,),
+    family=Gather(),
     doc="Elements at index tensors over `axes`; the axes of the index tensors come first.",
 )
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
+from symtensor.ops.scan import scan_states
 
 ENGINES = ["numpy", "llvm"]
 
@@ -58,3 +59,87 @@ def test_nested_loops(engine):
     np.testing.assert_allclose(value, np.stack([a, a * b + b, (a * b + b) * c + c], 1))
     by_hand = np.stack([1 + b + b * c, (a + 1) * (1 + c), a * b + b + 1], 1)
     np.testing.assert_allclose(slope, by_hand)
+
+
+# --- native loops --------------------------------------------------------------------------------
+
+
+def native_steps(f):
+    return [type(step).__name__ for step in f.executable.program.schedule.steps]
+
+
+def both_engines(inputs, outputs, values):
+    """Return the results of the llvm engine, which must run without call-outs, and the reference's."""
+    fast = st.function(inputs, outputs, engine="llvm")
+    assert "LoopStep" in native_steps(fast) and "CallStep" not in native_steps(fast)
+    wanted = st.function(inputs, outputs, engine="numpy")(*values)
+    for _ in range(3):
+        for got, true in zip(fast(*values), wanted, strict=True):
+            np.testing.assert_allclose(got, true, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 8])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_carries_outputs_and_captured_values_run_natively(steps, backwards):
+    rng = np.random.default_rng(0)
+    x, h, w = (
+        st.placeholder((None, 3), "float64"),
+        st.placeholder((3,), "float64"),
+        st.placeholder((3, 3), "float64"),
+    )
+
+    def step(row, state, older):
+        new = st.tanh(st.dot(state, w) + row)
+        return [new, state, new * older]
+
+    (states, before, mixed), _ = st.scan(step, [x], [h, h * 2, None], go_backwards=backwards)
+    values = rng.standard_normal((steps, 3)), rng.standard_normal(3), rng.standard_normal((3, 3))
+    both_engines([x, h, w], [states, before, mixed], values)
+
+
+def test_taps_and_shifted_states_run_natively():
+    x = st.placeholder((None,), "float64")
+    start = st.placeholder((3,), "float64")
+    y, _ = st.scan(
+        lambda a, b, p, q: p + 0.5 * q + a * b,
+        [{"input": x, "taps": [-1, 1]}],
+        [{"initial": start, "taps": [-1, -3]}],
+    )
+    rng = np.random.default_rng(1)
+    both_engines([x, start], [y], (rng.standard_normal(9), rng.standard_normal(3)))
+
+
+def test_a_loop_inside_a_loop_runs_natively():
+    x = st.placeholder((None, None), "float64")
+
+    def row_sums(row):
+        inner, _ = st.scan(lambda a, s: s + a * a, [row], [st.constant(0.0)])
+        return inner
+
+    y, _ = st.scan(row_sums, [x])
+    both_engines([x], [y, y[-1]], (np.random.default_rng(2).standard_normal((4, 5)),))
+
+
+def test_only_the_last_state_needs_no_stack():
+    x = st.placeholder((None, 100), "float64")
+    (last,) = scan_states(lambda s: [st.tanh(s) + x[0]], [x[0]], 50)
+    both_engines([x], [last], (np.random.default_rng(3).standard_normal((2, 100)),))
+
+
+def test_gradients_through_native_loops():
+    x, w = st.placeholder((None, 4, 3), "float64"), st.placeholder((3, 3), "float64")
+    h, _ = st.scan(lambda row, s: st.tanh(s @ w + row), [x], [st.zeros((4, 3), "float64")])
+    loss = st.sum(st.square(h))
+    rng = np.random.default_rng(4)
+    values = rng.standard_normal((6, 4, 3)), rng.standard_normal((3, 3))
+    both_engines([x, w], [loss, *st.gradients(loss, [x, w])], values)
+
+
+def test_a_size_wrong_in_the_body_is_checked_only_when_it_runs():
+    x = st.placeholder((None, None))
+    z, _ = st.scan(lambda row: st.specify_shape(row, (3,)) * 2, [x])
+    f = st.function([x], z, engine="llvm")
+    assert f(np.ones((2, 3), "f4")).shape == (2, 3)
+    with pytest.raises(st.errors.ShapeError, match="3"):
+        f(np.ones((2, 4), "f4"))
+    assert f(np.ones((0, 4), "f4")).shape == (0, 3)

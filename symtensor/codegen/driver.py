@@ -47,13 +47,22 @@ class CallOut:
     step: int
 
 
+@dataclass(frozen=True, slots=True)
+class LoopCall:
+    """Run the loop called `name`."""
+
+    name: str
+
+
+Call = KernelCall | LoopCall | CallOut
+
 NAME = "symtensor_driver"
 _PARAMETERS = (("ptr", "table"), ("ptr", "sizes"), ("ptr", "callback"), ("i64", "context"))
 
 
-def emit_driver(calls: Sequence[KernelCall | CallOut]) -> str:
-    """Return the text of the driver."""
-    f = FunctionText(NAME, _PARAMETERS, "i32", linkage="")
+def emit_driver(calls: Sequence[Call], name: str = NAME) -> str:
+    """Return the text of a driver: of a whole program, or of the body of a loop."""
+    f = FunctionText(name, _PARAMETERS, "i32", linkage="")
     words = [len(x.buffers) + len(x.sizes) for x in calls if isinstance(x, KernelCall) and x.share]
     if words:
         f.do(f"%block = alloca i64, i64 {max(words)}, align 8")
@@ -61,6 +70,9 @@ def emit_driver(calls: Sequence[KernelCall | CallOut]) -> str:
         if isinstance(call, CallOut):
             code = f.op(f"call i32 %callback(i64 %context, i64 {call.step})")
             f.return_if(f.op(f"icmp ne i32 {code}, 0"), f"i32 {code}")
+            continue
+        if isinstance(call, LoopCall):
+            f.op(f"call i32 @{call.name}(ptr %table, ptr %sizes, ptr %callback, i64 %context)")
             continue
         code = _kernel_call(f, call)
         if call.may_refuse:

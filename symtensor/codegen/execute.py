@@ -20,7 +20,7 @@ from symtensor.codegen import stage
 from symtensor.codegen.frame import Binding, Frame, supported
 from symtensor.codegen.fusion import CallStep, KernelStep, is_alias
 from symtensor.codegen.memory import Lifetime, aligned, aligned_bytes, assign_offsets
-from symtensor.codegen.program import Program, Slot
+from symtensor.codegen.program import Checks, Program, Slot
 from symtensor.errors import IndexOutOfRange, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.binding import bind_shapes
@@ -170,7 +170,7 @@ class Executable:
         placed = [
             slot
             for slot in self.program.slots
-            if slot.kind == "temporary" and layout.shapes[slot.index] is not None
+            if slot.kind in ("temporary", "kept") and layout.shapes[slot.index] is not None
         ]
         lifetimes = [
             Lifetime(_bytes(slot, layout.shapes[slot.index]), slot.first, slot.last)
@@ -187,17 +187,9 @@ class Executable:
 
     def check_guards(self, env: Mapping[Symbol, int]) -> None:
         """Raise for sizes that must agree and do not, and for slices that leave their operand."""
-        for guard in self.program.guards:
-            left, right = _size_or_unknown(guard.left, env), _size_or_unknown(guard.right, env)
-            if left != right and -1 not in (left, right):
-                error = ShapeError(f"expected {guard.right} = {right}, found {guard.left} = {left}")
-                raise located(error, guard.node, [])
-        for extremum in self.program.extrema:
-            empty = _size_or_unknown(extremum.reduced, env) == 0
-            if empty and _size_or_unknown(extremum.kept, env) > 0:
-                raise located(ShapeError("no extremum of nothing"), extremum.node, [])
-        for node in self.program.slices:
-            _check_slice(node, env)
+        for checks in self.program.checks:
+            if _size_or_unknown(checks.rounds, env) != 0:
+                _check(checks, env)
 
     def take_arena(self, size: int) -> Array:
         """Return an aligned block of at least `size` bytes, a used one where there is one."""
@@ -217,6 +209,7 @@ class _Call:
         self.env = layout.env if layout.complete else dict(layout.env)
         self.sizes = layout.sizes if layout.complete else layout.sizes.copy()
         self.error: BaseException | None = None
+        self.kept: list[Array] = []
         program = executable.program
         self.table = np.zeros(len(program.slots) + 1, dtype=np.uintp)
         self.arrays: dict[Node, Any] = dict(zip(executable._arguments, arguments, strict=True))
@@ -228,7 +221,10 @@ class _Call:
 
     def _fill(self, slot: Slot, shape: tuple[int, ...] | None) -> None:
         """Give a slot its memory as soon as its shape is known."""
-        if slot.kind == "call":
+        if slot.kind in ("call", "pointer"):
+            return
+        if slot.kind == "kept":
+            self._fill_kept(slot, shape)
             return
         if slot.kind == "input":
             array = self.arrays[slot.node]
@@ -241,6 +237,13 @@ class _Call:
             array = self._new_array(slot, shape)
             self.arrays[slot.node] = array
         self.table[slot.index] = array.ctypes.data
+
+    def _fill_kept(self, slot: Slot, shape: tuple[int, ...] | None) -> None:
+        """Give memory to what only a loop uses: many slots may stand for one node."""
+        if shape is not None and not self.table[slot.index]:
+            array = self._new_array(slot, shape)
+            self.kept.append(array)
+            self.table[slot.index] = array.ctypes.data
 
     def _new_array(self, slot: Slot, shape: tuple[int, ...]) -> Array:
         dtype = slot.type.dtype.numpy
@@ -285,7 +288,7 @@ class _Call:
             if self.sizes[i] == -1:
                 self.sizes[i] = _size_or_unknown(dim, self.env)
         for slot in self._late:
-            if slot.node not in self.arrays and slot.kind != "call":
+            if slot.kind == "kept" or (slot.node not in self.arrays and slot.kind != "call"):
                 self._fill(slot, _shape_or_none(slot, self.env))
 
     def array_of(self, node: Node) -> Array:
@@ -346,6 +349,20 @@ def _readable(array: Array) -> Array:
 def _size_or_unknown(dim: Dim, env: Mapping[Symbol, int]) -> int:
     value = D.substitute(dim, env)
     return value if isinstance(value, int) else -1
+
+
+def _check(checks: Checks, env: Mapping[Symbol, int]) -> None:
+    for guard in checks.guards:
+        left, right = _size_or_unknown(guard.left, env), _size_or_unknown(guard.right, env)
+        if left != right and -1 not in (left, right):
+            error = ShapeError(f"expected {guard.right} = {right}, found {guard.left} = {left}")
+            raise located(error, guard.node, [])
+    for extremum in checks.extrema:
+        empty = _size_or_unknown(extremum.reduced, env) == 0
+        if empty and _size_or_unknown(extremum.kept, env) > 0:
+            raise located(ShapeError("no extremum of nothing"), extremum.node, [])
+    for node in checks.slices:
+        _check_slice(node, env)
 
 
 def _check_slice(node: Node, env: Mapping[Symbol, int]) -> None:

@@ -24,7 +24,7 @@ from symtensor.codegen.kernel import Affine, Axis, axis_position
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D
 from symtensor.ir.graph import Graph
-from symtensor.ir.node import RESULT, Node
+from symtensor.ir.node import RESULT, Node, results
 
 CHEAP = 8
 """Instructions per vector up to which computing twice beats storing and loading."""
@@ -62,7 +62,14 @@ class ContractStep:
     node: Node
 
 
-Step = KernelStep | ContractStep | CallStep
+@dataclass(frozen=True, slots=True)
+class LoopStep:
+    """Run the body of `node`, a scan, in a native loop."""
+
+    node: Node
+
+
+Step = KernelStep | ContractStep | LoopStep | CallStep
 
 
 @dataclass(slots=True)
@@ -71,6 +78,8 @@ class Schedule:
 
     steps: list[Step]
     remarks: list[str] = field(default_factory=list)
+    bodies: dict[Node, Schedule] = field(default_factory=dict)
+    """Node of each `LoopStep` -> the schedule of its body."""
 
 
 def schedule(graph: Graph, target: Target) -> Schedule:
@@ -99,6 +108,7 @@ class _Fusion:
         self.users = graph.users()
         self.fusible = {n for n in self.nodes if self._is_fusible(n)}
         self.cost = self._costs()
+        self.bodies = self._native_bodies()
         self.required = self._required()
         self.kernels: dict[Node, frozenset[Node]] = {}
         """Node -> the roots in whose kernels it is computed; a root's own set is itself."""
@@ -116,7 +126,7 @@ class _Fusion:
             if node in self.fusible and (node in self.required or not stage.is_scalar_source(node)):
                 self._decide(node)
         self._merge_siblings()
-        return Schedule(self._ordered_steps(), self.remarks)
+        return Schedule(self._ordered_steps(), self.remarks, self.bodies)
 
     # --- classification -------------------------------------------------------------------------
 
@@ -136,6 +146,16 @@ class _Fusion:
                 cost[node] = min(own + sum(cost[x] for x in node.inputs), 10 * MAX_COST)
         return cost
 
+    def _native_bodies(self) -> dict[Node, Schedule]:
+        """Return the schedules of the scans that can run without Python."""
+        found = {}
+        for node in self.nodes:
+            if node.op.name == "scan" and not node.attrs["until"] and _sizes_are_known(node):
+                body = schedule(node.attrs["body"], self.target)
+                if all(map(_runs_alone, body.steps)):
+                    found[node] = body
+        return found
+
     def _required(self) -> set[Node]:
         """Return the fusible nodes that need a buffer because no kernel reads them."""
         found = {root for root in self.graph.roots if root in self.fusible}
@@ -143,7 +163,9 @@ class _Fusion:
             if node in self.fusible or node.op is RESULT:
                 continue
             for x in node.inputs:
-                if not is_alias(node):
+                if node in self.bodies:
+                    x = storage_node(x)  # a native loop steps through rows in memory
+                elif not is_alias(node):
                     x = self._behind_views(x)
                 if x in self.fusible:
                     found.add(x)
@@ -360,9 +382,13 @@ class _Fusion:
             step_of |= dict.fromkeys(group, kernel)
         for node in self.nodes:
             if node not in self.fusible and self._is_call(node):
-                native = contraction.is_native(node)
-                step_of[node] = ContractStep(node) if native else CallStep(node)
+                step_of[node] = self._step(node)
         return _topological(step_of, self._dependencies(step_of), self.nodes)
+
+    def _step(self, node: Node) -> Step:
+        if node in self.bodies:
+            return LoopStep(node)
+        return ContractStep(node) if contraction.is_native(node) else CallStep(node)
 
     def _is_call(self, node: Node) -> bool:
         return node.op.name not in SOURCES and node.op is not RESULT and not is_alias(node)
@@ -381,6 +407,28 @@ class _Fusion:
                         out[step][step_of[base]] = None
         place = {step: i for i, step in enumerate(out)}  # sets have no order of their own
         return {step: sorted(needs, key=place.__getitem__) for step, needs in out.items()}
+
+
+def _sizes_are_known(node: Node) -> bool:
+    """Return True when the sizes outside a scan determine all sizes inside its body."""
+    outside = [d for x in node.inputs for d in x.tensor_type.shape]
+    outside += [d for x in results(node) for d in x.tensor_type.shape]
+    outside += [node.attrs["steps"], node.attrs["length"]]
+    known = set().union(*(D.symbols_in(d) for d in outside))
+    inside = [
+        d
+        for x in node.attrs["body"].nodes()
+        for result in results(x)
+        for d in result.tensor_type.shape
+    ]
+    return all(D.symbols_in(d) <= known for d in inside)
+
+
+def _runs_alone(step: Step) -> bool:
+    """Return True for a step that neither calls Python nor refuses an index."""
+    if isinstance(step, KernelStep):
+        return not any(stage.checks_indices(node) for node in step.inlined)
+    return not isinstance(step, CallStep)
 
 
 def _topological(

@@ -21,8 +21,8 @@ class Lifetime:
     """A buffer of `size` bytes, alive from step `first` to step `last`, both included."""
 
     size: int
-    first: int
-    last: int
+    first: float
+    last: float
 
 
 def assign_offsets(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:

@@ -8,17 +8,26 @@ as an argument, so one compile serves all shapes. Equal kernels are compiled onc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from symtensor.codegen import contraction, pool, stage, threads
-from symtensor.codegen.driver import NAME, CallOut, KernelCall, SharedCall, emit_driver
+from symtensor.codegen.driver import (
+    NAME,
+    Call,
+    CallOut,
+    KernelCall,
+    LoopCall,
+    SharedCall,
+    emit_driver,
+)
 from symtensor.codegen.emit import emit_kernel
 from symtensor.codegen.fusion import (
     SOURCES,
     CallStep,
     ContractStep,
     KernelStep,
+    LoopStep,
     Schedule,
     Step,
     is_alias,
@@ -28,6 +37,7 @@ from symtensor.codegen.fusion import (
 from symtensor.codegen.gemm import scratch_bytes
 from symtensor.codegen.jit import LoadedCode, emit_object, load_gemm, load_pool
 from symtensor.codegen.kernel import Buffer, Kernel
+from symtensor.codegen.loops import Carry, LoopPlan, Rows, emit_copy, emit_loop
 from symtensor.codegen.lower import lower_kernel
 from symtensor.codegen.sharing import Share, emit_range
 from symtensor.codegen.target import Target
@@ -35,7 +45,7 @@ from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import DType
 from symtensor.ir.graph import Graph
-from symtensor.ir.node import RESULT, Node
+from symtensor.ir.node import RESULT, Node, results
 from symtensor.ir.types import TensorType
 from symtensor.ops.slicing import positions_known
 
@@ -50,10 +60,11 @@ class Slot:
     index: int
     node: Node
     kind: str
-    """``input``, ``constant``, ``call`` (a call-out's result), ``temporary`` or ``output``."""
-    first: int = 0
+    """``input``, ``constant``, ``call`` (a call-out's result), ``temporary`` or ``output``; in the body
+    of a loop ``kept`` (memory for the whole loop) or ``pointer`` (set by the loop)."""
+    first: float = 0
     """Step that writes it."""
-    last: int = 0
+    last: float = 0
     """Last step that reads it."""
 
     @property
@@ -80,6 +91,18 @@ class Extremum:
     kept: Dim
 
 
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What only the sizes at a call can tell about a graph, or about a body if it runs at all."""
+
+    guards: list[Guard]
+    extrema: list[Extremum]
+    slices: list[Node]
+    """Slices that might leave their operand."""
+    rounds: Dim
+    """How often the nodes run in one call."""
+
+
 @dataclass(slots=True)
 class Program:
     """Compiled code with everything needed to call it."""
@@ -89,10 +112,7 @@ class Program:
     schedule: Schedule
     slots: list[Slot]
     sizes: list[Dim]
-    guards: list[Guard]
-    extrema: list[Extremum]
-    slices: list[Node]
-    """Slices of which only the sizes at a call tell whether they stay inside their operand."""
+    checks: list[Checks]
     kernels: dict[KernelStep, tuple[str, Kernel]]
     llvm_ir: str
     products: frozenset[DType]
@@ -117,7 +137,23 @@ class Program:
 
 def build_program(graph: Graph, target: Target) -> Program:
     """Return the program of a graph with its LLVM text, not yet turned into machine code."""
-    return _Builder(graph, target).build()
+    plan, module = schedule(graph, target), _Module(target)
+    builder = _Builder(graph, plan, module)
+    builder.make_slots(dict.fromkeys((storage_node(root) for root in graph.roots), "output"))
+    text = module.text(builder.driver(NAME))
+    return Program(
+        graph,
+        target,
+        plan,
+        module.slots,
+        list(module.sizes),
+        module.checks,
+        module.kernels,
+        text,
+        frozenset(module.products),
+        bool(module.ranges),
+        place=builder.place,
+    )
 
 
 def load_program(program: Program, target: Target) -> Program:
@@ -130,86 +166,200 @@ def load_program(program: Program, target: Target) -> Program:
     return program
 
 
-class _Builder:
-    def __init__(self, graph: Graph, target: Target) -> None:
-        self.graph = graph
+READ_BY_LOOP = 0.9
+"""Within the time of a loop, when its operands and results are last in use: after all of its body."""
+
+
+class _Module:
+    """What the graph and the bodies of its loops share: one table, one list of sizes, one text."""
+
+    def __init__(self, target: Target) -> None:
         self.target = target
-        self.schedule = schedule(graph, target)
-        self.last_read = self._last_reads()
         self.slots: list[Slot] = []
-        self.place: dict[Node, int] = {}
         self.sizes: dict[Dim, int] = {}
         self.texts: dict[str, str] = {}
         """Kernel text with a neutral name -> its real name."""
         self.ranges: dict[str, str] = {}
         """Name of a shared kernel -> its range function."""
+        self.functions: list[str] = []
+        """Loops and the drivers of their bodies."""
         self.declarations: set[str] = set()
         self.products: set[DType] = set()
         self.kernels: dict[KernelStep, tuple[str, Kernel]] = {}
+        self.checks: list[Checks] = []
+        self.loops = 0
 
-    def build(self) -> Program:
-        self._make_slots()
-        calls = [self._lower(number, step) for number, step in enumerate(self.schedule.steps)]
+    def size(self, dim: Dim) -> int:
+        """Return the place of a size in the list of all sizes."""
+        return self.sizes.setdefault(dim, len(self.sizes))
+
+    def text(self, driver: str) -> str:
+        """Return the module with its main driver."""
         functions = [text.replace("@kernel(", f"@{name}(", 1) for text, name in self.texts.items()]
-        functions += self.ranges.values()
-        module = "\n\n".join([*sorted(self.declarations), *functions, emit_driver(calls)])
-        return Program(
-            self.graph,
-            self.target,
-            self.schedule,
-            self.slots,
-            list(self.sizes),
-            guards_of(self.graph.nodes()),
-            extrema_of(self.graph.nodes()),
-            [n for n in self.graph.nodes() if n.op.name == "slice" and not positions_known(n)],
-            self.kernels,
-            module,
-            frozenset(self.products),
-            bool(self.ranges),
-            place=self.place,
-        )
+        functions += [*self.ranges.values(), *self.functions]
+        if self.loops:
+            functions.append(emit_copy())
+        return "\n\n".join([*sorted(self.declarations), *functions, driver])
+
+
+class _Builder:
+    """Builds the program of one graph: the whole, or the body of a loop.
+
+    A body runs within the step of its loop: `start` and `unit` place its steps in the time of the
+    whole, by which memory is shared out.
+    """
+
+    def __init__(
+        self, graph: Graph, plan: Schedule, module: _Module, start: float = 0.0, unit: float = 1.0
+    ) -> None:
+        self.graph = graph
+        self.schedule = plan
+        self.module = module
+        self.start = start
+        self.unit = unit
+        self.last_read = self._last_reads()
+        self.place: dict[Node, int] = {}
+        self.rounds: Dim = 1
+        """How often it runs in one call."""
+        self.bodies: dict[Node, _Builder] = {}
+        self.loops: dict[Node, LoopPlan] = {}
 
     # --- buffers --------------------------------------------------------------------------------
 
-    def _last_reads(self) -> dict[Node, int]:
-        """Return for each stored node the last step that reads it."""
-        last: dict[Node, int] = {}
+    def _time(self, number: float) -> float:
+        return self.start + number * self.unit
+
+    def _last_reads(self) -> dict[Node, float]:
+        """Return for each stored node when it is last read."""
+        last: dict[Node, float] = {}
         for number, step in enumerate(self.schedule.steps):
+            end = number + READ_BY_LOOP if isinstance(step, LoopStep) else number
             for node in _step_nodes(step):
                 for x in node.inputs:
-                    last[_stored_behind(x, step)] = number
+                    last[_stored_behind(x, step)] = self._time(end)
         return last
 
-    def _make_slots(self) -> None:
-        outputs = {storage_node(root) for root in self.graph.roots}
+    def make_slots(self, kinds: Mapping[Node, str], inputs: str = "input") -> None:
+        """Give every stored node a place; `kinds` says what roots are, the others are temporary."""
         nodes = self.graph.nodes()
         for node in nodes:
             if node.op.name in SOURCES:
-                self._add(node, "constant" if node.op.name == "constant" else "input", 0)
-        results: dict[Node, list[Node]] = {}
+                self.add(node, "constant" if node.op.name == "constant" else inputs, self.start)
+        present: dict[Node, list[Node]] = {}
         for node in nodes:
             if node.op is RESULT:
-                results.setdefault(node.inputs[0], []).append(node)
+                present.setdefault(node.inputs[0], []).append(node)
         for number, step in enumerate(self.schedule.steps):
-            if isinstance(step, (KernelStep, ContractStep)):
-                for root in roots_of(step):
-                    self._add(root, "output" if root in outputs else "temporary", number)
-            else:
-                for node in results.get(step.node, [step.node]):
-                    self._add(node, "call", number)
+            time = self._time(number)
+            if isinstance(step, CallStep):
+                for node in present.get(step.node, [step.node]):
+                    self.add(node, "call", time)
+                continue
+            roots = present.get(step.node, []) if isinstance(step, LoopStep) else roots_of(step)
+            busy = number + READ_BY_LOOP if isinstance(step, LoopStep) else number
+            for root in roots:
+                kind = kinds.get(root, "temporary")
+                end = len(self.schedule.steps) if kind == "kept" else busy  # copied after the round
+                last = max(self._time(end), self.last_read.get(root, 0.0))
+                self.add(root, kind, time, last)
+            if isinstance(step, LoopStep):
+                self._make_loop_slots(step, number)
 
-    def _add(self, node: Node, kind: str, first: int) -> None:
-        last = self.last_read.get(node, first)
-        self.place[node] = len(self.slots)
-        self.slots.append(Slot(len(self.slots), node, kind, first, max(first, last)))
+    def add(self, node: Node, kind: str, first: float, last: float | None = None) -> int:
+        """Make a slot for a node and return its place."""
+        if last is None:
+            last = max(first, self.last_read.get(node, first))
+        slots = self.module.slots
+        self.place[node] = len(slots)
+        slots.append(Slot(len(slots), node, kind, first, last))
+        return len(slots) - 1
+
+    def _make_loop_slots(self, step: LoopStep, number: int) -> None:
+        """Give a place to everything in a loop: its body's buffers and the spares of its carries."""
+        plan, body = self.schedule.bodies[step.node], step.node.attrs["body"]
+        unit = self.unit * 0.7 / (len(plan.steps) + 1)
+        inner = _Builder(body, plan, self.module, self._time(number + 0.1), unit)
+        self.bodies[step.node] = inner
+        loop, direct = self._plan_loop(step.node)
+        kinds = dict.fromkeys((storage_node(root) for root in body.outputs), "kept")
+        inner.make_slots(kinds | dict.fromkeys(direct, "pointer"), inputs="pointer")
+        self._place_loop(step.node, loop, self._time(number), self._time(number + READ_BY_LOOP))
+
+    def _plan_loop(self, node: Node) -> tuple[LoopPlan, set[Node]]:
+        """Return the plan of a loop without places, and what its body writes where it belongs."""
+        body, count = node.attrs["body"], node.attrs["carries"]
+        loop = LoopPlan(self.module.size(node.attrs["steps"]), node.attrs["reverse"])
+        stored = [storage_node(root) for root in body.outputs]
+        lenders: dict[Node, int] = {}
+        for i, root in enumerate(stored[count:]):
+            direct = root not in lenders and root.op.name not in SOURCES
+            if direct:
+                lenders[root] = i
+            loop.outputs.append(Rows(0, 0, 0, direct))
+        written: set[Node] = set(lenders)
+        for root in stored[:count]:
+            carry = Carry(0, None, 0, (0, 0), None, 0)
+            if root in lenders:
+                carry.how, carry.lender = "borrowed", lenders[root]
+            elif root not in written and root.op.name not in SOURCES:
+                carry.how = "written"
+                written.add(root)
+            loop.carries.append(carry)
+        return loop, written
+
+    def _place_loop(self, node: Node, loop: LoopPlan, first: float, last: float) -> None:
+        """Fill in where everything stands."""
+        inner, body = self.bodies[node], node.attrs["body"]
+        size, place = self.module.size, inner.place
+        results_ = {
+            x.attrs["index"]: x for x in self.place if x.op is RESULT and x.inputs[0] is node
+        }
+        operands = [self.place[storage_node(x)] for x in node.inputs]
+        count, rows = len(loop.carries), node.attrs["sequences"]
+        stored = [storage_node(root) for root in body.outputs]
+        for i, carry in enumerate(loop.carries):
+            carry.initial, carry.parameter = operands[i], place.get(body.inputs[i])
+            carry.source = place[stored[i]]
+            carry.bytes = size(_bytes_of(body.inputs[i].tensor_type))
+            carry.result = self.place[results_[i]] if i in results_ else None
+            kind = body.inputs[i]
+            spares = [inner.add(kind, "kept", first, last) for _ in range(2)]
+            carry.spares = (spares[0], spares[1])
+            if carry.parameter is not None:
+                place[kind] = carry.parameter
+        for i, array in enumerate(operands[count : count + rows], count):
+            if body.inputs[i] in place:
+                bytes_ = size(_bytes_of(body.inputs[i].tensor_type))
+                loop.sequences.append(Rows(array, place[body.inputs[i]], bytes_))
+        for i, output in enumerate(loop.outputs, count):
+            result = results_.get(i)
+            array = self.place[result] if result is not None else self._unread(node, i, first, last)
+            output.array, output.body = array, place[stored[i]]
+            output.bytes = size(_bytes_of(stored[i].tensor_type))
+        for i, array in enumerate(operands[count + rows :], count + rows):
+            if body.inputs[i] in place:
+                loop.captured.append((array, place[body.inputs[i]]))
+        self.loops[node] = loop
+
+    def _unread(self, node: Node, index: int, first: float, last: float) -> int:
+        """Make memory for a stacked output that nobody reads."""
+        return self.add(results(node)[index], "kept", first, last)
 
     # --- kernels --------------------------------------------------------------------------------
 
-    def _lower(self, number: int, step: Step) -> KernelCall | CallOut:
+    def driver(self, name: str) -> str:
+        """Return the driver of this graph, after adding its kernels to the module."""
+        self.module.checks.append(checks_of(self.graph.nodes(), self.rounds))
+        calls = [self._lower(number, step) for number, step in enumerate(self.schedule.steps)]
+        return emit_driver(calls, name)
+
+    def _lower(self, number: int, step: Step) -> Call:
         if isinstance(step, CallStep):
             return CallOut(number)
         if isinstance(step, ContractStep):
             return self._lower_contraction(step)
+        if isinstance(step, LoopStep):
+            return self._lower_loop(step)
         buffers: dict[Node, Buffer] = {}
 
         def buffer(node: Node) -> Buffer:
@@ -221,39 +371,47 @@ class _Builder:
         reader = stage.Reader(lambda node: node in step.inlined, buffer)
         roots = [(root, buffer(root)) for root in step.roots]
         kernel = lower_kernel(stage.read_kernel(roots, reader, step.roots[0].tensor_type))
-        emitted = emit_kernel(kernel, "kernel", self.target)
-        self.declarations |= emitted.declarations
+        emitted = emit_kernel(kernel, "kernel", self.module.target)
+        self.module.declarations |= emitted.declarations
         by_buffer = {b: node for node, b in buffers.items()}
         places = [self.place[by_buffer[b]] for b in kernel.buffers]
         call = self._call(emitted.text, places, kernel.sizes, emitted.share)
         call = replace(call, may_refuse=kernel.may_refuse)
-        self.kernels[step] = call.name, kernel
+        self.module.kernels[step] = call.name, kernel
         return call
 
     def _lower_contraction(self, step: ContractStep) -> KernelCall:
         found, left, right = contraction.plan(step.node)
         dtype = step.node.tensor_type.dtype
         text, sizes, share = contraction.emit_contraction(found, dtype, "kernel")
-        self.declarations |= {contraction.declaration(dtype), *pool.DECLARATIONS}
-        self.products.add(contraction.arithmetic(dtype))
+        self.module.declarations |= {contraction.declaration(dtype), *pool.DECLARATIONS}
+        self.module.products.add(contraction.arithmetic(dtype))
         places = [self.place[storage_node(node)] for node in (left, right, step.node)]
-        return self._call(text, [*places, len(self.slots)], sizes, share)
+        return self._call(text, [*places, len(self.module.slots)], sizes, share)
+
+    def _lower_loop(self, step: LoopStep) -> LoopCall:
+        module, inner = self.module, self.bodies[step.node]
+        number = module.loops
+        module.loops += 1
+        body = f"body{number}"
+        inner.rounds = self.rounds * step.node.attrs["steps"]
+        text = inner.driver(body)
+        module.functions += [text, emit_loop(self.loops[step.node], f"loop{number}", body)]
+        return LoopCall(f"loop{number}")
 
     def _call(
         self, text: str, places: Sequence[int], sizes: Sequence[Dim], share: Share | None
     ) -> KernelCall:
-        name = self.texts.setdefault(text, f"kernel{len(self.texts)}")
-        numbers = tuple(self._size(dim) for dim in sizes)
+        module = self.module
+        name = module.texts.setdefault(text, f"kernel{len(module.texts)}")
+        numbers = tuple(module.size(dim) for dim in sizes)
         shared = None
         if share is not None:
-            self.declarations |= set(pool.DECLARATIONS)
-            self.ranges[name] = emit_range(name, ["ptr"] * len(places) + ["i64"] * len(sizes))
-            extent, cost = self._size(share.extent), self._size(share.cost)
+            module.declarations |= set(pool.DECLARATIONS)
+            module.ranges[name] = emit_range(name, ["ptr"] * len(places) + ["i64"] * len(sizes))
+            extent, cost = module.size(share.extent), module.size(share.cost)
             shared = SharedCall(extent, cost, share.multiple)
         return KernelCall(name, tuple(places), numbers, share=shared)
-
-    def _size(self, dim: Dim) -> int:
-        return self.sizes.setdefault(dim, len(self.sizes))
 
 
 def roots_of(step: KernelStep | ContractStep) -> tuple[Node, ...]:
@@ -276,7 +434,19 @@ def _stored_behind(node: Node, step: Step) -> Node:
 def _is_seen_through(node: Node, step: Step) -> bool:
     if is_alias(node):
         return True
-    return not isinstance(step, KernelStep) and stage.view_map(node) is not None
+    through_views = isinstance(step, (ContractStep, CallStep))
+    return through_views and stage.view_map(node) is not None
+
+
+def _bytes_of(type_: TensorType) -> Dim:
+    return type_.size * type_.dtype.itemsize
+
+
+def checks_of(nodes: Iterable[Node], rounds: Dim) -> Checks:
+    """Return what must be checked, when the program is called, of nodes that run `rounds` times."""
+    nodes = list(nodes)
+    slices = [n for n in nodes if n.op.name == "slice" and not positions_known(n)]
+    return Checks(guards_of(nodes), extrema_of(nodes), slices, rounds)
 
 
 def guards_of(nodes: Iterable[Node]) -> list[Guard]:

@@ -12,7 +12,7 @@ from typing import Any
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.execute import Executable
 from symtensor.codegen.frame import Binding
-from symtensor.codegen.fusion import CallStep, ContractStep, KernelStep
+from symtensor.codegen.fusion import CallStep, ContractStep, KernelStep, LoopStep
 from symtensor.codegen.jit import emit_assembly
 from symtensor.codegen.kernel import format_kernel
 from symtensor.codegen.program import Program, build_program, load_program
@@ -97,6 +97,10 @@ class LLVMExecutable:
                 name = self.program.kernels[step][0]
                 roots = ", ".join(f"{r.op.name} {r.type}" for r in step.roots)
                 lines.append(f"step {number}: {name} computes {roots}")
+            elif isinstance(step, LoopStep):
+                body = self.program.schedule.bodies[step.node]
+                lines.append(f"step {number}: native loop of {len(body.steps)} steps a round"
+                             f" ({step.node.loc})")  # fmt: skip
             elif isinstance(step, ContractStep):
                 lines.append(f"step {number}: matrix product {step.node.attrs['spec']}"
                              f" {step.node.type} ({step.node.loc})")  # fmt: skip

@@ -214,14 +214,18 @@ def refusal(f, *given):
     lambda x, i: st.take(st.sqrt(st.abs(x)) * 3, i, 0)[::2, ::-1], lambda x, i: x[i, i],
     lambda x, i: st.take_along_axis(x, st.broadcast_to(i, (4, i.shape[0])), 1),
     lambda x, i: st.broadcast_to(st.take(x, i, 0)[:, 0], (0, i.shape[0])),
+    lambda x, i: st.take(st.full((1, 4), 2.0), i, 0), lambda x, i: st.take(x[:1], i, 0),
+    lambda x, i: st.add_at(x[:1], i, 3), lambda x, i: st.set_at(x[:, :0], i, 3),
     lambda x, i: st.max(st.take(x, i, 0)[:, 1:2], 1), lambda x, i: st.take(x[:, :0], i, 0),
 ])  # fmt: skip
 def test_indices_out_of_range_are_refused_as_by_the_reference(read):
     for dtype, bad in (("int64", 4), ("int64", -5), ("int8", 100), ("uint64", 2**64 - 1)):
         x, i = st.placeholder((4, 4)), st.placeholder((None,), dtype)
         out = read(x, i)
-        native = st.function([x, i], out, engine="llvm")
-        reference = st.function([x, i], out, engine="numpy")
+        native, reference = (
+            st.function([x, i], out, engine=engine, on_unused_input="ignore")
+            for engine in ("llvm", "numpy")
+        )
         given = RNG.standard_normal((4, 4)).astype("float32")
         for count in (2, 19):
             at = np.zeros(count, dtype)
@@ -229,3 +233,194 @@ def test_indices_out_of_range_are_refused_as_by_the_reference(read):
             at[-1] = bad
             assert refusal(native, given, at) == refusal(reference, given, at)
             np.testing.assert_array_equal(native(given, at * 0), reference(given, at * 0))
+
+
+# --- written piece by piece ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "bool"])
+def test_joining_and_padding_write_in_place(dtype):
+    x, y = st.placeholder((None, None), dtype), st.placeholder((None, None), dtype)
+    outputs = [st.concatenate([x, st.logical_not(y), x], 0), st.concatenate([x, x[:, ::-1]], 1),
+               st.stack([x, x, x], -1), st.pad(x, ((1, 2), (3, 0)), constant_values=1),
+               st.pad(st.transpose(x), 1, mode="reflect")]  # fmt: skip
+    f = compiled([x, y], outputs)
+    assert "call-out" not in f.explain()
+    for rows, columns in ((2, 2), (5, 16), (17, 31), (33, 70), (40, 129)):
+        a, b = ((RNG.standard_normal((rows + k, columns)) * 9).astype(dtype) for k in (0, 3))
+        flipped = np.logical_not(b)
+        joined = np.concatenate([a, flipped, a], 0)
+        wanted = [joined, np.concatenate([a, a[:, ::-1]], 1), np.stack([a, a, a], -1),
+                  np.pad(a, ((1, 2), (3, 0)), constant_values=1), np.pad(a.T, 1, mode="reflect")]  # fmt: skip
+        for found, right in zip(f(a, b), wanted, strict=True):
+            np.testing.assert_array_equal(found, right)
+
+
+def test_producers_write_straight_into_a_join():
+    x, y = st.placeholder((None, 8)), st.placeholder((None, 8))
+    f = compiled([x, y], st.concatenate([st.exp(x) * 2, st.softmax(y)], 0))
+    assert len(f.executable.program.schedule.steps) == 1
+    a, b = (RNG.standard_normal((n, 8)).astype("float32") for n in (3, 0))
+    np.testing.assert_allclose(f(a, b), np.exp(a) * 2, rtol=1e-6)
+    assert f(b, b).shape == (0, 8)
+
+
+@pytest.mark.parametrize("bounds", [
+    (slice(1, None), slice(2, -1)), (slice(None, None, 2), slice(None)),
+    (slice(None, None, -1), slice(None, None, 3)), (slice(3, 1), slice(None)),
+    (slice(9, 99), slice(-99, 2)), (slice(None, None, -2), slice(5, 0, -2)),
+])  # fmt: skip
+def test_gradients_and_updates_of_slices(bounds):
+    x, v = st.placeholder((None, None), "float64"), st.placeholder((), "float64")
+    loss = st.sum(st.square(x[bounds])) + st.sum(x[1:, :1] * 3)
+    f = compiled([x, v], [st.gradients(loss, [x])[0], st.set_at(x, bounds, v)])
+    assert "call-out" not in f.explain()
+    for shape in ((1, 1), (2, 3), (8, 17), (20, 70), (0, 4), (11, 0)):
+        given = RNG.standard_normal(shape)
+        slope, changed = np.zeros(shape), given.copy()
+        slope[bounds] += 2 * given[bounds]
+        slope[1:, :1] += 3
+        changed[bounds] = 7
+        found = f(given, 7.0)
+        np.testing.assert_array_equal(found[0], slope)
+        np.testing.assert_array_equal(found[1], changed)
+
+
+# --- writing where data says ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_scatters_keep_their_order(dtype):
+    """np.add.at adds one after the other, and so do we: equal to the last bit."""
+    x, v = st.placeholder((None, None), dtype), st.placeholder((None, None), dtype)
+    i = st.placeholder((None,), "int64")
+    added, put = st.add_at(x, i, v), st.set_at(x, i, v)
+    f = compiled([x, i, v], [added, put])
+    flat = compiled([x, i], st.add_at(x, (i, i), 1))
+    assert "call-out" not in f.explain() and "call-out" not in flat.explain()
+    for rows, columns in ((3, 1), (5, 16), (40, 33), (7, 70), (4, 0)):
+        given = (RNG.standard_normal((rows, columns)) * 9).astype(dtype)
+        for count in (0, 1, 17, 100):
+            at = RNG.integers(-rows, rows, count)
+            values = (RNG.standard_normal((count, columns)) * 9).astype(dtype)
+            total, last = given.copy(), given.copy()
+            np.add.at(total, at, values)
+            last[at] = values
+            found = f(given, at, values)
+            np.testing.assert_array_equal(found[0], total)
+            np.testing.assert_array_equal(found[1], last)
+            if columns:
+                at = RNG.integers(0, min(rows, columns), count)
+                counted = given.copy()
+                np.add.at(counted, (at, at), 1)
+                np.testing.assert_array_equal(flat(given, at), counted)
+
+
+def test_column_sums_are_scattered_in_order():
+    x, i = st.placeholder((None, None), "float64"), st.placeholder((None,), "int64")
+    f = compiled([x, i], st.add_at(st.zeros(3, "float64"), i, st.sum(x, 0)))
+    given = RNG.standard_normal((40, 100))
+    at = RNG.integers(0, 3, 100)
+    wanted = np.zeros(3)
+    np.add.at(wanted, at, given.sum(0))
+    np.testing.assert_allclose(f(given, at), wanted, rtol=1e-12)
+
+
+def test_gradients_of_embeddings():
+    table, i = st.placeholder((None, None), "float64"), st.placeholder((None, None), "int32")
+    loss = st.sum(st.square(st.take(table, i, axis=0)))
+    f = compiled([table, i], st.gradients(loss, [table])[0])
+    assert "call-out" not in f.explain()
+    given = RNG.standard_normal((20, 33))
+    at = RNG.integers(-20, 20, (5, 13)).astype("int32")
+    wanted = np.zeros_like(given)
+    np.add.at(wanted, at, 2 * given[at])
+    np.testing.assert_allclose(f(given, at), wanted, rtol=1e-14)
+
+
+def test_scatters_refuse_what_the_reference_refuses():
+    x, i = st.placeholder((4, 3)), st.placeholder((None,), "int64")
+    out = st.add_at(x, i, 1)
+    native, reference = (st.function([x, i], out, engine=e) for e in ("llvm", "numpy"))
+    given = np.ones((4, 3), "float32")
+    for bad in (4, -5, 2**40):
+        at = np.array([0, 1, bad])
+        assert refusal(native, given, at) == refusal(reference, given, at)
+    np.testing.assert_array_equal(native(given, [1, 1]), reference(given, [1, 1]))
+
+
+def test_positions_that_only_a_call_tells_are_checked():
+    x, n = st.placeholder((None,)), st.placeholder((None,))
+    out = st.set_at(x, slice(2, 2 + n.shape[0]), n * 2)
+    f = compiled([x, n], out)
+    assert f(np.ones(5, "float32"), np.zeros(3, "float32")).tolist() == [1, 1, 0, 0, 0]
+    with pytest.raises((IndexError, ValueError)):
+        f(np.ones(4, "float32"), np.zeros(3, "float32"))
+
+
+# --- running sums and products -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint64"])
+@pytest.mark.parametrize("name", ["cumsum", "cumprod"])
+def test_running_folds_are_numpys_to_the_last_bit(name, dtype):
+    x = st.placeholder((None, None, None), dtype)
+    op, truth = getattr(st, name), getattr(np, name)
+    outputs = [op(x, axis=axis) for axis in (0, 1, 2, None)]
+    outputs.append(st.flip(op(st.flip(x, 1), axis=1), 1))
+    f = compiled([x], outputs)
+    assert "call-out" not in f.explain()
+    for shape in ((3, 4, 5), (1, 1, 1), (17, 2, 33), (2, 70, 1), (0, 3, 2), (5, 0, 2), (2, 9, 300)):
+        given = RNG.choice([-1.5, -1, -0.0, 0.1, 1, 2.5, 3], shape).astype(dtype)
+        wanted = [truth(given, axis=axis) for axis in (0, 1, 2, None)]
+        wanted.append(truth(given[:, ::-1], axis=1)[:, ::-1])
+        for found, right in zip(f(given), wanted, strict=True):
+            assert found.tobytes() == np.ascontiguousarray(right).tobytes()
+
+
+def test_running_folds_fuse_their_operand():
+    x = st.placeholder((None, None), "float64")
+    y = st.cumsum(st.transpose(x) * 2 + 1, axis=0)
+    f = compiled([x], y)
+    assert len(f.executable.program.schedule.steps) == 1
+    g = compiled([x], st.gradients(st.sum(st.square(y)), [x])[0])
+    assert "call-out" not in g.explain()
+    for shape in ((7, 33), (20, 1), (1, 64), (0, 4)):
+        given = RNG.standard_normal(shape)
+        running = np.cumsum(given.T * 2 + 1, axis=0)
+        np.testing.assert_array_equal(f(given), running)
+        slope = 2 * np.cumsum((2 * running)[::-1], axis=0)[::-1].T
+        np.testing.assert_allclose(g(given), slope, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_running_sums_of_nan_infinity_and_half(dtype):
+    x = st.placeholder((None,), dtype)
+    f = compiled([x], st.cumsum(x))
+    given = np.array([1, 2049, 0.5, np.inf, 3, -np.inf, 2, np.nan], dtype)
+    with np.errstate(invalid="ignore"):
+        wanted = np.cumsum(given, dtype="float32").astype(dtype)
+    np.testing.assert_array_equal(f(given), wanted)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_writing_along_an_axis(axis):
+    """Rows of their own never meet, so these go by vectors; equal places in a row still add up."""
+    x, i = st.placeholder((None, None), "float64"), st.placeholder((None, None), "int64")
+    weights = st.placeholder((None, None), "float64")
+    loss = st.sum(weights * st.take_along_axis(x, i, axis))
+    f = compiled([x, i, weights], [st.gradients(loss, [x])[0], st.put_along_axis(x, i, 7, axis)])
+    assert "call-out" not in f.explain()
+    for rows, columns, count in ((3, 5, 1), (17, 4, 1), (40, 33, 2), (9, 70, 17), (64, 2, 40)):
+        given = RNG.standard_normal((rows, columns))
+        shape = (count, columns) if axis == 0 else (rows, count)
+        at = RNG.integers(-given.shape[axis], given.shape[axis], shape)
+        scale = RNG.standard_normal(shape)
+        slope, written = np.zeros_like(given), given.copy()
+        grid = list(np.indices(shape))
+        grid[axis] = at
+        np.add.at(slope, tuple(grid), scale)
+        np.put_along_axis(written, at, 7, axis)
+        found = f(given, at, scale)
+        np.testing.assert_allclose(found[0], slope, rtol=1e-13)
+        np.testing.assert_array_equal(found[1], written)

@@ -329,18 +329,21 @@ class _Emitter:
         return place
 
     def store(self, buffer: Buffer, at: Affine, value: Lanes) -> None:
-        step = self.step_of(at)
-        dtype = buffer.dtype
-        if step == 0 and isinstance(step, int):
-            text = self.s.to_memory(value)
-            self._store_at(memory_type(dtype), text, self.pointer(buffer, at), dtype)
-            return
+        step, dtype = self.step_of(at), buffer.dtype
+        if any(self.value(x).width > 1 for x in _named(at)):
+            self._scatter(self._named_pointers(buffer, at), value, dtype)
+        elif isinstance(step, int) and step in (0, 1):
+            whole = self.s.widen(value, self.width) if step else value
+            kind, text = memory_type(dtype, whole.width), self.s.to_memory(whole)
+            self._store_at(kind, text, self.pointer(buffer, at), dtype)
+        else:
+            self._scatter(self._lane_pointers(buffer, at, step), value, dtype)
+
+    def _scatter(self, pointers: list[str], value: Lanes, dtype: DType) -> None:
+        """Store lanes that do not lie side by side, one by one."""
         text = self.s.to_memory(self.s.widen(value, self.width))
         vector = memory_type(dtype, self.width)
-        if step == 1 and isinstance(step, int):
-            self._store_at(vector, text, self.pointer(buffer, at), dtype)
-            return
-        for lane, pointer in enumerate(self._lane_pointers(buffer, at, step)):
+        for lane, pointer in enumerate(pointers):
             one = self.s.emit(f"extractelement {vector} {text}, i64 {lane}", dtype, 1)
             self._store_at(memory_type(dtype), one.text, pointer, dtype)
 
@@ -637,6 +640,8 @@ class _Emitter:
         fold = fold_of(self.s, result)
         index = self._index_in_block(result, fold) if isinstance(fold, IndexFold) else None
         self.states[result] = fold.update(state, self.value(result.args[0]), index)
+        if result.data.is_running:
+            self.define(result, fold.finish(self.states[result]))
 
     def _index_in_block(self, result: Value, fold: IndexFold) -> Lanes:
         """Return where the current element stands, counted from the start of the block."""

@@ -28,7 +28,7 @@ from symtensor.ir.dims import Dim, Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node, results
 from symtensor.ops.interpret import Array, RunBody, evaluate_node, located, run_graph
-from symtensor.ops.slicing import check_positions
+from symtensor.ops.slicing import check_positions, positions_of
 
 _DRIVER = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
@@ -369,11 +369,12 @@ def _check_slice(node: Node, env: Mapping[Symbol, int]) -> None:
     def known(dims: Iterable[Dim]) -> tuple[Dim, ...]:
         return tuple(D.substitute(d, env) for d in dims)
 
-    attrs = node.attrs
-    shape = known(node.inputs[0].tensor_type.shape)
+    found = positions_of(node)
+    assert found is not None
+    shape, starts, steps, lengths = found
     try:
-        check_positions(shape, known(attrs["starts"]), attrs["steps"], known(attrs["lengths"]))
-    except IndexOutOfRange as error:
+        check_positions(known(shape), known(starts), steps, known(lengths))
+    except (IndexOutOfRange, ShapeError) as error:
         raise located(error, node, []) from None
 
 

@@ -32,6 +32,8 @@ def fold_of(s: LaneScalars, result: Value) -> Fold:
     combiner = result.data.combiner
     if combiner in ("argmax", "argmin"):
         return IndexFold(s, result)
+    if result.data.is_running:
+        return RunningFold(s, result)
     floating = result.dtype.is_floating
     return SumFold(s, result) if combiner == "sum" and floating else Fold(s, result)
 
@@ -118,6 +120,15 @@ class SumFold(Fold):
         high, low = state
         known = self.s.eq(low, low)
         return self.s.select(known, self.s.add(high, low), high)
+
+
+class RunningFold(Fold):
+    """A running sum or product: plain steps in order, as NumPy takes them."""
+
+    def identity(self, width: int) -> State:
+        """Return the state before the first element; -0 because a first element of -0 stays."""
+        start = 1 if self.combiner == "prod" else -0.0 if self.dtype.is_floating else 0
+        return [self.filled(start, self.dtype, width)]
 
 
 class IndexFold(Fold):

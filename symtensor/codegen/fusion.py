@@ -7,6 +7,7 @@ consumers' kernel or gets a buffer (becomes a *root*). A node gets a buffer when
 - something other than a kernel reads it (an output, a call-out, a reshape that is no view);
 - several kernels that can't be one read it, and computing it again costs more than storing it;
 - it would be computed again and again along a broadcast axis, and it is not cheap;
+- it is written piece by piece (joined, padded, scattered) or is a running sum or product;
 - it is a reduction whose result is not constant along the inner loops of its consumer;
 - the kernel would grow beyond `MAX_COST`.
 
@@ -139,8 +140,8 @@ class _Fusion:
         """Return the instructions per vector to compute each node from stored inputs."""
         cost: dict[Node, int] = {}
         for node in self.nodes:
-            own = stage.elementwise_cost(node, self.target) or 0
-            if node not in self.fusible or stage.is_reduction(node):
+            own = stage.elementwise_cost(node, self.target) or (4 if stage.is_gather(node) else 0)
+            if node not in self.fusible or stage.is_reduction(node) or stage.has_own_kernel(node):
                 cost[node] = 1
             else:
                 cost[node] = min(own + sum(cost[x] for x in node.inputs), 10 * MAX_COST)
@@ -214,6 +215,8 @@ class _Fusion:
         index_map = stage.view_map(user)
         if index_map is not None:
             return [(tuple(stage.map_positions(index_map, positions)), context)]
+        if stage.has_own_kernel(user):
+            return [(tuple(p), tuple(a)) for a, p in stage.operand_domains(user, node)]
         if stage.is_gather(user):
             return _gather_uses(user, node, positions, context)
         if not stage.is_reduction(user):
@@ -237,11 +240,11 @@ class _Fusion:
         self, node: Node, uses: list[tuple[Positions, Context]], roots: frozenset[Node]
     ) -> str:
         """Return the reason for a buffer, or "" to compute `node` inside its consumers."""
-        cheap = self.cost[node] <= CHEAP and not stage.is_reduction(node)
         if stage.view_map(node) is not None:
             return ""  # views compute nothing; what they show decides for itself
-        if stage.is_gather(node) and not any(_covers(node, p, c) for p, c in uses):
-            return "its indices are checked whether they are read or not"
+        if reason := _why_stored(node, uses):
+            return reason
+        cheap = self.cost[node] <= CHEAP and not stage.is_reduction(node)
         if len({id(self.group[r]) for r in roots}) > 1 and not cheap and not self._unite(roots):
             return f"{len(roots)} kernels read it"
         if len(uses) > MAX_USES and not cheap:
@@ -292,6 +295,8 @@ class _Fusion:
     def _unite(self, roots: Iterable[Node]) -> bool:
         """Put roots of one shape into one kernel when no cycle arises; True when all are in one."""
         first, *rest = sorted(roots, key=lambda root: self.rank[root])
+        if rest and any(map(stage.has_own_kernel, (first, *rest))):
+            return False
         for other in rest:
             a, b = self.group[first], self.group[other]
             if a is b:
@@ -461,6 +466,17 @@ def _is_prefix(positions: Positions, context: Context) -> bool:
     return len(set(axes)) == len(axes) and set(axes) == set(context[: len(axes)])
 
 
+def _why_stored(node: Node, uses: list[tuple[Positions, Context]]) -> str:
+    """Return the reason why no kernel can compute `node` inside, or ""."""
+    if stage.is_assembled(node):
+        return "it is written piece by piece"
+    if stage.is_running(node):
+        return "each of its elements needs the one before"
+    if stage.is_gather(node) and not any(_covers(node, p, c) for p, c in uses):
+        return "its indices are checked whether they are read or not"
+    return ""
+
+
 def _gather_uses(
     user: Node, node: Node, positions: Positions, context: Context
 ) -> list[tuple[Positions, Context]]:
@@ -469,7 +485,7 @@ def _gather_uses(
     if node is source:
         shape = source.tensor_type.shape
         named = [axis_position(Axis("named", shape[axis])) for axis in user.attrs["axes"]]
-        found.append((stage.gather_positions(user, positions, named), context))
+        found.append((stage.named_positions(user, positions, named), context))
     if node in indices:
         found.append((positions[: node.tensor_type.ndim], context))
     return found

@@ -5,7 +5,7 @@
     value   = load buffer[affine] | const | index axis | size dim
             | checked value < dim (counts from the end when negative; a kernel refuses others)
             | apply scalar-rule(values)
-            | reduce combiner over axes (value)
+            | reduce combiner over axes (value)       a running one is stored at each step
     affine  = dim + sum(dim * axis)       an axis is a loop's, or the place a checked value names
 
 `KernelSpec` is that, a value graph without order. `symtensor.codegen.lower` places the values into a
@@ -141,6 +141,8 @@ class Reduction:
 
     combiner: str
     axes: tuple[Axis, ...]
+    is_running: bool = False
+    """True when every intermediate result is stored, in the order of the axis."""
 
 
 class ValueTable:
@@ -321,7 +323,8 @@ def _format_block(body: list[Stmt], depth: int, names: dict[Value, str], out: li
         elif isinstance(stmt, Reduce):
             for result in stmt.results:
                 names[result] = f"t{len(names)}"
-                out.append(f"{pad}{names[result]} = {result.data.combiner}:")
+                kind = "running " if result.data.is_running else ""
+                out.append(f"{pad}{names[result]} = {kind}{result.data.combiner}:")
             _format_block(stmt.body, depth + 1, names, out)
         else:
             out.append(f"{pad}{names[stmt.result]} (+)= {names[stmt.result.args[0]]}")

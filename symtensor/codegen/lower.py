@@ -8,7 +8,8 @@ spec says, in an order fixed by it alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from symtensor.codegen.kernel import (
     Affine,
@@ -20,13 +21,13 @@ from symtensor.codegen.kernel import (
     Let,
     Loop,
     Reduce,
-    Reduction,
     Stmt,
     Store,
     Update,
     Value,
     ValueTable,
     make_affine,
+    variation,
 )
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
@@ -35,12 +36,12 @@ MAX_TILES = 3
 """Transposed loads of one loop: each tile takes a kilobyte of stack."""
 
 
-def lower_kernel(spec: KernelSpec) -> Kernel:
-    """Return the loop tree of a kernel."""
-    spec = _bring_tiles_inside(merge_axes(spec))
-    body = _Placement(spec).run()
+def lower_kernel(*specs: KernelSpec) -> Kernel:
+    """Return the loop trees of one or several specs, one after the other, as a kernel."""
+    merged = [_bring_tiles_inside(merge_axes(spec)) for spec in specs]
+    body = [stmt for spec in merged for stmt in _Placement(spec).run()]
     _choose_vector_loops(body)
-    return Kernel(_buffers(spec), _sizes(spec), body)
+    return Kernel(_buffers(merged), _sizes(merged), body)
 
 
 def value_order(roots: Iterable[Value], through_reduce: bool = False) -> list[Value]:
@@ -63,7 +64,13 @@ def value_order(roots: Iterable[Value], through_reduce: bool = False) -> list[Va
 
 
 def _all_values(spec: KernelSpec) -> list[Value]:
-    return value_order((v for _, _, v in spec.stores), through_reduce=True)
+    return value_order((v for store in spec.stores for v in _demanded(store)), through_reduce=True)
+
+
+def _demanded(store: tuple[Buffer, Affine, Value]) -> tuple[Value, ...]:
+    """Return what a store needs: the values that name its place, and the value."""
+    _, at, value = store
+    return (*variation(at)[0], value)
 
 
 def _affines(spec: KernelSpec) -> Iterator[Affine]:
@@ -155,7 +162,7 @@ class _Renaming:
         if old.kind == "index":
             return table.position(self.affine(old.data), old.dtype)
         if old.kind == "reduce":
-            reduction = Reduction(old.data.combiner, self.axes(old.data.axes))
+            reduction = replace(old.data, axes=self.axes(old.data.axes))
             return table.reduce(reduction, args[0], old.dtype)
         if old.kind == "checked":
             return table.checked(args[0], old.data).value
@@ -220,8 +227,13 @@ class _Placement:
     def run(self) -> list[Stmt]:
         for axis in self.spec.axes:
             self.levels.append(_Level(axis))
-        for buffer, at, value in self.spec.stores:
-            self.place(value)
+        for store in self.spec.stores:
+            buffer, at, value = store
+            if value.kind == "reduce" and value.data.is_running:
+                self._place_running(store)
+                continue
+            for needed in _demanded(store):
+                self.place(needed)
             self.levels[-1].body.append(Store(buffer, at, value))
         for axis in reversed(self.spec.axes):
             self._close(axis)
@@ -269,6 +281,17 @@ class _Placement:
         level.placed.update(group)
         self.levels += inner
 
+    def _place_running(self, store: tuple[Buffer, Affine, Value]) -> None:
+        """Open the loop of a running value and store each step inside it."""
+        buffer, at, value = store
+        (axis,) = value.data.axes
+        self.levels.append(_Level(axis))
+        self.place(value.args[0])
+        self.levels[-1].body += [Update(value), Store(buffer, at, value)]
+        self._close(axis)
+        level = self.levels[-1]
+        level.body.append(Reduce((value,), [level.body.pop()]))
+
     def _siblings(self, value: Value, depth: int) -> list[Value]:
         """Return the reductions that can share the loops of `value`: same axes, same place, ready."""
         return [
@@ -302,11 +325,19 @@ def _choose_vector_loops(body: list[Stmt]) -> None:
             _choose_vector_loops(stmt.body)
         elif isinstance(stmt, Loop):
             inner = [s for s in stmt.body if isinstance(s, (Loop, Reduce))]
-            if not inner or _prefers_outer(stmt, inner):
+            if not _is_ordered(stmt) and (not inner or _prefers_outer(stmt, inner)):
                 stmt.vector = True
             else:
                 _choose_vector_loops(stmt.body)
                 stmt.tiled = _is_tiled(stmt)
+
+
+def _is_ordered(loop: Loop) -> bool:
+    """Return True where one index must follow the other: running values, and writes that may meet."""
+    stores = [stmt for stmt in loop.body if isinstance(stmt, Store)]
+    if any(isinstance(s, Update) and s.result.data.is_running for s in loop.body):
+        return True
+    return any(loop.axis in variation(s.at)[1] - {a for a, _ in s.at.terms} for s in stores)
 
 
 def _is_tiled(loop: Loop) -> bool:
@@ -341,14 +372,22 @@ def _loads_in(body: list[Stmt], axis: Axis) -> Iterator[tuple[Axis, Value]]:
 # --- arguments -----------------------------------------------------------------------------------
 
 
-def _buffers(spec: KernelSpec) -> tuple[Buffer, ...]:
-    found = {b: None for b, _, _ in spec.stores}
-    found |= {v.data[0]: None for v in _all_values(spec) if v.kind == "load"}
+def _buffers(specs: Sequence[KernelSpec]) -> tuple[Buffer, ...]:
+    found = {b: None for spec in specs for b, _, _ in spec.stores}
+    loads = [v for spec in specs for v in _all_values(spec) if v.kind == "load"]
+    found |= {v.data[0]: None for v in loads}
     return tuple(sorted(found, key=lambda b: b.index))
 
 
-def _sizes(spec: KernelSpec) -> tuple[Dim, ...]:
+def _sizes(specs: Sequence[KernelSpec]) -> tuple[Dim, ...]:
     """Return the dims a kernel takes as arguments; 0, 1 and -1 are written into its code."""
+    found: dict[Dim, None] = {}
+    for spec in specs:
+        found |= dict.fromkeys(_dims_in(spec))
+    return tuple(d for d in found if not is_inline(d))
+
+
+def _dims_in(spec: KernelSpec) -> list[Dim]:
     found: dict[Dim, None] = {}
     axes = list(spec.axes)
     for value in _all_values(spec):
@@ -361,7 +400,7 @@ def _sizes(spec: KernelSpec) -> tuple[Dim, ...]:
     for at in _affines(spec):
         found[at.offset] = None
         found |= {c: None for _, c in at.terms}
-    return tuple(d for d in found if not is_inline(d))
+    return list(found)
 
 
 def is_inline(dim: Dim) -> bool:

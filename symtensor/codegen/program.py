@@ -47,7 +47,7 @@ from symtensor.ir.dtypes import DType
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import RESULT, Node, results
 from symtensor.ir.types import TensorType
-from symtensor.ops.slicing import positions_known
+from symtensor.ops.slicing import needs_check
 
 EXTREMA = ("max", "min", "argmax", "argmin")
 """Reductions that nothing has no result of."""
@@ -370,7 +370,11 @@ class _Builder:
 
         reader = stage.Reader(lambda node: node in step.inlined, buffer)
         roots = [(root, buffer(root)) for root in step.roots]
-        kernel = lower_kernel(stage.read_kernel(roots, reader, step.roots[0].tensor_type))
+        first, place = roots[0]
+        if stage.has_own_kernel(first):
+            kernel = lower_kernel(*stage.read_own_kernel(first, place, reader))
+        else:
+            kernel = lower_kernel(stage.read_kernel(roots, reader, first.tensor_type))
         emitted = emit_kernel(kernel, "kernel", self.module.target)
         self.module.declarations |= emitted.declarations
         by_buffer = {b: node for node, b in buffers.items()}
@@ -445,7 +449,7 @@ def _bytes_of(type_: TensorType) -> Dim:
 def checks_of(nodes: Iterable[Node], rounds: Dim) -> Checks:
     """Return what must be checked, when the program is called, of nodes that run `rounds` times."""
     nodes = list(nodes)
-    slices = [n for n in nodes if n.op.name == "slice" and not positions_known(n)]
+    slices = [node for node in nodes if needs_check(node)]
     return Checks(guards_of(nodes), extrema_of(nodes), slices, rounds)
 
 

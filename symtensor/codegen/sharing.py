@@ -36,6 +36,8 @@ class Share:
 
 def shared_loop(kernel: Kernel) -> Loop | None:
     """Return the loop of a kernel that is nothing but one loop and what it reads before it."""
+    if not kernel.body:
+        return None
     *lets, last = kernel.body
     if isinstance(last, Loop) and all(isinstance(stmt, Let) for stmt in lets):
         return last

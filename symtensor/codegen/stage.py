@@ -31,7 +31,18 @@ from symtensor.ir.dims import Shape
 from symtensor.ir.literal import Literal
 from symtensor.ir.node import Node, freeze
 from symtensor.ir.types import TensorType
-from symtensor.ops.families import AxisMap, Elementwise, Gather, Index, IndexMap, View
+from symtensor.ops.families import (
+    Assembly,
+    AxisMap,
+    Elementwise,
+    Gather,
+    Index,
+    IndexMap,
+    Piece,
+    Running,
+    Scatter,
+    View,
+)
 from symtensor.ops.families import Reduction as ReductionFamily
 
 NATIVE_COMBINERS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
@@ -92,21 +103,71 @@ def is_gather(node: Node) -> bool:
     return isinstance(node.op.family, Gather)
 
 
+def is_assembled(node: Node) -> bool:
+    """Return True for results that are written piece by piece."""
+    return isinstance(node.op.family, (Assembly, Scatter))
+
+
+def is_running(node: Node) -> bool:
+    """Return True for results that hold every step of a fold along an axis."""
+    return isinstance(node.op.family, Running)
+
+
+def has_own_kernel(node: Node) -> bool:
+    """Return True for results whose loops no consumer can take over."""
+    return is_assembled(node) or is_running(node)
+
+
 def checks_indices(node: Node) -> bool:
     """Return True for nodes that refuse an index out of range."""
-    return is_gather(node)
+    return isinstance(node.op.family, (Gather, Scatter))
 
 
-def gather_positions(
+def index_operands(node: Node) -> tuple[Node, ...]:
+    """Return the index tensors of a gather or scatter."""
+    return node.inputs[1:] if is_gather(node) else node.inputs[2:]
+
+
+def named_positions(
     node: Node, positions: Sequence[Affine], named: Sequence[Affine]
 ) -> tuple[Affine, ...]:
-    """Return the positions on the operand of a gather, given those that its indices name."""
+    """Return the positions on what a gather reads, or a scatter writes.
+
+    `positions` are those on its result, or on the values; `named` are those its indices name.
+    """
     axes: Sequence[int] = node.attrs["axes"]
-    rest = iter(positions[node.inputs[1].tensor_type.ndim :])
+    rest = iter(positions[index_operands(node)[0].tensor_type.ndim :])
     found = dict(zip(axes, named, strict=True))
     return tuple(
         found[a] if a in found else next(rest) for a in range(node.inputs[0].tensor_type.ndim)
     )
+
+
+def pieces_of(node: Node) -> tuple[Piece, ...]:
+    """Return the pieces of an assembly."""
+    types = [x.tensor_type for x in node.inputs]
+    found: tuple[Piece, ...] = node.op.family.pieces(types, node.tensor_type, **node.attrs)
+    return found
+
+
+def operand_domains(node: Node, operand: Node) -> list[tuple[list[Axis], list[Affine]]]:
+    """Return the loops in which a node with its own kernel reads an operand, and where."""
+    domains = []
+    if is_running(node):
+        axes, axis, positions = _running_loops(node)
+        return [([*axes, axis], positions)]
+    if isinstance(node.op.family, Scatter):
+        base, values, *indices = node.inputs
+        if operand is base:
+            domains.append(outer_axes(base.tensor_type))
+        if operand is values:
+            domains.append(outer_axes(values.tensor_type))
+        if operand in indices:
+            axes, positions = outer_axes(values.tensor_type)
+            domains.append((axes, positions[: operand.tensor_type.ndim]))
+        return domains
+    numbers = [piece.operand for piece in pieces_of(node) if piece.operand is not None]
+    return [outer_axes(operand.tensor_type) for i in numbers if node.inputs[i] is operand]
 
 
 def is_index(node: Node) -> bool:
@@ -135,6 +196,7 @@ def is_fusible(node: Node, target: Target) -> bool:
         or is_reduction(node)
         or is_index(node)
         or is_gather(node)
+        or has_own_kernel(node)
         or view_map(node) is not None
     )
 
@@ -152,13 +214,23 @@ def map_positions(index_map: Sequence[AxisMap], positions: Sequence[Affine]) -> 
 
 def linear_offset(shape: Shape, positions: Sequence[Affine]) -> Affine:
     """Return the element offset of a position in a C-contiguous array."""
+    inside = [
+        Affine(0, ()) if D.same(size, 1) else position
+        for size, position in zip(shape, positions, strict=True)
+    ]
+    return _offset(shape, inside)
+
+
+def _offset(shape: Shape, positions: Sequence[Affine]) -> Affine:
     at: Affine = make_affine(0, [])
     stride: D.Dim = 1
     for size, position in zip(reversed(shape), reversed(positions), strict=True):
-        if not D.same(size, 1):
-            at = at.plus(position.scaled(stride))
+        at = at.plus(position.scaled(stride))
         stride = stride * size
     return at
+
+
+_CHECKED = Rule("checked", lambda s, x, *named: x, {}, "checked")
 
 
 class Reader:
@@ -211,12 +283,24 @@ class Reader:
         needs = [(index, positions[: index.tensor_type.ndim]) for index in indices]
         if any(need not in self._memo for need in needs):
             return needs
-        shape = x.tensor_type.shape
-        named = [
-            self._named_position(self._memo[need], shape[axis])
-            for need, axis in zip(needs, node.attrs["axes"], strict=True)
-        ]
-        return [*needs, (x, gather_positions(node, positions, named))]
+        named = self.names(node, [self._memo[need] for need in needs])
+        return [*needs, (x, named_positions(node, positions, named))]
+
+    def _gathered(self, node: Node, args: list[Value]) -> Value:
+        """Return the element read, which waits for all checks: not each position has to matter."""
+        *indices, element = args
+        return self.after_checks(element, self.names(node, indices))
+
+    def after_checks(self, value: Value, names: Sequence[Affine]) -> Value:
+        """Return a value that is there only when the positions are."""
+        named = [place for at in names for place in variation(at)[0]]
+        return self.table.apply(_CHECKED, (value, *named), value.dtype) if named else value
+
+    def names(self, node: Node, indices: Sequence[Value]) -> list[Affine]:
+        """Return the positions that the indices of a gather or scatter name."""
+        shape = node.inputs[0].tensor_type.shape
+        pairs = zip(indices, node.attrs["axes"], strict=True)
+        return [self._named_position(index, shape[axis]) for index, axis in pairs]
 
     def _named_position(self, index: Value, size: D.Dim) -> Affine:
         """Return the position an index names: a loop counter over the whole axis is one itself."""
@@ -237,8 +321,10 @@ class Reader:
         if not self._is_inline(node):
             at = linear_offset(node.tensor_type.shape, positions)
             return self.table.load(self._buffer(node), at)
-        if view_map(node) is not None or is_gather(node):
-            return args[-1]
+        if view_map(node) is not None:
+            return args[0]
+        if is_gather(node):
+            return self._gathered(node, args)
         if is_reduction(node):
             axes = tuple(self._new_axes(node, positions).values())
             kept = tuple(a for a in axes if not D.same(a.extent, 1))
@@ -303,3 +389,65 @@ def read_kernel(
     at = linear_offset(type_.shape, positions)
     stores = [(buffer, at, reader.read(node, positions)) for node, buffer in roots]
     return KernelSpec(tuple(axes), tuple(stores))
+
+
+def read_own_kernel(node: Node, buffer: Buffer, reader: Reader) -> list[KernelSpec]:
+    """Return what writes a node with its own kernel into its buffer, in order."""
+    if is_running(node):
+        return [_running(node, buffer, reader)]
+    if isinstance(node.op.family, Scatter):
+        return [_copy(node.inputs[0], buffer, reader), _scattered(node, buffer, reader)]
+    pieces = [piece for piece in pieces_of(node) if not any(D.same(d, 0) for d in piece.shape)]
+    return [_piece(node, piece, buffer, reader) for piece in pieces]
+
+
+def _piece(node: Node, piece: Piece, buffer: Buffer, reader: Reader) -> KernelSpec:
+    axes, positions = outer_axes(node.tensor_type.with_shape(piece.shape))
+    if piece.operand is None:
+        value = reader.table.const(piece.fill, buffer.dtype)
+    else:
+        value = reader.read(node.inputs[piece.operand], positions)
+    at = _offset(node.tensor_type.shape, map_positions(piece.places, positions))
+    return KernelSpec(tuple(axes), ((buffer, at, value),))
+
+
+def _copy(node: Node, buffer: Buffer, reader: Reader) -> KernelSpec:
+    return read_kernel([(node, buffer)], reader, node.tensor_type)
+
+
+_ADD = Rule("add", lambda s, x, y: s.add(x, y), {}, "add")
+
+
+def _scattered(node: Node, buffer: Buffer, reader: Reader) -> KernelSpec:
+    """Return the loop over the values of a scatter; equal places meet in the order of the values."""
+    _, values, *indices = node.inputs
+    axes, positions = outer_axes(values.tensor_type)
+    rank = indices[0].tensor_type.ndim
+    names = reader.names(node, [reader.read(x, positions[:rank]) for x in indices])
+    at = _offset(node.tensor_type.shape, named_positions(node, positions, names))
+    value = reader.after_checks(reader.read(values, positions), names)
+    if node.attrs["mode"] == "add":
+        value = reader.table.apply(_ADD, (reader.table.load(buffer, at), value), buffer.dtype)
+    return KernelSpec(tuple(axes), ((buffer, at, value),))
+
+
+def _running_loops(node: Node) -> tuple[list[Axis], Axis, list[Affine]]:
+    """Return the loops around a running fold, its own, and where an element is read and stored."""
+    running, shape = node.attrs["axis"], node.tensor_type.shape
+    axis = Axis("run", shape[running])
+    axes, positions = outer_axes(node.tensor_type)
+    around = [a for a in axes if all(b is not a for b, _ in positions[running].terms)]
+    step = axis_position(axis)
+    positions[running] = (
+        Affine(shape[running] - 1, ()).plus(step.scaled(-1)) if node.attrs["reverse"] else step
+    )
+    return around, axis, positions
+
+
+def _running(node: Node, buffer: Buffer, reader: Reader) -> KernelSpec:
+    axes, axis, positions = _running_loops(node)
+    reduction = Reduction(node.op.family.combiner, (axis,), is_running=True)
+    arg = reader.read(node.inputs[0], positions)
+    value = reader.table.reduce(reduction, arg, node.tensor_type.dtype)
+    at = linear_offset(node.tensor_type.shape, positions)
+    return KernelSpec(tuple(axes), ((buffer, at, value),))

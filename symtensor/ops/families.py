@@ -4,9 +4,12 @@ An op record names its family; an op of no family is opaque and runs by its `eva
 
     Elementwise   out[i] = scalar(in0[i], in1[i], ...)
     Reduction     out[outer] = combine over the reduced axes
+    Running       out[i] = combine of in[0..i] along one axis
     View          out[i] = in[index_map(i)], no data moves
     Index         out[i] = i
     Gather        out[i, r] = in[index(i), r], at index tensors over some axes
+    Scatter       out = in, but out[index(i), r] = or += values[i, r], in order
+    Assembly      out[where(i)] = operand[i] or one number, piece by piece
     Contraction   out = sum over shared labels of left * right, e.g. "ij,jk->ik"
 """
 
@@ -16,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from symtensor.ir.dims import Dim
+from symtensor.ir.dims import Dim, Shape
 
 ScalarRule = Callable[..., Any]
 """``(s, *values, **attrs) -> value`` in the vocabulary of `symtensor.ops.scalars`."""
@@ -51,6 +54,14 @@ class Reduction:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """Attribute ``axis`` is walked in order, from its end when ``reverse``; each step is a result."""
+
+    combiner: str
+    """One of sum, prod."""
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A re-reading of one operand."""
 
@@ -70,6 +81,34 @@ class Gather:
     The axes of the index tensors come first in the result. An index counts from the end when negative
     and is refused (`IndexOutOfRange`) when it leaves its axis, read or not.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Operands: a base, values, then index tensors as of `Gather`; attributes ``axes`` and ``mode``.
+
+    The result is the base with the values set or added where a gather would read, in C order.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of an assembly: an operand, or one number over `shape`."""
+
+    operand: int | None
+    """Position among the operands; None: every element is `fill`."""
+    shape: Shape
+    places: IndexMap
+    """Where its elements go: an `AxisMap` per axis of the result."""
+    fill: float | int | bool = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The result is written piece by piece; a later piece replaces what earlier ones wrote."""
+
+    pieces: Callable[..., tuple[Piece, ...]]
+    """``(operand types, output type, **attrs)`` -> pieces that together write all of the result."""
 
 
 @dataclass(frozen=True, slots=True)

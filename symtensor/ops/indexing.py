@@ -33,7 +33,7 @@ from symtensor.ops.build import (
     cast_to,
     normalize_axis,
 )
-from symtensor.ops.families import Gather
+from symtensor.ops.families import Gather, Scatter
 from symtensor.ops.inputs import normalize_dim
 from symtensor.ops.registry import define
 
@@ -173,6 +173,7 @@ SCATTER = define(
     evaluate=_evaluate_scatter,
     vjp=_vjp_scatter,
     linear=(0, 1),
+    family=Scatter(),
     doc="The base with values set or added where `gather` would read; in order, so the last wins.",
 )
 

@@ -25,6 +25,7 @@ from symtensor.ops.build import (
     static_int,
     weak_promote,
 )
+from symtensor.ops.families import Assembly, Piece
 from symtensor.ops.inputs import normalize_dim
 from symtensor.ops.registry import define
 
@@ -56,11 +57,24 @@ def _vjp_concatenate(g: Tensor, y: Tensor, *xs: Tensor, axis: int) -> tuple[Tens
     return tuple(out)
 
 
+def _concatenated_pieces(
+    xs: Sequence[TensorType], out: TensorType, *, axis: int
+) -> tuple[Piece, ...]:
+    pieces = []
+    start: Dim = 0
+    for number, x in enumerate(xs):
+        starts = [start if a == axis else 0 for a in range(x.ndim)]
+        pieces.append(Piece(number, x.shape, slicing.strided_map(starts, (1,) * x.ndim)))
+        start = start + x.shape[axis]
+    return tuple(pieces)
+
+
 CONCATENATE = define(
     "concatenate",
     infer=_infer_concatenate,
     evaluate=lambda xp, *xs, axis: xp.concatenate(xs, axis=axis),
     vjp=_vjp_concatenate,
+    family=Assembly(_concatenated_pieces),
     doc="Operands one after the other along an axis.",
 )
 

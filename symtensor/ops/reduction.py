@@ -31,7 +31,7 @@ from symtensor.ops.build import (
     normalize_axes,
     normalize_axis,
 )
-from symtensor.ops.families import Reduction
+from symtensor.ops.families import Reduction, Running
 from symtensor.ops.inputs import dim_value
 from symtensor.ops.registry import define
 
@@ -180,6 +180,7 @@ CUMSUM = define(
     evaluate=_cumulative("cumsum"),
     vjp=_vjp_cumsum,
     linear=(0,),
+    family=Running("sum"),
     doc="Running sum along an axis, from the end when reversed.",
 )
 
@@ -209,6 +210,7 @@ CUMPROD = define(
     infer=lambda x, *, axis, reverse: x,
     evaluate=_cumulative("cumprod"),
     vjp=_vjp_cumprod,
+    family=Running("prod"),
     doc="Running product along an axis, from the end when reversed.",
 )
 

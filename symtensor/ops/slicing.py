@@ -24,7 +24,7 @@ from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops import creation
 from symtensor.ops.build import apply, as_tensor
-from symtensor.ops.families import AxisMap, IndexMap, View
+from symtensor.ops.families import Assembly, AxisMap, IndexMap, Piece, View
 from symtensor.ops.registry import define
 
 Starts = tuple[Dim, ...]
@@ -52,11 +52,29 @@ def check_positions(shape: Shape, starts: Starts, steps: Steps, lengths: Shape) 
                 )
 
 
-def positions_known(node: Node) -> bool:
-    """Return True for a slice whose positions were checked when it was built."""
-    (x,), attrs = node.inputs, node.attrs
-    dims = (*x.tensor_type.shape, *attrs["starts"], *attrs["lengths"])
-    return all(isinstance(d, int) for d in dims)
+Positions = tuple[Shape, Starts, Steps, Shape]
+"""Arguments of `check_positions`."""
+
+
+def positions_of(node: Node) -> Positions | None:
+    """Return what a slice, or what goes back, reads or writes; None for other nodes."""
+    if node.op not in (SLICE, PLACE, UPDATE_SLICE):
+        return None
+    attrs, shapes = node.attrs, [x.tensor_type.shape for x in node.inputs]
+    if node.op is SLICE:
+        return shapes[0], attrs["starts"], attrs["steps"], attrs["lengths"]
+    if node.op is PLACE:
+        return attrs["shape"], attrs["starts"], attrs["steps"], shapes[0]
+    return shapes[0], attrs["starts"], attrs["steps"], shapes[1]
+
+
+def needs_check(node: Node) -> bool:
+    """Return True where only a call tells the sizes that `check_positions` needs."""
+    found = positions_of(node)
+    if found is None:
+        return False
+    shape, starts, _, lengths = found
+    return not all(isinstance(d, int) for d in (*shape, *starts, *lengths))
 
 
 def strided_slices(
@@ -88,13 +106,18 @@ def _evaluate_slice(
     return x[strided_slices(starts, steps, lengths)]
 
 
-def _slice_map(
-    source: TensorType, out: TensorType, *, starts: Starts, steps: Steps, lengths: Shape
-) -> IndexMap:
+def strided_map(starts: Sequence[Dim], steps: Sequence[int]) -> IndexMap:
+    """Return the map of position i of each axis to ``start + step * i``."""
     return tuple(
         AxisMap(start, ((axis, step),))
         for axis, (start, step) in enumerate(zip(starts, steps, strict=True))
     )
+
+
+def _slice_map(
+    source: TensorType, out: TensorType, *, starts: Starts, steps: Steps, lengths: Shape
+) -> IndexMap:
+    return strided_map(starts, steps)
 
 
 SLICE = define(
@@ -124,6 +147,42 @@ def _evaluate_place(
     return out
 
 
+def _placed_pieces(
+    xs: Sequence[TensorType],
+    out: TensorType,
+    *,
+    shape: Shape,
+    starts: Starts,
+    steps: Steps,
+    fill: float,
+) -> tuple[Piece, ...]:
+    """Fill around the operand where it surely lies in one block, else everywhere before it."""
+    inner = xs[0].shape
+    ends = [n - start - size for n, start, size in zip(shape, starts, inner, strict=True)]
+    whole = [(0, n) for n in shape]
+    operand = Piece(0, inner, strided_map(starts, steps))
+    if set(steps) - {1} or not all(_surely_not_negative(d) for d in (*starts, *ends)):
+        return _filled(whole, fill), operand
+    pieces = [operand]
+    for axis, (start, size, end) in enumerate(zip(starts, inner, ends, strict=True)):
+        for border in ((0, start), (start + size, end)):
+            within = list(zip(starts[:axis], inner[:axis], strict=True))
+            if not D.same(border[1], 0):
+                pieces.append(_filled([*within, border, *whole[axis + 1 :]], fill))
+    return tuple(pieces)
+
+
+def _filled(box: Sequence[tuple[Dim, Dim]], fill: float) -> Piece:
+    """Return a piece of one value over (start, length) of each axis."""
+    starts = [start for start, _ in box]
+    return Piece(None, tuple(n for _, n in box), strided_map(starts, (1,) * len(box)), fill)
+
+
+def _surely_not_negative(size: Dim) -> bool:
+    bound = D.lower_bound(size)
+    return bound is not None and bound >= 0
+
+
 PLACE = define(
     "place",
     infer=_infer_place,
@@ -131,6 +190,7 @@ PLACE = define(
     vjp=lambda g, y, x, *, shape, starts, steps, fill: (
         apply(SLICE, g, starts=starts, steps=steps, lengths=x.shape),
     ),
+    family=Assembly(_placed_pieces),
     doc="The operand laid into a tensor of one value, at start + step * i of each axis.",
 )
 
@@ -175,12 +235,21 @@ def _vjp_update(
     )
 
 
+def _updated_pieces(
+    xs: Sequence[TensorType], out: TensorType, *, starts: Starts, steps: Steps
+) -> tuple[Piece, ...]:
+    x, values = xs
+    own = strided_map((0,) * x.ndim, (1,) * x.ndim)
+    return Piece(0, x.shape, own), Piece(1, values.shape, strided_map(starts, steps))
+
+
 UPDATE_SLICE = define(
     "update_slice",
     infer=_infer_update,
     evaluate=_evaluate_update,
     vjp=_vjp_update,
     linear=(0, 1),
+    family=Assembly(_updated_pieces),
     doc="The operand with other values at start + step * i of each axis.",
 )
 

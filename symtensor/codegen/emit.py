@@ -42,10 +42,11 @@ from symtensor.codegen.lanes import (
     register_type,
     splat_literal,
 )
-from symtensor.codegen.lower import is_inline, transposed_loads
+from symtensor.codegen.lower import is_inline
+from symtensor.codegen.panels import emit_panels, takes_panels
 from symtensor.codegen.sharing import Share, share_of, shared_loop
 from symtensor.codegen.target import Target
-from symtensor.codegen.transposition import transposed
+from symtensor.codegen.tiles import emit_tiles
 from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import DType, bool_, int64
 
@@ -57,14 +58,11 @@ UNROLL = 4
 LIGHT = 16
 """Instructions per element up to which a reduction counts as light."""
 
-TILE = 16
-"""Most rows and columns of a tile that is transposed in registers."""
-
 REFUSED = "refused"
 """Label at which a kernel gives up over an index that is out of range."""
 
-TILES = 8
-"""Tiles along each side of a block."""
+PAGE = 4096
+"""Bytes of stack that are touched at a time."""
 
 
 class _Scope:
@@ -91,7 +89,7 @@ class Emitted:
 
 def emit_kernel(kernel: Kernel, name: str, target: Target) -> Emitted:
     """Return a kernel as a function of that name."""
-    return _Emitter(kernel, target).run(name)
+    return Emitter(kernel, target).run(name)
 
 
 def kernel_width(kernel: Kernel, target: Target) -> int:
@@ -115,7 +113,9 @@ def _vector_axes(body: list[Stmt]) -> set[Axis]:
     return found
 
 
-class _Emitter:
+class Emitter:
+    """Appends the text of one kernel; `tiles` and `panels` write some of its loops."""
+
     def __init__(self, kernel: Kernel, target: Target) -> None:
         self.kernel = kernel
         self.s = LaneScalars(target)
@@ -129,6 +129,10 @@ class _Emitter:
         """The loop of which a call runs a range."""
         self.scopes: list[_Scope] = []
         self.states: dict[Value, State] = {}
+        self.block_start = "0"
+        """First index of the block being folded."""
+        self.panel_bytes = 0
+        """Bytes of accumulators of columns on the stack."""
         self.tiles: dict[tuple[Buffer, Affine], str] = {}
         """Transposed loads -> pointer to the row of their tile."""
 
@@ -141,7 +145,9 @@ class _Emitter:
         self.s.out = code = [hoisted]
         self.scopes.append(_Scope(None, "", hoisted))
         self.block(self.kernel.body)
-        lines = [f"define i32 @{name}({', '.join(arguments)}) nounwind {{", "entry:"]
+        probe = ' "no-stack-arg-probe"' if self.panel_bytes else ""
+        lines = [f"define i32 @{name}({', '.join(arguments)}) nounwind{probe} {{", "entry:"]
+        lines += self._panel_lines() if self.panel_bytes else []
         _flatten(code, lines)
         lines += [
             "  ret i32 0",
@@ -265,22 +271,22 @@ class _Emitter:
         step = self.step_of(at)
         dtype = buffer.dtype
         if (buffer, at) in self.tiles:
-            return self._load_at(self.tiles[buffer, at], dtype, self.width)
+            return self.load_at(self.tiles[buffer, at], dtype, self.width)
         if any(self.value(x).width > 1 for x in _named(at)):
             return self._gather(self._named_pointers(buffer, at), dtype)
         if isinstance(step, int) and step in (0, 1):
-            return self._load_at(self.pointer(buffer, at), dtype, self.width if step else 1)
-        return self._gather(self._lane_pointers(buffer, at, step), dtype)
+            return self.load_at(self.pointer(buffer, at), dtype, self.width if step else 1)
+        return self._gather(self.lane_pointers(buffer, at, step), dtype)
 
-    def _load_at(self, pointer: str, dtype: DType, width: int) -> Lanes:
-        return self.s.from_memory(self._load_raw(pointer, dtype, width), dtype, width)
+    def load_at(self, pointer: str, dtype: DType, width: int) -> Lanes:
+        return self.s.from_memory(self.load_raw(pointer, dtype, width), dtype, width)
 
-    def _load_raw(self, pointer: str, dtype: DType, width: int) -> str:
+    def load_raw(self, pointer: str, dtype: DType, width: int) -> str:
         kind = memory_type(dtype, width)
         load = f"load {kind}, ptr {pointer}, align {dtype.itemsize}"
         return self.s.emit(load, dtype, width).text
 
-    def _lane_pointers(self, buffer: Buffer, at: Affine, step: Dim) -> list[str]:
+    def lane_pointers(self, buffer: Buffer, at: Affine, step: Dim) -> list[str]:
         base = self.pointer(buffer, at)
         kind, stride = memory_type(buffer.dtype), self.size(step)
         pointers = [base]
@@ -335,9 +341,9 @@ class _Emitter:
         elif isinstance(step, int) and step in (0, 1):
             whole = self.s.widen(value, self.width) if step else value
             kind, text = memory_type(dtype, whole.width), self.s.to_memory(whole)
-            self._store_at(kind, text, self.pointer(buffer, at), dtype)
+            self.store_at(kind, text, self.pointer(buffer, at), dtype)
         else:
-            self._scatter(self._lane_pointers(buffer, at, step), value, dtype)
+            self._scatter(self.lane_pointers(buffer, at, step), value, dtype)
 
     def _scatter(self, pointers: list[str], value: Lanes, dtype: DType) -> None:
         """Store lanes that do not lie side by side, one by one."""
@@ -345,25 +351,27 @@ class _Emitter:
         vector = memory_type(dtype, self.width)
         for lane, pointer in enumerate(pointers):
             one = self.s.emit(f"extractelement {vector} {text}, i64 {lane}", dtype, 1)
-            self._store_at(memory_type(dtype), one.text, pointer, dtype)
+            self.store_at(memory_type(dtype), one.text, pointer, dtype)
 
-    def _store_at(self, kind: str, text: str, pointer: str, dtype: DType) -> None:
+    def store_at(self, kind: str, text: str, pointer: str, dtype: DType) -> None:
         self.s.out.append(f"store {kind} {text}, ptr {pointer}, align {dtype.itemsize}")
 
     # --- loops ----------------------------------------------------------------------------------
 
     def loop(self, loop: Loop) -> None:
         if loop.tiled and self.base > 1:
-            self.tiled_loop(loop)
+            emit_tiles(self, loop)
             return
         first, last = self.bounds(loop)
         if not loop.vector or self.width == 1 or self.vector_axis is not None:
             self.counted(loop.axis, first, last, 1, lambda: self.block(loop.body))
             return
-        end = first
-        columns = any(isinstance(stmt, Reduce) for stmt in loop.body)
-        for width in self.column_widths(loop.body) if columns else [self.base]:
-            start, end = end, self.main_end(last, width, first)
+        end, widths = first, [self.base]
+        if takes_panels(loop):
+            end = emit_panels(self, loop, self.column_widths(loop.body), BLOCK)
+            widths = [self.base // 4] if self.base >= 8 else []
+        for width in widths:
+            start, end = end, self.main_end(last, width, end)
             with self.lanes(loop.axis, width):
                 self.counted(loop.axis, start, end, width, lambda: self.block(loop.body))
         self.counted(loop.axis, end, last, 1, lambda: self.block(loop.body))
@@ -385,17 +393,14 @@ class _Emitter:
     def column_widths(self, body: list[Stmt]) -> list[int]:
         """Return the lanes of the loops over columns that are folded, widest first.
 
-        Accumulators take up to half of the registers, so that each row is read in long stretches: that
-        is what memory is fast at. Columns left over are folded a quarter of a vector at a time.
+        Accumulators take up to half of the registers.
         """
         if self.widths(body) == [self.base]:
             return [self.base]
         taken = max(self._registers(stmt) for stmt in body if isinstance(stmt, Reduce))
-        most = max(self.s.target.vector_registers // 2 // taken, 1)
-        stretch = 1 << (most.bit_length() - 1)
-        vectors = [stretch, UNROLL, 1] if stretch > UNROLL else [UNROLL, 1]
-        quarter = [self.base // 4] if self.base >= 8 else []
-        return [count * self.base for count in vectors] + quarter
+        most = max(self.s.target.vector_registers // 2 // taken, UNROLL)
+        vectors = [1 << (most.bit_length() - 1), UNROLL, 1]
+        return [count * self.base for count in dict.fromkeys(vectors)]
 
     def _registers(self, stmt: Reduce) -> int:
         return sum(fold_of(self.s, result).registers for result in stmt.results)
@@ -403,7 +408,7 @@ class _Emitter:
     def cost(self, value: Value) -> int:
         """Return how many instructions a value takes."""
         if value.kind != "apply":
-            return 1
+            return LIGHT + 1 if value.kind == "load" and value.args else 1
         scratch = LaneScalars(self.s.target)
         args = [Lanes(f"%x{i}", x.dtype, 1) for i, x in enumerate(value.args)]
         value.data.scalar(scratch, *args, **value.data.attrs)
@@ -416,6 +421,8 @@ class _Emitter:
         yield
         self.vector_axis, self.width = None, self.base
 
+    # --- index arithmetic -----------------------------------------------------------------------
+
     def main_end(self, last: str, width: int, first: str = "0") -> str:
         """Return where whole steps of `width` from `first` end, at or before `last`."""
         if first == "0":
@@ -423,6 +430,54 @@ class _Emitter:
         count = self.s.emit(f"sub nsw i64 {last}, {first}", int64, 1).text
         whole = self.s.emit(f"and i64 {count}, -{width}", int64, 1).text
         return self.s.emit(f"add nsw i64 {first}, {whole}", int64, 1).text
+
+    def bounded(self, first: str, count: int, end: str) -> str:
+        """Return first + count, or `end` where that is less."""
+        limit = self.s.emit(f"add nuw nsw i64 {first}, {count}", int64, 1)
+        return self.s._call("smin", limit, self._i64(end)).text
+
+    def plus(self, a: str, b: str | int) -> str:
+        """Return a + b."""
+        return self.s.emit(f"add nsw i64 {a}, {b}", int64, 1).text
+
+    def difference(self, a: str, b: str) -> str:
+        """Return a - b."""
+        return self.s.emit(f"sub nsw i64 {a}, {b}", int64, 1).text
+
+    def offset_from(self, first: str) -> str:
+        """Return how far the innermost loop is from `first`."""
+        return self.difference(self.scopes[-1].index, first)
+
+    # --- the stack ------------------------------------------------------------------------------
+
+    def stack(self, kind: str) -> str:
+        """Return a pointer to a value of an LLVM type on the stack."""
+        name = self.s.fresh("t")
+        self.scopes[0].hoisted.append(f"{name} = alloca {kind}, align 64")
+        return name
+
+    def element(self, kind: str, base: str, number: str) -> str:
+        """Return a pointer to an element of an array."""
+        name = self.s.fresh("p")
+        self.s.out.append(f"{name} = getelementptr inbounds {kind}, ptr {base}, i64 {number}")
+        return name
+
+    def panel(self, start: int) -> str:
+        """Return a pointer into the panel, which the loops of a kernel share."""
+        name = self.s.fresh("p")
+        self.scopes[0].hoisted.append(f"{name} = getelementptr i8, ptr %panel, i64 {start}")
+        return name
+
+    def _panel_lines(self) -> list[str]:
+        """Return the panel's allocation; its pages are touched in the order the stack grows in."""
+        size = self.panel_bytes
+        lines = [f"  %panel = alloca [{size} x i8], align 64"]
+        for number, at in enumerate(range(size - 1, -1, -PAGE)):
+            lines.append(f"  %page{number} = getelementptr i8, ptr %panel, i64 {at}")
+            lines.append(f"  store volatile i8 0, ptr %page{number}")
+        return lines
+
+    # --- loops in the text ----------------------------------------------------------------------
 
     def counted(
         self, axis: Axis, start: str, end: str, step: int, body: Callable[[], None]
@@ -478,89 +533,6 @@ class _Emitter:
                 phis.append(f"{phi.text} = phi {kind} [ {start}, %{name}.pre ], "
                             f"[ {next_}, %{name}.latch ]")  # fmt: skip
         self.states = carried
-
-    # --- tiles ----------------------------------------------------------------------------------
-
-    def tiled_loop(self, loop: Loop) -> None:
-        """Emit a tiled loop: square tiles, the columns that are left of them, the rows that are left.
-
-        Tiles are taken in blocks, so that all of a cache line is used while it is near.
-        """
-        *lets, nest = loop.body
-        assert isinstance(nest, Loop)
-        side = min(self.base, TILE)
-        (first, rows), (_, columns) = self.bounds(loop), self.bounds(nest)
-        last_row, last_column = self.main_end(rows, side, first), self.main_end(columns, side)
-
-        def block() -> None:
-            down, across = self.scopes[-2].index, self.scopes[-1].index
-            self._part_of_block(
-                loop.axis,
-                down,
-                last_row,
-                side,
-                lambda: self._part_of_block(
-                    nest.axis, across, last_column, side, lambda: self._tile(loop, side)
-                ),
-            )
-
-        self.counted(
-            Axis("block", 0),
-            first,
-            last_row,
-            TILES * side,
-            lambda: self.counted(Axis("block", 0), "0", last_column, TILES * side, block),
-        )
-
-        def rest_of_row() -> None:
-            self.block(lets)
-            self.counted(nest.axis, last_column, columns, 1, lambda: self.block(nest.body))
-
-        self.counted(loop.axis, first, last_row, 1, rest_of_row)
-        self.counted(loop.axis, last_row, rows, 1, lambda: self.block(loop.body))
-
-    def _part_of_block(
-        self, axis: Axis, first: str, end: str, side: int, body: Callable[[], None]
-    ) -> None:
-        limit = self.s.emit(f"add nuw nsw i64 {first}, {TILES * side}", int64, 1)
-        last = self.s._call("smin", limit, self._i64(end)).text
-        self.counted(axis, first, last, side, body)
-
-    def _tile(self, loop: Loop, side: int) -> None:
-        """Emit one tile: transpose what is read across into the stack, then go row by row."""
-        *lets, nest = loop.body
-        assert isinstance(nest, Loop)
-        first = self.scopes[-2].index
-        with self.lanes(nest.axis, side):
-            tiles = {x.data: self._transposed_tile(x, side) for x in transposed_loads(loop)}
-
-        def row() -> None:
-            self.block(lets)
-            number = self.s.emit(f"sub nsw i64 {self.scopes[-1].index}, {first}", int64, 1).text
-            with self.lanes(nest.axis, side):
-                self.tiles = {at: self._row_pointer(t, number, at) for at, t in tiles.items()}
-                self.block(nest.body)
-                self.tiles = {}
-
-        last = self.s.emit(f"add nuw nsw i64 {first}, {side}", int64, 1).text
-        self.counted(loop.axis, first, last, 1, row)
-
-    def _transposed_tile(self, load: Value, side: int) -> str:
-        """Load a tile along the axis it is contiguous in; return where its rows now lie."""
-        buffer, at = load.data
-        dtype = buffer.dtype
-        pointers = self._lane_pointers(buffer, at, self.step_of(at))
-        columns = [self._load_raw(pointer, dtype, side) for pointer in pointers]
-        tile, kind = self.s.fresh("t"), memory_type(dtype, side)
-        self.scopes[0].hoisted.append(f"{tile} = alloca [{side} x {kind}], align 64")
-        for number, row in enumerate(transposed(self.s, columns, dtype)):
-            self._store_at(kind, row, self._row_pointer(tile, str(number), load.data), dtype)
-        return tile
-
-    def _row_pointer(self, tile: str, number: str, load: tuple[Buffer, Affine]) -> str:
-        name, kind = self.s.fresh("p"), memory_type(load[0].dtype, self.width)
-        self.s.out.append(f"{name} = getelementptr inbounds {kind}, ptr {tile}, i64 {number}")
-        return name
 
     # --- reductions -----------------------------------------------------------------------------
 
@@ -619,21 +591,25 @@ class _Emitter:
 
     def _one_block(self, loop: Loop, end: str, step: int) -> None:
         first = self.scopes[-1].index
-        limit = self.s.emit(f"add nuw nsw i64 {first}, {BLOCK * step}", int64, 1)
-        last = self.s._call("smin", limit, self._i64(end)).text
-        carried = self.states
-        folds = {result: fold_of(self.s, result) for result in carried}
-        self.states = {
-            result: folds[result].block_identity(state[0].width)
-            if folds[result].is_blocked
-            else state
-            for result, state in carried.items()
-        }
+        last = self.bounded(first, BLOCK * step, end)
+        self.states = self.fold_block(loop, self.states, first, last, step)
+
+    def fold_block(
+        self, loop: Loop, states: dict[Value, State], first: str, last: str, step: int = 1
+    ) -> dict[Value, State]:
+        """Return the states after the indices from `first` to `last`; some fold a block apart."""
+        folds = {result: fold_of(self.s, result) for result in states}
+        apart = [result for result in states if folds[result].is_blocked]
+        outer, self.states = self.states, dict(states)
+        for result in apart:
+            self.states[result] = folds[result].block_identity(states[result][0].width)
+        self.block_start = first
         self.counted(loop.axis, first, last, step, lambda: self.block(loop.body))
-        for result, state in carried.items():
-            if folds[result].is_blocked:
-                block = self.states[result]
-                self.states[result] = folds[result].take_block(state, block, self._i64(first))
+        done, self.states = self.states, outer
+        for result in apart:
+            start = self._i64(first)
+            done[result] = folds[result].take_block(states[result], done[result], start)
+        return done
 
     def update(self, result: Value) -> None:
         state = self.states[result]
@@ -646,9 +622,7 @@ class _Emitter:
     def _index_in_block(self, result: Value, fold: IndexFold) -> Lanes:
         """Return where the current element stands, counted from the start of the block."""
         (axis,) = result.data.axes
-        here, start = self.scopes[-1].index, self.scopes[-2].index
-        number = self.s.emit(f"sub nsw i64 {here}, {start}", int64, 1)
-        index = self.s.cast(number, fold.index_dtype)
+        index = self.s.cast(self._i64(self.offset_from(self.block_start)), fold.index_dtype)
         if self.vector_axis is not axis:
             return index
         lanes = ", ".join(f"{register_type(fold.index_dtype)} {i}" for i in range(self.width))

@@ -265,6 +265,7 @@ class _Placement:
                 level.placed.add(value)
 
     def _place_reduce(self, value: Value) -> None:
+        self._place_what_it_waits_for(value)
         depth = self._depth(value)
         group = self._siblings(value, depth)
         inner, self.levels = self.levels[depth + 1 :], self.levels[: depth + 1]
@@ -280,6 +281,13 @@ class _Placement:
         level.body.append(Reduce(tuple(group), [nest]))
         level.placed.update(group)
         self.levels += inner
+
+    def _place_what_it_waits_for(self, value: Value) -> None:
+        """Place reductions that `value` reads but that do not vary inside it, so none is its sibling."""
+        bound = {level.axis for level in self.levels}
+        for inner in value_order([value.args[0]], through_reduce=True):
+            if inner.kind == "reduce" and inner.axes <= bound:
+                self.place(inner)
 
     def _place_running(self, store: tuple[Buffer, Affine, Value]) -> None:
         """Open the loop of a running value and store each step inside it."""

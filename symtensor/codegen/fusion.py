@@ -252,7 +252,7 @@ class _Fusion:
         if not cheap and not all(_is_prefix(p, c) for p, c in uses):
             if stage.is_reduction(node):
                 return "a reduction that its consumer's inner loops would repeat"
-            if any(not set(_axes_of(p)) <= set(c) for p, c in uses):
+            if any(_is_named_too_often(node, p, c) for p, c in uses):
                 return "it would be recomputed wherever an index names it"
             if any(_repeats(p, c) for p, c in uses):
                 return "it would be recomputed along a broadcast axis"
@@ -484,27 +484,39 @@ def _gather_uses(
     found: list[tuple[Positions, Context]] = []
     if node is source:
         shape = source.tensor_type.shape
-        named = [axis_position(Axis("named", shape[axis])) for axis in user.attrs["axes"]]
+        named = [
+            _position_named_by(index, positions, shape[axis])
+            for index, axis in zip(indices, user.attrs["axes"], strict=True)
+        ]
         found.append((stage.named_positions(user, positions, named), context))
     if node in indices:
         found.append((positions[: node.tensor_type.ndim], context))
     return found
 
 
+def _position_named_by(index: Node, positions: Positions, size: D.Dim) -> Affine:
+    """Return a loop counter where the index is one, else an axis of its own."""
+    own = stage.own_position(index, positions[: index.tensor_type.ndim], size)
+    return axis_position(Axis("named", size)) if own is None else own
+
+
 def _covers(node: Node, positions: Positions, context: Context) -> bool:
     """Return True when the outermost loops of a use go over all elements of `node`."""
     whole = all(
-        _is_whole_axis(at, size) for at, size in zip(positions, node.tensor_type.shape, strict=True)
+        stage.is_whole_axis(at, size)
+        for at, size in zip(positions, node.tensor_type.shape, strict=True)
     )
     return whole and _is_prefix(positions, context)
 
 
-def _is_whole_axis(at: Affine, size: D.Dim) -> bool:
-    if not at.terms:
-        return D.same(size, 1)
-    (axis, coefficient), *others = at.terms
-    steps = not others and D.same(at.offset, 0) and D.same(coefficient, 1)
-    return steps and D.same(axis.extent, size)
+def _is_named_too_often(node: Node, positions: Positions, context: Context) -> bool:
+    """Return True when indices may name elements of `node` more often than it has elements."""
+    axes = set(_axes_of(positions))
+    if axes <= set(context) or axes >= set(context):
+        return False  # nothing is named, or each round of the loops has an element of its own
+    spare = node.tensor_type.size - D.product(axis.extent for axis in context)
+    bound = D.lower_bound(spare)
+    return bound is None or bound < 0
 
 
 def _repeats(positions: Positions, context: Context) -> bool:

@@ -128,6 +128,23 @@ def index_operands(node: Node) -> tuple[Node, ...]:
     return node.inputs[1:] if is_gather(node) else node.inputs[2:]
 
 
+def own_position(index: Node, positions: Sequence[Affine], size: D.Dim) -> Affine | None:
+    """Return where an index tensor that only counts its own positions points to, else None."""
+    here: Sequence[Affine] = positions
+    while (index_map := view_map(index)) is not None:
+        here, index = map_positions(index_map, here), index.inputs[0]
+    return here[0] if is_index(index) and is_whole_axis(here[0], size) else None
+
+
+def is_whole_axis(at: Affine, size: D.Dim) -> bool:
+    """Return True for a position that runs over all of an axis of `size`."""
+    if not at.terms:
+        return D.same(at.offset, 0) and D.same(size, 1)
+    (axis, coefficient), *others = at.terms
+    steps = not others and D.same(at.offset, 0) and D.same(coefficient, 1)
+    return steps and D.same(axis.extent, size)
+
+
 def named_positions(
     node: Node, positions: Sequence[Affine], named: Sequence[Affine]
 ) -> tuple[Affine, ...]:
@@ -304,12 +321,9 @@ class Reader:
 
     def _named_position(self, index: Value, size: D.Dim) -> Affine:
         """Return the position an index names: a loop counter over the whole axis is one itself."""
-        if index.kind == "index":
+        if index.kind == "index" and is_whole_axis(index.data, size):
             at: Affine = index.data
-            if len(at.terms) == 1 and D.same(at.offset, 0):
-                ((axis, coefficient),) = at.terms
-                if D.same(coefficient, 1) and D.same(axis.extent, size):
-                    return at
+            return at
         return axis_position(self.table.checked(index, size))
 
     def _make(self, node: Node, positions: tuple[Affine, ...], args: list[Value]) -> Value:

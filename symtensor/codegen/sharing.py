@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from symtensor.codegen.kernel import Kernel, Let, Loop, Reduce, Stmt, Store, Value
+from symtensor.codegen.kernel import Indirect, Kernel, Let, Loop, Reduce, Stmt, Store, Value
 from symtensor.codegen.text import FunctionText
 from symtensor.ir.dims import Dim
 
@@ -39,9 +39,19 @@ def shared_loop(kernel: Kernel) -> Loop | None:
     if not kernel.body:
         return None
     *lets, last = kernel.body
-    if isinstance(last, Loop) and all(isinstance(stmt, Let) for stmt in lets):
-        return last
-    return None
+    if not isinstance(last, Loop) or not all(isinstance(stmt, Let) for stmt in lets):
+        return None
+    return None if _scatters(last.body) else last
+
+
+def _scatters(body: Sequence[Stmt]) -> bool:
+    """Return True for loops of which two rounds may write one place."""
+    for stmt in body:
+        if isinstance(stmt, Store) and any(isinstance(axis, Indirect) for axis, _ in stmt.at.terms):
+            return True
+        if isinstance(stmt, (Loop, Reduce)) and _scatters(stmt.body):
+            return True
+    return False
 
 
 def share_of(loop: Loop, lanes: int, cost: Callable[[Value], int]) -> Share:

@@ -17,7 +17,7 @@ from symtensor.ir.graph import Graph, toposort
 from symtensor.ir.node import RESULT, Node, format_type, make_node, results
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
-from symtensor.ops import creation, elementwise
+from symtensor.ops import creation, joining
 from symtensor.ops.build import as_tensor, cast_to
 from symtensor.ops.inputs import PARAMETER, constant
 
@@ -99,7 +99,7 @@ def backpropagate(
                 assert isinstance(node.type, tuple)
                 cotangent: Any = tuple(parts.get(i) for i in range(len(node.type)))
             elif node in pending:
-                cotangent = _total(pending.pop(node))
+                cotangent = joining.total(pending.pop(node))
                 if node in targets:
                     found[node] = cotangent
             else:
@@ -122,13 +122,6 @@ def _active_nodes(order: Iterable[Node], targets: set[Node]) -> set[Node]:
 def _carries(node: Node) -> bool:
     types = (node.type,) if isinstance(node.type, TensorType) else node.type
     return any(t.dtype.is_floating for t in types)
-
-
-def _total(terms: list[Tensor]) -> Tensor:
-    total = terms[0]
-    for term in terms[1:]:
-        total = elementwise.add(total, term)
-    return total
 
 
 def _spread(

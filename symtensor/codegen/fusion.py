@@ -24,8 +24,10 @@ from symtensor.codegen import contraction, stage
 from symtensor.codegen.kernel import Affine, Axis, axis_position
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D
+from symtensor.ir.dims import Shape
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import RESULT, Node, results
+from symtensor.ir.types import TensorType
 
 CHEAP = 8
 """Instructions per vector up to which computing twice beats storing and loading."""
@@ -119,7 +121,7 @@ class _Fusion:
         self.group: dict[Node, list[Node]] = {}
         """Root -> all roots of its kernel (one shared list)."""
         self.weight: dict[int, int] = {}
-        self.axes: dict[object, tuple[list[Axis], Positions]] = {}
+        self.axes: dict[Shape, stage.Domain] = {}
         self.remarks: list[str] = []
 
     def run(self) -> Schedule:
@@ -216,7 +218,8 @@ class _Fusion:
         if index_map is not None:
             return [(tuple(stage.map_positions(index_map, positions)), context)]
         if stage.has_own_kernel(user):
-            return [(tuple(p), tuple(a)) for a, p in stage.operand_domains(user, node)]
+            domains = stage.operand_domains(user, node, self._loops)
+            return [(tuple(p), tuple(a)) for a, p in domains]
         if stage.is_gather(user):
             return _gather_uses(user, node, positions, context)
         if not stage.is_reduction(user):
@@ -262,20 +265,19 @@ class _Fusion:
         return ""
 
     def _make_root(self, node: Node, reason: str) -> None:
-        axes, positions = self._domain(node)
+        axes, positions = self._loops(node.tensor_type)
         self.kernels[node] = frozenset({node})
-        self.uses[node] = [(positions, tuple(axes))]
+        self.uses[node] = [(tuple(positions), tuple(axes))]
         self.group[node] = [node]
         self.weight[id(self.group[node])] = stage.elementwise_cost(node, self.target) or 1
         if reason:
             self.remarks.append(f"stored {_label(node)}: {reason}")
 
-    def _domain(self, node: Node) -> tuple[list[Axis], Positions]:
-        key = node.tensor_type.shape
-        if key not in self.axes:
-            axes, positions = stage.outer_axes(node.tensor_type)
-            self.axes[key] = axes, tuple(positions)
-        return self.axes[key]
+    def _loops(self, type_: TensorType) -> stage.Domain:
+        """Return the loops over a type: the same for all of its shape."""
+        if type_.shape not in self.axes:
+            self.axes[type_.shape] = stage.outer_axes(type_)
+        return self.axes[type_.shape]
 
     def _inline(
         self, node: Node, uses: list[tuple[Positions, Context]], roots: frozenset[Node]
@@ -295,13 +297,11 @@ class _Fusion:
     def _unite(self, roots: Iterable[Node]) -> bool:
         """Put roots of one shape into one kernel when no cycle arises; True when all are in one."""
         first, *rest = sorted(roots, key=lambda root: self.rank[root])
-        if rest and any(map(stage.has_own_kernel, (first, *rest))):
-            return False
         for other in rest:
             a, b = self.group[first], self.group[other]
             if a is b:
                 continue
-            if not D.same_shape(first.tensor_type.shape, other.tensor_type.shape):
+            if not self._one_loop(first, other) or self._reads_assembly(a + b):
                 return False
             if self.weight[id(a)] + self.weight[id(b)] > MAX_COST or self._makes_cycle(a + b):
                 return False
@@ -310,6 +310,22 @@ class _Fusion:
             for root in b:
                 self.group[root] = a
         return True
+
+    def _loop_shape(self, root: Node) -> Shape | None:
+        type_ = stage.loop_type(root)
+        return None if type_ is None else type_.shape
+
+    def _one_loop(self, first: Node, second: Node) -> bool:
+        a, b = self._loop_shape(first), self._loop_shape(second)
+        return a is not None and b is not None and D.same_shape(a, b)
+
+    def _reads_assembly(self, members: list[Node]) -> bool:
+        """Return True when a kernel would read what it puts together."""
+        inside = set(members)
+        made = [root for root in members if stage.has_own_kernel(root)]
+        return any(
+            self._computes_inside(user, inside) for root in made for user in self.users[root]
+        )
 
     def _makes_cycle(self, members: list[Node]) -> bool:
         """Return True when a path leaves the would-be kernel and comes back to it."""
@@ -338,10 +354,10 @@ class _Fusion:
 
     def _merge_siblings(self) -> None:
         """Let roots of one shape share a kernel when they read the same buffer."""
-        by_shape: dict[object, list[Node]] = {}
+        by_shape: dict[Shape, list[Node]] = {}
         for node in self.nodes:
-            if node in self.group:
-                by_shape.setdefault(node.tensor_type.shape, []).append(node)
+            if node in self.group and (shape := self._loop_shape(node)) is not None:
+                by_shape.setdefault(shape, []).append(node)
         loads = self._loads()
         for roots in by_shape.values():
             for i, root in enumerate(roots):
@@ -354,10 +370,12 @@ class _Fusion:
         """A kernel may take in a producer only where it reads it at its own position."""
         if self.group[root] is self.group[other]:
             return False
-        axes, positions = self._domain(other)
-        here = (positions, tuple(axes))
+        axes, positions = self._loops(other.tensor_type)
+        here = (tuple(positions), tuple(axes))
         members = set(self.group[root])
         produced = [m for m in self.group[other] if any(m in loads[r] for r in members)]
+        if any(map(stage.has_own_kernel, produced)):
+            return False
         return all(use == here for m in produced for use in self.reads[m])
 
     def _loads(self) -> dict[Node, set[Node]]:

@@ -370,11 +370,7 @@ class _Builder:
 
         reader = stage.Reader(lambda node: node in step.inlined, buffer)
         roots = [(root, buffer(root)) for root in step.roots]
-        first, place = roots[0]
-        if stage.has_own_kernel(first):
-            kernel = lower_kernel(*stage.read_own_kernel(first, place, reader))
-        else:
-            kernel = lower_kernel(stage.read_kernel(roots, reader, first.tensor_type))
+        kernel = lower_kernel(*stage.read_kernel(roots, reader))
         emitted = emit_kernel(kernel, "kernel", self.module.target)
         self.module.declarations |= emitted.declarations
         by_buffer = {b: node for node, b in buffers.items()}

@@ -8,7 +8,7 @@ producer into a consumer is reading through it, and a view never moves data.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from symtensor.codegen.kernel import (
     Affine,
@@ -167,8 +167,20 @@ def pieces_of(node: Node) -> tuple[Piece, ...]:
     return found
 
 
-def operand_domains(node: Node, operand: Node) -> list[tuple[list[Axis], list[Affine]]]:
-    """Return the loops in which a node with its own kernel reads an operand, and where."""
+ElementStore = tuple[Buffer, Affine, Value]
+"""Where an element goes, and its value."""
+
+Domain = tuple[list[Axis], list[Affine]]
+"""Loops, and the position that they give on each axis."""
+
+
+def operand_domains(
+    node: Node, operand: Node, over: Callable[[TensorType], Domain]
+) -> list[Domain]:
+    """Return the loops in which a node with its own kernel reads an operand, and where.
+
+    `over` gives the loops over all elements of a type, the same ones for equal shapes.
+    """
     domains = []
     if is_running(node):
         axes, axis, positions = _running_loops(node)
@@ -176,15 +188,15 @@ def operand_domains(node: Node, operand: Node) -> list[tuple[list[Axis], list[Af
     if isinstance(node.op.family, Scatter):
         base, values, *indices = node.inputs
         if operand is base:
-            domains.append(outer_axes(base.tensor_type))
+            domains.append(over(base.tensor_type))
         if operand is values:
-            domains.append(outer_axes(values.tensor_type))
+            domains.append(over(values.tensor_type))
         if operand in indices:
-            axes, positions = outer_axes(values.tensor_type)
+            axes, positions = over(values.tensor_type)
             domains.append((axes, positions[: operand.tensor_type.ndim]))
         return domains
     numbers = [piece.operand for piece in pieces_of(node) if piece.operand is not None]
-    return [outer_axes(operand.tensor_type) for i in numbers if node.inputs[i] is operand]
+    return [over(operand.tensor_type) for i in numbers if node.inputs[i] is operand]
 
 
 def is_index(node: Node) -> bool:
@@ -395,38 +407,97 @@ def outer_axes(type_: TensorType) -> tuple[list[Axis], list[Affine]]:
     return axes, positions
 
 
-def read_kernel(
-    roots: Iterable[tuple[Node, Buffer]], reader: Reader, type_: TensorType
-) -> KernelSpec:
-    """Return the kernel that computes `roots`, all of the shape of `type_`, into their buffers."""
-    axes, positions = outer_axes(type_)
-    at = linear_offset(type_.shape, positions)
-    stores = [(buffer, at, reader.read(node, positions)) for node, buffer in roots]
-    return KernelSpec(tuple(axes), tuple(stores))
+def loop_type(node: Node) -> TensorType | None:
+    """Return the type over whose elements one loop computes a node, None where that takes several.
+
+    An assembly of pieces that one loop can write runs over the shape of a piece.
+    """
+    if not has_own_kernel(node):
+        return node.tensor_type
+    if isinstance(node.op.family, Assembly) and len(groups := _piece_groups(node)) == 1:
+        return node.tensor_type.with_shape(groups[0][0].shape)
+    return None
 
 
-def read_own_kernel(node: Node, buffer: Buffer, reader: Reader) -> list[KernelSpec]:
-    """Return what writes a node with its own kernel into its buffer, in order."""
+def read_kernel(roots: Sequence[tuple[Node, Buffer]], reader: Reader) -> list[KernelSpec]:
+    """Return what computes `roots`, all of one `loop_type`, into their buffers, in order."""
+    node, buffer = roots[0]
     if is_running(node):
         return [_running(node, buffer, reader)]
     if isinstance(node.op.family, Scatter):
         return [_copy(node.inputs[0], buffer, reader), _scattered(node, buffer, reader)]
-    pieces = [piece for piece in pieces_of(node) if not any(D.same(d, 0) for d in piece.shape)]
-    return [_piece(node, piece, buffer, reader) for piece in pieces]
+    type_ = loop_type(node)
+    if type_ is None:
+        return [_written_together(node, group, buffer, reader) for group in _piece_groups(node)]
+    axes, positions = outer_axes(type_)
+    stores: list[ElementStore] = []
+    for node, buffer in roots:
+        if isinstance(node.op.family, Assembly):
+            (group,) = _piece_groups(node)
+            stores += _piece_stores(node, group, buffer, reader, positions)
+        else:
+            at = linear_offset(type_.shape, positions)
+            stores.append((buffer, at, reader.read(node, positions)))
+    return [KernelSpec(tuple(axes), tuple(stores))]
 
 
-def _piece(node: Node, piece: Piece, buffer: Buffer, reader: Reader) -> KernelSpec:
-    axes, positions = outer_axes(node.tensor_type.with_shape(piece.shape))
-    if piece.operand is None:
-        value = reader.table.const(piece.fill, buffer.dtype)
-    else:
-        value = reader.read(node.inputs[piece.operand], positions)
-    at = _offset(node.tensor_type.shape, map_positions(piece.places, positions))
-    return KernelSpec(tuple(axes), ((buffer, at, value),))
+def _piece_groups(node: Node) -> list[list[Piece]]:
+    """Return the pieces of an assembly, those together that one loop can write.
+
+    They have one shape and touch no common element, so their order does not matter.
+    """
+    groups: list[list[Piece]] = []
+    for piece in pieces_of(node):
+        if any(D.same(size, 0) for size in piece.shape):
+            continue
+        last = groups[-1] if groups else []
+        if last and all(_are_apart(piece, other) for other in last):
+            last.append(piece)
+        else:
+            groups.append([piece])
+    return groups
+
+
+def _are_apart(a: Piece, b: Piece) -> bool:
+    """Return True for operands of one shape that surely lie side by side along some axis."""
+    if a.operand is None or b.operand is None or not D.same_shape(a.shape, b.shape):
+        return False
+    for p, q in zip(a.places, b.places, strict=True):
+        if p.terms != q.terms or len(p.terms) != 1 or p.terms[0][1] != 1:
+            continue
+        size = a.shape[p.terms[0][0]]
+        room = [D.lower_bound(d - size) for d in (p.offset - q.offset, q.offset - p.offset)]
+        if any(d is not None and d >= 0 for d in room):
+            return True
+    return False
+
+
+def _written_together(
+    node: Node, pieces: Sequence[Piece], buffer: Buffer, reader: Reader
+) -> KernelSpec:
+    """Return the loop that writes pieces of one shape."""
+    axes, positions = outer_axes(node.tensor_type.with_shape(pieces[0].shape))
+    return KernelSpec(tuple(axes), _piece_stores(node, pieces, buffer, reader, positions))
+
+
+def _piece_stores(
+    node: Node, pieces: Sequence[Piece], buffer: Buffer, reader: Reader, positions: list[Affine]
+) -> tuple[ElementStore, ...]:
+    stores = []
+    for piece in pieces:
+        if piece.operand is None:
+            value = reader.table.const(piece.fill, buffer.dtype)
+        else:
+            value = reader.read(node.inputs[piece.operand], positions)
+        at = _offset(node.tensor_type.shape, map_positions(piece.places, positions))
+        stores.append((buffer, at, value))
+    return tuple(stores)
 
 
 def _copy(node: Node, buffer: Buffer, reader: Reader) -> KernelSpec:
-    return read_kernel([(node, buffer)], reader, node.tensor_type)
+    axes, positions = outer_axes(node.tensor_type)
+    at = linear_offset(node.tensor_type.shape, positions)
+    return KernelSpec(tuple(axes), ((buffer, at, reader.read(node, positions)),))
 
 
 _ADD = Rule("add", lambda s, x, y: s.add(x, y), {}, "add")

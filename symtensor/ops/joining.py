@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -119,6 +121,71 @@ def _agreeing(xs: list[Tensor], axis: int) -> list[Tensor]:
         movement.specify_shape(x, [x.shape[a] if a == axis else s for a, s in enumerate(shape)])
         for x in xs
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A tensor that is zero but for a block, which is whole on all axes but one."""
+
+    whole: Tensor
+    inner: Tensor
+    axis: int
+    start: int
+    end: int
+    size: int
+    """Size of the whole along the axis."""
+
+
+def total(terms: Sequence[Tensor]) -> Tensor:
+    """Return the sum of tensors of one type, in order.
+
+    Slices laid into zeros, as the gradients of slices are, are joined rather than added where they
+    stand side by side.
+    """
+    rest: list[Tensor] = []
+    beside: dict[int, list[_Block]] = {}
+    for term in terms:
+        block = _block(term)
+        if block is None:
+            rest.append(term)
+        else:
+            beside.setdefault(block.axis, []).append(block)
+    for blocks in beside.values():
+        rest += _joined(sorted(blocks, key=lambda block: block.start))
+    return functools.reduce(elementwise.add, rest)
+
+
+def _block(x: Tensor) -> _Block | None:
+    """Return a slice laid into zeros as a block, None for other tensors."""
+    attrs = x.node.attrs
+    if x.node.op is not slicing.PLACE or attrs["fill"] != 0 or set(attrs["steps"]) != {1}:
+        return None
+    inner = Tensor(x.node.inputs[0])
+    free = [axis for axis in range(x.ndim) if not D.same(inner.shape[axis], x.shape[axis])]
+    if len(free) != 1:
+        return None
+    size, length, start = (d[free[0]] for d in (x.shape, inner.shape, attrs["starts"]))
+    if not (isinstance(size, int) and isinstance(length, int) and isinstance(start, int)):
+        return None
+    return _Block(x, inner, free[0], start, start + length, size)
+
+
+def _joined(blocks: list[_Block]) -> list[Tensor]:
+    """Return blocks of one axis, first ones first, as one tensor; as they are if two overlap."""
+    if len(blocks) == 1 or any(a.end > b.start for a, b in pairwise(blocks)):
+        return [block.whole for block in blocks]
+    pieces: list[Tensor] = []
+    end = 0
+    for block in blocks:
+        pieces += [*_gap(block, end, block.start), block.inner]
+        end = block.end
+    return [concatenate([*pieces, *_gap(blocks[0], end, blocks[0].size)], blocks[0].axis)]
+
+
+def _gap(block: _Block, start: int, end: int) -> list[Tensor]:
+    """Return the zeros between two blocks, none where they touch."""
+    shape = (*block.whole.shape[: block.axis], end - start, *block.whole.shape[block.axis + 1 :])
+    return [creation.zeros(shape, block.whole.dtype)] if end > start else []
 
 
 def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:

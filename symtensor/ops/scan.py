@@ -19,7 +19,7 @@ from symtensor.errors import AttributeValueError, DTypeError, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import bool_
-from symtensor.ir.graph import Graph, replace_nodes
+from symtensor.ir.graph import Graph, replace_nodes, toposort
 from symtensor.ir.node import Node, current_serial
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_dims
@@ -32,6 +32,7 @@ from symtensor.ops.bodies import (
     parameters,
 )
 from symtensor.ops.build import TensorLike, apply, apply_multi, as_tensor, cast_to, is_weak
+from symtensor.ops.families import Elementwise, View
 from symtensor.ops.inputs import normalize_dim
 from symtensor.ops.registry import define
 from symtensor.ops.variables import Variable
@@ -89,9 +90,11 @@ def _vjp_scan(
 ) -> list[Tensor | None]:  # fmt: skip
     attrs = {"carries": carries, "sequences": sequences, "reverse": reverse, "until": until,
              "steps": steps, "truncate": truncate}  # fmt: skip
-    saved = _saved_carries(xs, body, carries, length, attrs)
+    pull = pullback(_without_test(body, until))
+    kept = _costly_values(body, pull, carries)
+    saved = _saved(xs, body, kept, length, attrs)
     rows = [_first_steps(x, length) for x in xs[carries : carries + sequences]]
-    back = _Backward(body, pullback(_without_test(body, until)), carries, sequences, until)
+    back = _Backward(body, pull, kept, carries, sequences, until)
     return back.run(g, y, xs, saved, rows, length, reverse, truncate)
 
 
@@ -108,17 +111,35 @@ def _first_steps(x: Tensor, length: Dim) -> Tensor:
     return apply(slicing.SLICE, x, starts=zeros, steps=ones, lengths=lengths)
 
 
-def _saved_carries(
-    xs: Sequence[Tensor], body: Graph, carries: int, length: Dim, attrs: Mapping[str, Any]
+def _costly_values(body: Graph, pull: Graph, carries: int) -> list[Node]:
+    """Return the values of a step that its pullback reads and had better not compute again.
+
+    They depend on the state and are no elementwise functions or views of what is there anyway.
+    """
+    again = set(toposort(pull.outputs))
+    varying = depends_on(body.outputs, body.inputs[:carries])
+    return [
+        node
+        for node in toposort(body.outputs)
+        if node in again
+        and node in varying
+        and node.inputs
+        and isinstance(node.type, TensorType)
+        and not isinstance(node.op.family, (Elementwise, View))
+    ]
+
+
+def _saved(
+    xs: Sequence[Tensor], body: Graph, kept: list[Node], length: Dim, attrs: Mapping[str, Any]
 ) -> list[Tensor]:
-    """Return the carries that entered each step: outputs of the same scan with a wider body.
+    """Return the carries that entered each step, and `kept`: outputs of a scan with a wider body.
 
     The pass share_scans lets the forward scan and this one be computed once.
     """
     until = attrs["until"]
     plain = body.outputs[:-1] if until else body.outputs
     tail = body.outputs[-1:] if until else ()
-    wide = Graph(body.inputs, (*plain, *body.inputs[:carries], *tail))
+    wide = Graph(body.inputs, (*plain, *body.inputs[: attrs["carries"]], *kept, *tail))
     results = apply_multi(SCAN, *xs, body=wide, length=length, **attrs)
     return list(results[len(plain) :])
 
@@ -129,6 +150,8 @@ class _Backward:
 
     body: Graph
     pull: Graph
+    kept: list[Node]
+    """Values of a step that are saved beside its carries."""
     carries: int
     sequences: int
     until: bool
@@ -144,7 +167,8 @@ class _Backward:
                    for i in states if floats[i]]  # fmt: skip
         sums = [creation.zeros_like(xs[i]) for i in outer if floats[i]]
         fed = [i for i in range(self.carries, len(y)) if g[i] is not None]
-        slices = [*saved, *rows, *(g[i] for i in fed)]
+        entered, kept = saved[: self.carries], saved[self.carries :]
+        slices = [*entered, *rows, *kept, *(g[i] for i in fed)]
         start: Dim = 0
         steps = length
         if truncate >= 0:
@@ -182,6 +206,9 @@ class _Backward:
         plain = self.body.outputs[:-1] if self.until else self.body.outputs
         cotangents = self._cotangents(plain, fed, given_state, given_rows)
         mapping = {p: x.node for p, x in zip(self.pull.inputs, [*inputs, *cotangents], strict=True)}
+        first = self.carries + self.sequences
+        saved = given_rows[first : first + len(self.kept)]
+        mapping |= {old: x.node for old, x in zip(self.kept, saved, strict=True)}
         found = [Tensor(n) for n in replace_nodes(self.pull.outputs, mapping)]
         floats = [n.tensor_type.dtype.is_floating for n in self.body.inputs]
         n_state = sum(floats[: self.carries])
@@ -198,7 +225,7 @@ class _Backward:
     ) -> list[Tensor]:
         """Return the cotangents of one step's float outputs; zeros where nothing flows."""
         state_iter = iter(state)
-        fed_rows = dict(zip(fed, rows[self.carries + self.sequences :], strict=True))
+        fed_rows = dict(zip(fed, rows[len(rows) - len(fed) :], strict=True))
         out = []
         for i, node in enumerate(plain):
             if not node.tensor_type.dtype.is_floating:
@@ -480,8 +507,6 @@ def _inner_draws(
     roots: list[Node], start: int, updates: Mapping[Variable, Tensor]
 ) -> list[tuple[Variable, Tensor]]:
     """Return the states of random draws made inside the step, with their next values."""
-    from symtensor.ir.graph import toposort
-
     explicit = {v.node for v in updates}
     found = []
     for node in toposort(roots):

@@ -23,9 +23,11 @@ from symtensor.ir.printer import print_graph
 from symtensor.ir.verify import verify_graph
 from symtensor.passes.algebra import algebra
 from symtensor.passes.fold_constants import fold_constants
+from symtensor.passes.prune_loops import prune_loops
 from symtensor.passes.rewrite import map_bodies
 from symtensor.passes.simplify_shapes import simplify_shapes
 from symtensor.passes.specialize import specialize
+from symtensor.passes.split_loops import split_loops
 from symtensor.passes.stabilize import stabilize
 
 PassRule = Callable[[Graph, "Counter[str]"], Graph]
@@ -72,6 +74,9 @@ PIPELINE = [
     Pass("simplify_shapes", simplify_shapes, "fewer views between ops let patterns meet"),
     Pass("stabilize", stabilize, "needs the forms the user wrote"),
     Pass("algebra", algebra, "cleans up what gradients and the passes above left"),
+    Pass("prune_loops", prune_loops, "what no result needs is not worth moving"),
+    Pass("split_loops", split_loops, "needs the products in the form that algebra leaves"),
+    Pass("prune_loops_again", prune_loops, "what left a loop leaves operands unread"),
     Pass("simplify_shapes_again", simplify_shapes, "algebra removes ops between views"),
 ]
 
@@ -79,6 +84,7 @@ ORDER = [
     Before("fold_constants", "specialize", "a predicate must be a constant, not an expression"),
     Before("specialize", "simplify_shapes", "an inlined branch brings its own views"),
     Before("stabilize", "algebra", "algebra may split the forms that stabilize matches"),
+    Before("prune_loops", "split_loops", "an unused result would keep a product in its loop"),
     Before("fold_constants", "algebra", "rules match constants, not expressions of constants"),
 ]
 

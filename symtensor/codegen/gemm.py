@@ -43,7 +43,8 @@ DOT_ROWS, DOT_VECTORS = 4, 2
 PICOSECONDS = 4
 """Time of one multiply-add per byte of an element, about."""
 COLUMN_RANGE, ROW_RANGE = 128, 8
-"""Columns, and tiles of rows, that a thread takes at least: packing for fewer would not pay."""
+"""Columns (unless fewer are each thread's share), and tiles of rows, that a thread takes at least:
+packing for fewer would not pay."""
 RANGES = 4
 """Ranges per thread, so that a late thread does not hold up the others."""
 
@@ -592,10 +593,15 @@ class _Gemm:
         f.store("i64", f.op(f"zext i1 {by_columns} to i64"), f.at("i64", "%block", Word.COLUMNS), 8)
         extent = f.select(by_columns, "i64", n, m)
         other = f.select(by_columns, "i64", m, n)
-        unit = f.select(by_columns, "i64", COLUMN_RANGE, ROW_RANGE * self.block.height)
         workers = f.load("i64", f"getelementptr (i64, ptr @{pool.STATE}, "
                          f"i64 {pool.WORKERS * pool.LINE})", 8)  # fmt: skip
-        share = f.op(f"sdiv i64 {extent}, {f.mul(f.add(workers, 1), RANGES)}")
+        threads = f.add(workers, 1)
+        width = self.block.width
+        row = f.mul(threads, width)
+        panels = f.op(f"sdiv i64 {f.add(n, f.sub(row, 1))}, {row}")
+        unit = f.select(by_columns, "i64", f.minimum(f.mul(panels, width), COLUMN_RANGE),
+                        ROW_RANGE * self.block.height)  # fmt: skip
+        share = f.op(f"sdiv i64 {extent}, {f.mul(threads, RANGES)}")
         units = f.op(f"sdiv i64 {share}, {unit}")
         multiple = f.mul(f.add(units, 1), unit)
         cost = f.mul(f.mul(other, k), PICOSECONDS * self.align)

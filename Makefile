@@ -1,5 +1,6 @@
 # make demo   creates the venv, installs, trains an MLP on the digits data through the llvm engine
 # make test   creates the venv, installs, runs lint, types and tests
+# make bench  times symtensor beside JAX, PyTorch, PyTensor, numexpr and NumPy; writes docs/benchmarks.md
 # The rest assumes nothing either: every target makes the venv it needs.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN    := $(VENV)/bin
 .PHONY: demo test lint types format bench clean help
 
 help:
-	@sed -n '1,4p' Makefile
+	@sed -n '1,5p' Makefile
 
 $(VENV)/.base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -41,8 +42,12 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.test
-	$(BIN)/python benchmarks/run.py
+$(VENV)/.bench: $(VENV)/.base pyproject.toml
+	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	@touch $@
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/run.py --write docs/benchmarks.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

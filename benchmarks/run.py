@@ -1,176 +1,179 @@
-"""Time symtensor beside its peers, in one process and one run, and print ratios of medians.
+"""Time symtensor beside its peers and print ratios of medians.
 
-Each workload is checked for equal results before it is timed. Peers are those of numpy (always), jax,
-torch and pytensor that are installed. Runs alternate between the contestants, so that a machine whose
-speed drifts slows all of them. One thread each, unless --threads says otherwise.
+    python benchmarks/run.py [--threads 1,2] [--only WORDS] [--rounds N] [--peers NAMES]
+                             [--write docs/benchmarks.md]
 
-    python benchmarks/run.py [--threads N] [--only WORD] [--rounds N]
+Every peer that is installed takes part. Each number of threads has a process of its own, in which the
+contestants take turns, so that a machine whose speed drifts slows all of them; results are compared
+with NumPy's in float64 before anything is timed. A ratio below 1 means that symtensor is faster.
 """
 
 import argparse
+import datetime
+import json
 import os
-import statistics
-import time
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
 
-for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-    os.environ.pop(name, None)
-
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--only", default="")
-parser.add_argument("--rounds", type=int, default=15)
-OPTIONS = parser.parse_args()
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = str(OPTIONS.threads)
-if OPTIONS.threads == 1:
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-
-import numpy as np  # noqa: E402  (threads are set before)
-
-import symtensor as st  # noqa: E402
-
-RNG = np.random.default_rng(0)
+HERE = Path(__file__).parent
+Record = dict[str, Any]
 
 
-def float32(*shape):
-    return RNG.standard_normal(shape).astype(np.float32)
-
-
-# --- workloads: name -> (arguments, symtensor expression, NumPy-like expression) -------------------
-
-
-def adam_like(xp, p, m, v, g):
-    m = 0.9 * m + 0.1 * g
-    v = 0.999 * v + 0.001 * g * g
-    return p - 0.001 * m / (xp.sqrt(v) + 1e-8)
-
-
-def softmax(xp, x):
-    e = xp.exp(x - xp.max(x, axis=1, keepdims=True))
-    return e / xp.sum(e, axis=1, keepdims=True)
-
-
-def layer_norm(xp, x):
-    center = x - xp.mean(x, axis=1, keepdims=True)
-    return center / xp.sqrt(xp.mean(center * center, axis=1, keepdims=True) + 1e-5)
-
-
-def polynomial(xp, a, b):
-    return xp.tanh(2 * a + b) * xp.exp(-a) + xp.sin(b)
-
-
-WORKLOADS = {
-    "2x + 1, 10 elements": ((float32(10),), lambda xp, x: 2 * x + 1),
-    "2a + b, 4M": ((float32(4_000_000), float32(4_000_000)), lambda xp, a, b: 2 * a + b),
-    "tanh(2a+b) exp(-a) + sin b, 4M": ((float32(4_000_000), float32(4_000_000)), polynomial),
-    "sum((a-b)^2), 4M": ((float32(4_000_000), float32(4_000_000)),
-                         lambda xp, a, b: xp.sum((a - b) * (a - b))),
-    "softmax 4096x1024": ((float32(4096, 1024),), softmax),
-    "layer norm 4096x1024": ((float32(4096, 1024),), layer_norm),
-    "sum axis 0, 4096x1024": ((float32(4096, 1024),), lambda xp, x: xp.sum(x, axis=0)),
-    "Adam update, 1M": (tuple(abs(float32(1_000_000)) for _ in range(4)), adam_like),
-}  # fmt: skip
-
-
-# --- contestants -----------------------------------------------------------------------------------
-
-
-def symtensor_call(expression, arrays):
-    inputs = [st.placeholder((None,) * a.ndim) for a in arrays]
-    start = time.perf_counter()
-    f = st.function(inputs, expression(st, *inputs), engine="llvm")
-    f(*arrays)
-    return (lambda: f(*arrays)), time.perf_counter() - start
-
-
-def numpy_call(expression, arrays):
-    return (lambda: expression(np, *arrays)), 0.0
-
-
-def jax_call(expression, arrays):
-    import jax
-    import jax.numpy as jnp
-
-    given = [jnp.asarray(a) for a in arrays]
-    start = time.perf_counter()
-    f = jax.jit(lambda *xs: expression(jnp, *xs))
-    jax.block_until_ready(f(*given))
-    return (lambda: jax.block_until_ready(f(*given))), time.perf_counter() - start
-
-
-def torch_call(expression, arrays):
-    import torch
-
-    torch.set_num_threads(OPTIONS.threads)
-    given = [torch.from_numpy(a) for a in arrays]
-
-    class Names:
-        exp, sin, tanh, sqrt = torch.exp, torch.sin, torch.tanh, torch.sqrt
-
-        @staticmethod
-        def sum(x, axis=None, keepdims=False):
-            return x.sum() if axis is None else x.sum(dim=axis, keepdim=keepdims)
-
-        @staticmethod
-        def mean(x, axis, keepdims):
-            return x.mean(dim=axis, keepdim=keepdims)
-
-        @staticmethod
-        def max(x, axis, keepdims):
-            return x.amax(dim=axis, keepdim=keepdims)
-
-    return (lambda: expression(Names, *given)), 0.0
-
-
-def contestants():
-    found = {"symtensor": symtensor_call, "numpy": numpy_call}
-    for name, make in (("jax", jax_call), ("torch", torch_call)):
-        try:
-            __import__(name)
-        except ImportError:
-            continue
-        found[name] = make
+def measure(kind: str, *options: str, cache: str | None = None) -> list[Record]:
+    """Run one process of measurements and return what it says."""
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(HERE.parent), str(HERE)]))
+    if cache is not None:
+        environment |= {"SYMTENSOR_CACHE_DIR": cache}
+    command = [sys.executable, str(HERE / "measure.py"), kind, *options]
+    found = []
+    with tempfile.TemporaryFile("w+") as log:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("{"):
+                    found.append(json.loads(line))
+                    print(".", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+        if process.returncode:
+            log.seek(0)
+            raise SystemExit(f"{' '.join(command)}\n{log.read()}")
     return found
 
 
-# --- timing ----------------------------------------------------------------------------------------
+def import_seconds(module: str) -> float:
+    """Return the median time of importing a module in a new process."""
+    code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    environment = dict(os.environ, PYTHONPATH=str(HERE.parent))
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        for _ in range(7)
+    ]
+    times = sorted(float(r.stdout) for r in runs if r.returncode == 0)
+    return times[len(times) // 2] if times else float("nan")
 
 
-def once(call, repeats):
-    start = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - start) / repeats
+# --- tables --------------------------------------------------------------------------------------
 
 
-def compare(name, arrays, expression, makers):
-    calls, compile_seconds = {}, {}
-    reference = np.asarray(numpy_call(expression, arrays)[0]())
-    for who, make in makers.items():
-        calls[who], compile_seconds[who] = make(expression, arrays)
-        np.testing.assert_allclose(np.asarray(calls[who]()), reference, rtol=2e-4, atol=2e-4)
-    repeats = {who: max(1, int(0.02 / max(once(call, 3), 1e-7))) for who, call in calls.items()}
-    times = {who: [] for who in calls}
-    for _ in range(OPTIONS.rounds):
-        for who, call in calls.items():
-            times[who].append(once(call, repeats[who]))
-    medians = {who: statistics.median(t) for who, t in times.items()}
-    mine = medians["symtensor"]
-    row = f"| {name} | {mine * 1e6:.1f} "
-    for who in list(makers)[1:]:
-        row += f"| {medians[who] * 1e6:.1f} ({mine / medians[who]:.2f}) "
-    print(f"{row}| {compile_seconds['symtensor'] * 1e3:.0f} |", flush=True)
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-def main():
-    makers = contestants()
-    print(f"threads: {OPTIONS.threads}; microseconds per call, in brackets symtensor / peer")
-    columns = ["work", "symtensor", *list(makers)[1:], "compile ms"]
-    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
-    for name, (arrays, expression) in WORKLOADS.items():
-        if OPTIONS.only in name:
-            compare(name, arrays, expression, makers)
+def duration(seconds: float) -> str:
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.2f} us"
+    return f"{seconds * 1e3:.2f} ms"
+
+
+def rate(record: Record, mine: float, limits: Record) -> str:
+    """Return GFLOP/s or GB/s, and the fraction of the measured limit."""
+    if record["operations"]:
+        found = record["operations"] / mine
+        return f"{found / 1e9:.0f} GFLOP/s ({found / limits['operations']:.0%})"
+    if record["bytes"]:
+        found = record["bytes"] / mine
+        return f"{found / 1e9:.0f} GB/s ({found / limits['bytes']:.0%})"
+    return ""
+
+
+def speed_table(records: list[Record]) -> str:
+    names = [r["contestant"] for r in records if "contestant" in r]
+    peers = [name for name in names if name != "symtensor"]
+    timed = [r for r in records if "medians" in r and "symtensor" in r["medians"]]
+    products = [r["operations"] / min(r["medians"].values()) for r in timed if r["operations"]]
+    limits = {
+        "bytes": next(r["bandwidth"] for r in records if "bandwidth" in r),
+        "operations": max(products, default=1.0),
+    }
+    rows = []
+    for record in timed:
+        medians = record["medians"]
+        mine = medians["symtensor"]
+        others = {name: mine / medians[name] for name in peers if name in medians}
+        best = max(others.values(), default=float("nan"))
+        cells = [f"{others[name]:.2f}" if name in others else "" for name in peers]
+        rows.append([record["work"], duration(mine), f"**{best:.2f}**", *cells,
+                     rate(record, mine, limits)])  # fmt: skip
+    found = table(["work", "symtensor", "to the best", *peers, "rate (of the limit)"], rows)
+    notes = [
+        f"- {r['work']}: {r['skipped']} left out ({r['why']})" for r in records if "skipped" in r
+    ]
+    limit = (
+        f"Limits measured in the same run: copy {limits['bytes'] / 1e9:.0f} GB/s, "
+        f"best matrix product of any contestant {limits['operations'] / 1e9:.0f} GFLOP/s."
+    )
+    return "\n\n".join([found, limit, *(["\n".join(notes)] if notes else [])])
+
+
+def per_peer_table(kind: str, peers: list[str], options: list[str]) -> str:
+    """Return compile times or peak memory of training steps, a column per peer."""
+    columns: dict[str, dict[str, str]] = {}
+    key, form = {
+        "compile": ("seconds", lambda s: f"{s:.2f} s"),
+        "memory": ("peak", lambda b: f"{b / 2**20:.0f} MiB"),
+    }[kind]
+    with tempfile.TemporaryDirectory() as cache:
+        runs = [(name, name) for name in peers]
+        if kind == "compile":
+            runs.insert(1, ("symtensor", "symtensor, cached"))
+        for name, title in runs:
+            found = measure(kind, "--peers", name, *options, cache=cache)
+            columns[title] = {r["work"]: form(r[key]) for r in found if key in r}
+    works = list(dict.fromkeys(work for column in columns.values() for work in column))
+    rows = [[work, *(column.get(work, "") for column in columns.values())] for work in works]
+    return table(["work", *columns], rows)
+
+
+def report(given: argparse.Namespace) -> str:
+    options = ["--rounds", str(given.rounds), "--only", given.only, "--peers", given.peers]
+    parts, versions = [], {}
+    for threads in given.threads.split(","):
+        records = measure("speed", "--threads", threads, *options)
+        versions |= {r["contestant"]: r["version"] for r in records if "contestant" in r}
+        parts += [f"## {threads} thread{'s' * (threads != '1')}", speed_table(records)]
+    peers = [name for name in versions if name not in ("numpy", "numexpr")]
+    threads = given.threads.split(",")[-1]
+    only = ["--threads", threads, "--only", given.only]
+    if not given.quick:
+        parts += ["## From definition to first result", per_peer_table("compile", peers, only)]
+        parts += ["## Peak memory of the process", per_peer_table("memory", peers, only)]
+        modules = [name for name in versions if name != "torch.compile"]
+        rows = [[name, f"{import_seconds(name):.2f} s"] for name in modules]
+        parts += ["## Import", table(["module", "time"], rows)]
+    return "\n\n".join([heading(versions), *parts]) + "\n"
+
+
+def heading(versions: dict[str, str]) -> str:
+    libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        "# Benchmarks\n\n"
+        "Made by `make bench`. Ratios of medians, symtensor to peer: below 1, symtensor is faster.\n\n"
+        f"{datetime.date.today().isoformat()}, Python {platform.python_version()} on "
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors. {libraries}."
+    )
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--threads", default="1,2", help="numbers of threads, each its own table")
+    parser.add_argument("--only", default="", help="words, one of which a workload's name holds")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--peers", default="", help="names of peers; all installed ones by default")
+    parser.add_argument("--quick", action="store_true", help="speed alone")
+    parser.add_argument("--write", default="", help="file for the report")
+    arguments = parser.parse_args()
+    text = report(arguments)
+    print(text)
+    if arguments.write:
+        Path(arguments.write).write_text(text, encoding="utf-8")

@@ -1,16 +1,17 @@
 # make demo   creates the venv, installs, trains an MLP on the digits data through the llvm engine
 # make test   creates the venv, installs, runs lint, types and tests
 # make bench  times symtensor beside JAX, PyTorch, PyTensor, numexpr and NumPy; writes docs/benchmarks.md
+# make exhaustive  runs all 2**32 float32 numbers through each vector function
 # The rest assumes nothing either: every target makes the venv it needs.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types format bench clean help
+.PHONY: demo test lint types format bench exhaustive clean help
 
 help:
-	@sed -n '1,5p' Makefile
+	@sed -n '1,6p' Makefile
 
 $(VENV)/.base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +49,9 @@ $(VENV)/.bench: $(VENV)/.base pyproject.toml
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py --write docs/benchmarks.md
+
+exhaustive: $(VENV)/.test
+	$(BIN)/python tools/exhaustive.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -4,6 +4,7 @@ import ctypes
 import math
 import threading
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -182,7 +183,10 @@ VECTOR_FUNCTIONS = {
     "exp": (np.exp, 1.5), "exp2": (np.exp2, 1.5), "expm1": (np.expm1, 2), "log": (np.log, 1.5),
     "log2": (np.log2, 1.5), "log10": (np.log10, 1.5), "log1p": (np.log1p, 1.5),
     "sin": (np.sin, 2), "cos": (np.cos, 2), "tanh": (np.tanh, 2),
-    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), 2.5),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), 2), "tan": (np.tan, 2), "arcsin": (np.arcsin, 2),
+    "arccos": (np.arccos, 2), "arctan": (np.arctan, 2), "sinh": (np.sinh, 2), "cosh": (np.cosh, 2),
+    "arcsinh": (np.arcsinh, 2), "arccosh": (np.arccosh, 2), "arctanh": (np.arctanh, 2),
+    "cbrt": (np.cbrt, 1),
 }  # fmt: skip
 
 
@@ -202,6 +206,52 @@ def test_vector_functions_are_within_their_ulps(name, dtype):
         unit = np.spacing(np.abs(exact[known].astype(dtype))).astype(np.longdouble)
         error = np.abs(f(points)[known] - exact[known]) / unit
     assert float(error.max()) <= allowed
+
+
+def ulps(found, exact, dtype):
+    near = dtype(float(exact))
+    return float(abs(mpmath.mpf(float(found)) - exact) / mpmath.mpf(float(np.spacing(abs(near)))))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["erf", "erfc", "power", "arctan2"])
+def test_special_functions_are_within_their_ulps(name, dtype):
+    wide = dtype is np.float64
+    spread = 10.0 ** RNG.uniform(-250 if wide else -35, 250 if wide else 35, 500)
+    bound = 600 if wide else 80
+    points = {
+        "erf": [np.concatenate([RNG.standard_normal(500), 10.0 ** RNG.uniform(-9, 1, 500)])],
+        "erfc": [RNG.uniform(-3, 26 if wide else 9, 1000)],
+        "power": [spread, RNG.uniform(-1, 1, 500) * bound / abs(np.log(spread))],
+        "arctan2": [RNG.standard_normal(500), RNG.standard_normal(500) * spread ** (1 / 50)],
+    }[name]
+    truth = {"erf": mpmath.erf, "erfc": mpmath.erfc, "power": mpmath.power, "arctan2": mpmath.atan2}
+    given = [p.astype(dtype) for p in points]
+    xs = [st.placeholder((None,), str(p.dtype)) for p in given]
+    found = compiled(xs, getattr(st, name)(*xs))(*given)
+    with mpmath.workdps(40):
+        rows = zip(found.tolist(), *(p.tolist() for p in given), strict=True)
+        errors = [ulps(y, truth[name](*map(mpmath.mpf, at)), dtype) for y, *at in rows]
+    assert max(errors) <= {"power": 1, "erfc": 2.5}.get(name, 2)
+
+
+POWERS = [-np.inf, -3.5, -3.0, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, 3.0, 7.0, np.inf, np.nan]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["power", "arctan2"])
+def test_special_values_of_two_arguments(name, dtype):
+    x, y = st.placeholder((None,), dtype), st.placeholder((None,), dtype)
+    f = compiled([x, y], getattr(st, name)(x, y))
+    a, b = (v.ravel().astype(dtype) for v in np.meshgrid(POWERS, POWERS))
+    with np.errstate(all="ignore"):
+        wanted = getattr(np, name)(a, b)
+    found = f(a, b)
+    exact = ~np.isfinite(wanted) | (wanted == 0) | (wanted == np.round(wanted))
+    np.testing.assert_array_equal(found[exact], wanted[exact])
+    np.testing.assert_array_equal(np.signbit(found[exact & (wanted == wanted)]),
+                                  np.signbit(wanted[exact & (wanted == wanted)]))  # fmt: skip
+    np.testing.assert_allclose(found, wanted, rtol=4 * np.finfo(dtype).eps)
 
 
 def test_lanes_and_remainders_agree():

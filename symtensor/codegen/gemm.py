@@ -599,6 +599,7 @@ class _Gemm:
         width = self.block.width
         row = f.mul(threads, width)
         panels = f.op(f"sdiv i64 {f.add(n, f.sub(row, 1))}, {row}")
+        panels = f.select(f.compare("eq", panels, 0), "i64", 1, panels)  # no column at all
         unit = f.select(by_columns, "i64", f.minimum(f.mul(panels, width), COLUMN_RANGE),
                         ROW_RANGE * self.block.height)  # fmt: skip
         share = f.op(f"sdiv i64 {extent}, {f.mul(threads, RANGES)}")

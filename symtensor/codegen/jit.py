@@ -20,7 +20,7 @@ import numpy as np
 
 from symtensor.codegen import cache, entry, gemm, pool
 from symtensor.codegen.target import Target, host
-from symtensor.codegen.vecmath import LIBRARY
+from symtensor.codegen.vecmath import LIBRARY, RARELY
 from symtensor.errors import LoweringError
 from symtensor.ir.dtypes import DType
 
@@ -152,7 +152,7 @@ def _array_interface() -> Any:
 def _library_functions() -> dict[str, int]:
     """Return the addresses of the C functions that generated code may call."""
     library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
-    names = {*LIBRARY.values(), "sin", "cos"}
+    names = {*LIBRARY.values(), *RARELY}
     return {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names}
 
 

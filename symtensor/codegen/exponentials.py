@@ -1,0 +1,343 @@
+"""Exponentials, logarithms, powers and hyperbolic functions as vector code.
+
+Argument reduction by powers of two, a polynomial for the correction term, exact reconstruction: Cody
+and Waite, "Software Manual for the Elementary Functions" (1980); Tang, "Table-lookup algorithms…"
+(1991) for the error analysis of exp and expm1; Muller, "Elementary Functions" (2016).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from symtensor.codegen import coefficients as C
+from symtensor.codegen.formula import Formula, in_double, library_call
+from symtensor.codegen.lanes import Lanes, LaneScalars
+from symtensor.ir.dtypes import float32, float64
+
+# --- exponentials --------------------------------------------------------------------------------
+
+
+def _reduce_by_ln2(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
+    """Return (n, r) with x = n ln 2 + r and |r| <= ln(2)/2."""
+    whole, n = f.round_to_int(f.mul(x, f.c(1 / math.log(2))))
+    high, middle, low = getattr(C, f"LN2_{f.suffix}")
+    minus = f.s.neg(whole)
+    r = f.fma(minus, f.c(high), x)
+    r = f.fma(minus, f.c(middle), r)
+    return n, f.fma(minus, f.c(low), r)
+
+
+def _exp_limits(f: Formula) -> tuple[float, float]:
+    """Return the arguments beyond which exp is 0 or infinite."""
+    return (-104.0, 89.0) if f.dtype is float32 else (-746.0, 710.0)
+
+
+def exp(f: Formula, x: Lanes, rest: Lanes | None = None, halved: bool = False) -> Lanes:
+    """Return exp(x), or exp(x + rest) for a small `rest`; half of it where `halved`."""
+    low, high = _exp_limits(f)
+    n, r = _reduce_by_ln2(f, f.clamp(x, low, high + halved))
+    correction = f.mul(f.mul(r, r), f.poly(r, f.table("EXP")))
+    if rest is not None:
+        correction = _with_rest(f, r, correction, rest)
+    if halved:
+        n = f.s.sub(n, f.i(1))
+    return f.scale(f.add(f.c(1.0), f.add(r, correction)), n)
+
+
+def _with_rest(f: Formula, r: Lanes, correction: Lanes, rest: Lanes) -> Lanes:
+    """Return the correction of 1 + r + correction after multiplication by 1 + rest."""
+    return f.add(correction, f.fma(f.add(r, correction), rest, rest))
+
+
+def exp2(f: Formula, x: Lanes) -> Lanes:
+    """Return 2**x."""
+    low, high = (-151.0, 129.0) if f.dtype is float32 else (-1076.0, 1025.0)
+    whole, n = f.round_to_int(f.clamp(x, low, high))
+    t = f.sub(f.clamp(x, low, high), whole)
+    r = f.mul(t, f.c(math.log(2)))
+    tail = f.fma(f.mul(r, r), f.poly(r, f.table("EXP")), r)
+    return f.scale(f.add(f.c(1.0), tail), n)
+
+
+def expm1(f: Formula, x: Lanes) -> Lanes:
+    """2**n (expm1(r) + 1) - 1, with 2**n - 1 kept exact and everything halved against overflow."""
+    n, r = _reduce_by_ln2(f, f.clamp(x, -60.0, _exp_limits(f)[1]))
+    tail = f.mul(f.mul(r, r), f.poly(r, f.table("EXP")))
+    half = f.power_of_two(f.s.sub(n, f.i(1)))
+    whole = f.sub(half, f.c(0.5))
+    sum_ = f.fma(half, r, whole)
+    lost = f.fma(half, r, f.sub(whole, sum_))  # what rounding took from the sum
+    out = f.mul(f.c(2.0), f.add(sum_, f.fma(half, tail, lost)))
+    small = f.s.lt(f.s.abs(x), f.c(2.0 ** -(f.mantissa + 1)))
+    return f.select(small, x, out)
+
+
+def sigmoid(f: Formula, x: Lanes) -> Lanes:
+    """Return 1 / (1 + exp(-x)), with the rounding of the denominator put back."""
+    e = exp(f, f.s.neg(f.s.abs(x)))
+    negative, one = f.less(x, 0.0), f.c(1.0)
+    bottom, rest = f.total(one, e)
+    out = f.div(f.select(negative, e, one), bottom)
+    inverse = f.select(negative, f.sub(one, out), out)
+    return f.fma(f.s.neg(out), f.mul(rest, inverse), out)
+
+
+def tanh(f: Formula, x: Lanes) -> Lanes:
+    """Return the hyperbolic tangent."""
+    size = f.s.abs(x)
+    z = f.mul(x, x)
+    near = f.fma(f.mul(x, z), f.poly(z, f.table("TANH")), x)
+    e = exp(f, f.mul(f.c(2.0), size))
+    far = f.sub(f.c(1.0), f.div(f.c(2.0), f.add(e, f.c(1.0))))
+    return f.select(f.less(size, 0.6), near, f.s.copysign(far, x))
+
+
+# --- logarithms ----------------------------------------------------------------------------------
+
+
+def _split_exponent(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
+    """Return (e, m) with x = 2**e m, e a float and m in [sqrt(1/2), sqrt(2)); x > 0, any size."""
+    tiny = f.less(x, 2.0 ** (2 - f.bias))
+    shift = f.mantissa + 2
+    x = f.select(tiny, f.mul(x, f.c(2.0**shift)), x)
+    root_bits = f.bits_of(f.c(math.sqrt(0.5)))
+    offset = f.s.sub(f.bits(x), root_bits)
+    exponent = f.s._binary("ashr", offset, f.i(f.mantissa))
+    m = f.from_bits(f.s.sub(f.bits(x), f.s._binary("shl", exponent, f.i(f.mantissa))))
+    e = f.s.convert("sitofp", exponent, f.dtype)
+    return f.select(tiny, f.sub(e, f.c(float(shift))), e), m
+
+
+def _log_parts(f: Formula, m: Lanes) -> tuple[Lanes, Lanes]:
+    """Return log(m) as an exact leading part m - 1 and a correction."""
+    t = f.sub(m, f.c(1.0))
+    s = f.div(t, f.add(t, f.c(2.0)))
+    z = f.mul(s, s)
+    half_square = f.mul(f.mul(f.c(0.5), t), t)
+    tail = f.fma(s, f.fma(z, f.poly(z, f.table("LOG")), half_square), f.s.neg(half_square))
+    return t, tail
+
+
+def _log_specials(f: Formula, x: Lanes, out: Lanes) -> Lanes:
+    """Put in -inf at 0, NaN below, +inf and NaN as they come."""
+    out = f.select(f.less(x, math.inf), out, x)  # +inf and NaN
+    out = f.select(f.s.eq(x, f.c(0.0)), f.c(-math.inf), out)
+    return f.select(f.less(x, 0.0), f.c(math.nan), out)
+
+
+def log(f: Formula, x: Lanes, correction: Lanes | None = None) -> Lanes:
+    """Return the logarithm, of x (1 + `correction`) for a small correction."""
+    e, m = _split_exponent(f, x)
+    t, tail = _log_parts(f, m)
+    high, middle, low = getattr(C, f"LN2_{f.suffix}")
+    tail = f.fma(e, f.c(middle + low), tail)
+    if correction is not None:
+        tail = f.add(tail, correction)
+    leading = f.mul(e, f.c(high))  # exact: high has few bits
+    total = f.add(leading, t)
+    lost = f.add(f.sub(leading, total), t)
+    return _log_specials(f, x, f.add(total, f.add(tail, lost)))
+
+
+def log1p(f: Formula, x: Lanes) -> Lanes:
+    """Return log(1 + x)."""
+    u = f.add(f.c(1.0), x)
+    # what 1 + x lost: x - (u - 1) where x is the smaller term, 1 - (u - x) where 1 is
+    lost = f.select(f.less(x, 1.0), f.sub(x, f.sub(u, f.c(1.0))), f.sub(f.c(1.0), f.sub(u, x)))
+    correction = f.select(f.less(u, math.inf), f.div(lost, u), f.c(0.0))
+    out = log(f, u, correction)
+    small = f.s.lt(f.s.abs(x), f.c(2.0 ** -(f.mantissa + 2)))
+    return f.select(small, x, f.select(f.s.eq(u, f.c(0.0)), f.c(-math.inf), out))
+
+
+def _log_base(
+    f: Formula, x: Lanes, per_log: tuple[float, float], per_exponent: tuple[float, float]
+) -> Lanes:
+    """Return log(m) * per_log + e * per_exponent; both factors are (high, low) pairs."""
+    e, m = _split_exponent(f, x)
+    t, tail = _log_parts(f, m)
+    high, low = f.c(per_log[0]), f.c(per_log[1])
+    main = f.mul(t, high)
+    rest = f.fma(tail, high, f.fma(t, high, f.s.neg(main)))
+    rest = f.fma(e, f.c(per_exponent[1]), f.fma(t, low, rest))
+    leading = f.mul(e, f.c(per_exponent[0]))
+    total = f.add(leading, main)
+    lost = f.add(f.sub(leading, total), main)
+    return _log_specials(f, x, f.add(total, f.add(lost, rest)))
+
+
+def log2(f: Formula, x: Lanes) -> Lanes:
+    """Return the logarithm to base 2."""
+    return _log_base(f, x, C.LOG2_E, (1.0, 0.0))
+
+
+def log10(f: Formula, x: Lanes) -> Lanes:
+    """Return the logarithm to base 10."""
+    high, middle, low = C.LOG10_2_64
+    return _log_base(f, x, C.LOG10_E, (high, middle + low))
+
+
+# --- hyperbolic functions ------------------------------------------------------------------------
+
+
+def _odd(f: Formula, x: Lanes, name: str, z: Lanes | None = None) -> Lanes:
+    """Return an odd function of slope 1 near 0; z is x**2."""
+    z = f.mul(x, x) if z is None else z
+    return f.fma(f.mul(x, z), f.poly(z, f.table(name)), x)
+
+
+def sinh(f: Formula, x: Lanes) -> Lanes:
+    """Return the hyperbolic sine."""
+    a = f.s.abs(x)
+    half = exp(f, a, halved=True)
+    far = f.sub(half, f.div(f.c(0.25), half))
+    return f.select(f.less(a, 1.0), _odd(f, x, "SINH"), f.s.copysign(far, x))
+
+
+def cosh(f: Formula, x: Lanes) -> Lanes:
+    """Return the hyperbolic cosine."""
+    half = exp(f, f.s.abs(x), halved=True)
+    return f.add(half, f.div(f.c(0.25), half))
+
+
+_HUGE = 2.0**28
+"""From here on the 1 in 1 + x**2 is lost."""
+
+
+def asinh(f: Formula, x: Lanes) -> Lanes:
+    """Return the inverse hyperbolic sine."""
+    a = f.s.abs(x)
+    square = f.mul(a, a)
+    root = f.add(f.c(1.0), f.s.sqrt(f.add(f.c(1.0), square)))
+    huge = f.s.lt(f.c(_HUGE), a)
+    argument = f.select(huge, f.sub(a, f.c(1.0)), f.add(a, f.div(square, root)))
+    far = log1p(f, argument)
+    far = f.select(huge, f.add(far, f.c(math.log(2))), far)
+    return f.select(f.less(a, 0.5), _odd(f, x, "ASINH"), f.s.copysign(far, x))
+
+
+def acosh(f: Formula, x: Lanes) -> Lanes:
+    """Return the inverse hyperbolic cosine, NaN below 1; near 1 it is 2 asinh(sqrt((x - 1)/2))."""
+    t = f.sub(x, f.c(1.0))
+    z = f.mul(f.c(0.5), t)
+    near = f.mul(f.c(2.0), _odd(f, f.s.sqrt(z), "ASINH", z))
+    root = f.s.sqrt(f.mul(t, f.add(x, f.c(1.0))))
+    huge = f.s.lt(f.c(_HUGE), x)
+    far = log1p(f, f.select(huge, t, f.add(t, root)))
+    far = f.select(huge, f.add(far, f.c(math.log(2))), far)
+    return f.select(f.less(z, 0.25), near, far)
+
+
+def atanh(f: Formula, x: Lanes) -> Lanes:
+    """Return the inverse hyperbolic tangent, infinite at -1 and 1 and NaN beyond."""
+    a = f.s.abs(x)
+    far = f.mul(f.c(0.5), log1p(f, f.div(f.mul(f.c(2.0), a), f.sub(f.c(1.0), a))))
+    return f.select(f.less(a, 0.3), _odd(f, x, "ATANH"), f.s.copysign(far, x))
+
+
+# --- powers and roots ----------------------------------------------------------------------------
+
+
+def cbrt(f: Formula, x: Lanes) -> Lanes:
+    """Return the cube root: exp2(log2(x) / 3) and a step of Newton's method."""
+    a = f.s.abs(x)
+    tiny = f.less(a, 2.0**-900)  # the step needs digits below those of a
+    a = f.select(tiny, f.mul(a, f.c(2.0**300)), a)
+    y = exp2(f, f.mul(log2(f, a), f.c(1 / 3)))
+    square = f.mul(y, y)
+    excess = f.fma(y, square, f.s.neg(a))
+    y = f.sub(y, f.div(excess, f.mul(f.c(3.0), square)))
+    y = f.select(tiny, f.mul(y, f.c(2.0**-100)), y)
+    usual = f.s.and_(f.s.lt(f.c(0.0), a), f.less(a, math.inf))
+    return f.select(usual, f.s.copysign(y, x), x)
+
+
+def _log2_parts(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
+    """Return log2(x) of finite x > 0 as a float and a rest, together good to about 2**-65.
+
+    The quotient s of the series 2 s + s**3 (2/3 + …) and its first two terms have rests of their own
+    (Dekker, "A floating-point technique for extending the available precision", 1971).
+    """
+    e, m = _split_exponent(f, x)
+    t = f.sub(m, f.c(1.0))
+    d = f.add(t, f.c(2.0))
+    d_rest = f.sub(t, f.sub(d, f.c(2.0)))
+    s = f.div(t, d)
+    s_rest = f.div(f.fma(f.s.neg(s), d_rest, f.fma(f.s.neg(s), d, t)), d)
+    z, z_rest = f.product(s, s)
+    z_rest = f.fma(f.mul(f.c(2.0), s), s_rest, z_rest)
+    third = f.c(2 / 3)
+    u, u_rest = f.product(z, third)
+    u_rest = f.add(u_rest, f.fma(z, f.c(_TWO_THIRDS_REST), f.mul(z_rest, third)))
+    u, u_rest = f.total(u, f.fma(f.mul(z, z), f.poly(z, f.table("LOG_REST")), u_rest))
+    v, v_rest = f.product(s, u)
+    v_rest = f.add(v_rest, f.fma(s_rest, u, f.mul(s, u_rest)))
+    double = f.mul(f.c(2.0), s)
+    h, h_rest = f.total(double, v)
+    h_rest = f.add(h_rest, f.fma(f.c(2.0), s_rest, v_rest))
+    high, low = C.LOG2_E
+    q, q_rest = f.product(h, f.c(high))
+    q_rest = f.add(q_rest, f.fma(h, f.c(low), f.mul(h_rest, f.c(high))))
+    total, rest = f.total(e, q)
+    return total, f.add(rest, q_rest)
+
+
+_TWO_THIRDS_REST = 3.700743415417188e-17
+"""2/3 minus the double nearest to it."""
+
+
+def _exp2_parts(f: Formula, x: Lanes, rest: Lanes) -> Lanes:
+    """Return 2**(x + rest)."""
+    x = f.clamp(x, -1080.0, 1030.0)
+    whole, n = f.round_to_int(x)
+    t = f.sub(x, whole)
+    high, low = math.log(2), C.LN2_REST
+    r, r_rest = f.product(t, f.c(high))
+    r_rest = f.add(r_rest, f.fma(t, f.c(low), f.mul(rest, f.c(high))))
+    correction = f.mul(f.mul(r, r), f.poly(r, f.table("EXP")))
+    correction = _with_rest(f, r, correction, r_rest)
+    return f.scale(f.add(f.c(1.0), f.add(r, correction)), n)
+
+
+def _power_exactly(f: Formula, a: Lanes, y: Lanes) -> Lanes:
+    """Return a**y for finite a > 0 in double precision."""
+    log, rest = _log2_parts(f, a)
+    p, p_rest = f.product(y, log)
+    p_rest = f.fma(y, rest, p_rest)
+    tame = f.less(f.s.abs(p), 2000.0)
+    return _exp2_parts(f, p, f.select(tame, p_rest, f.c(0.0)))
+
+
+def _power_in_double(f: Formula, a: Lanes, y: Lanes) -> Lanes:
+    """Return a**y for finite a > 0 with the bits that single precision needs."""
+    return exp2(f, f.mul(y, log2(f, a)))
+
+
+def _pow(f: Formula, x: Lanes, y: Lanes, power: Callable[[Formula, Lanes, Lanes], Lanes]) -> Lanes:
+    """Put what C says of signs, zeros, infinities and NaN around a power of positive numbers."""
+    s, one, zero, inf = f.s, f.c(1.0), f.c(0.0), f.c(math.inf)
+    a = s.abs(x)
+    usual = s.and_(s.lt(zero, a), s.lt(a, inf))
+    out = power(f, f.select(usual, a, one), y)
+    out = f.select(s.eq(a, one), one, out)
+    falls = f.less(y, 0.0)
+    out = f.select(s.eq(a, zero), f.select(falls, inf, zero), out)
+    out = f.select(s.eq(a, inf), f.select(falls, zero, inf), out)
+    whole = s.eq(s.trunc(y), y)
+    half = f.mul(y, f.c(0.5))
+    odd = s.and_(whole, s.ne(s.trunc(half), half))
+    out = f.select(s.and_(odd, s.signbit(x)), s.neg(out), out)
+    undefined = s.and_(s.and_(f.less(x, 0.0), usual), s.not_(whole))
+    out = f.select(undefined, f.c(math.nan), out)
+    out = f.select(s.compare("fcmp uno", x, y), f.add(x, y), out)
+    return f.select(s.or_(s.eq(y, zero), s.eq(x, one)), one, out)
+
+
+def pow(s: LaneScalars, x: Lanes, y: Lanes) -> Lanes:
+    """Return x**y with the special values of C; 2 ULP, single precision rounded once."""
+    if x.dtype is not float64:
+        return in_double(lambda f, a, b: _pow(f, a, b, _power_in_double))(s, x, y)
+    if not s.target.has_fma:  # the rests of products need it
+        return library_call(s, "pow", x, y)
+    return _pow(Formula(s, float64), x, y, _power_exactly)

@@ -33,16 +33,37 @@ def _exp_limits(f: Formula) -> tuple[float, float]:
     return (-104.0, 89.0) if f.dtype is float32 else (-746.0, 710.0)
 
 
-def exp(f: Formula, x: Lanes, rest: Lanes | None = None, halved: bool = False) -> Lanes:
-    """Return exp(x), or exp(x + rest) for a small `rest`; half of it where `halved`."""
-    low, high = _exp_limits(f)
-    n, r = _reduce_by_ln2(f, f.clamp(x, low, high + halved))
-    correction = f.mul(f.mul(r, r), f.poly(r, f.table("EXP")))
-    if rest is not None:
-        correction = _with_rest(f, r, correction, rest)
-    if halved:
-        n = f.s.sub(n, f.i(1))
+def exp(f: Formula, x: Lanes) -> Lanes:
+    """Return exp(x)."""
+    n, tail = _exp_tail(f, f.clamp(x, *_exp_limits(f)))
+    return f.scale(f.add(f.c(1.0), tail), n)
+
+
+def exp_tame(f: Formula, x: Lanes) -> Lanes:
+    """Return exp(x) where neither that nor a power of two near it is subnormal or infinite."""
+    n, tail = _exp_tail(f, x)
+    power = f.power_of_two(n)
+    return f.fma(power, tail, power)
+
+
+def exp_parts(f: Formula, x: Lanes, rest: Lanes) -> Lanes:
+    """Return exp(x + rest) for a small `rest`."""
+    n, r = _reduce_by_ln2(f, f.clamp(x, *_exp_limits(f)))
+    correction = _with_rest(f, r, f.mul(f.mul(r, r), f.poly(r, f.table("EXP"))), rest)
     return f.scale(f.add(f.c(1.0), f.add(r, correction)), n)
+
+
+def _half_exp(f: Formula, x: Lanes) -> Lanes:
+    """Return exp(x) / 2, for x up to where that is infinite."""
+    low, high = _exp_limits(f)
+    n, tail = _exp_tail(f, f.clamp(x, low, high + 1.0))
+    return f.scale(f.add(f.c(1.0), tail), f.s.sub(n, f.i(1)))
+
+
+def _exp_tail(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
+    """Return (n, t) with exp(x) = 2**n (1 + t)."""
+    n, r = _reduce_by_ln2(f, x)
+    return n, f.fma(f.mul(r, r), f.poly(r, f.table("EXP")), r)
 
 
 def _with_rest(f: Formula, r: Lanes, correction: Lanes, rest: Lanes) -> Lanes:
@@ -88,7 +109,8 @@ def tanh(f: Formula, x: Lanes) -> Lanes:
     size = f.s.abs(x)
     z = f.mul(x, x)
     near = f.fma(f.mul(x, z), f.poly(z, f.table("TANH")), x)
-    e = exp(f, f.mul(f.c(2.0), size))
+    double = f.mul(f.c(2.0), size)
+    e = exp_tame(f, f.select(f.s.lt(f.c(80.0), double), f.c(80.0), double))
     far = f.sub(f.c(1.0), f.div(f.c(2.0), f.add(e, f.c(1.0))))
     return f.select(f.less(size, 0.6), near, f.s.copysign(far, x))
 
@@ -190,14 +212,14 @@ def _odd(f: Formula, x: Lanes, name: str, z: Lanes | None = None) -> Lanes:
 def sinh(f: Formula, x: Lanes) -> Lanes:
     """Return the hyperbolic sine."""
     a = f.s.abs(x)
-    half = exp(f, a, halved=True)
+    half = _half_exp(f, a)
     far = f.sub(half, f.div(f.c(0.25), half))
     return f.select(f.less(a, 1.0), _odd(f, x, "SINH"), f.s.copysign(far, x))
 
 
 def cosh(f: Formula, x: Lanes) -> Lanes:
     """Return the hyperbolic cosine."""
-    half = exp(f, f.s.abs(x), halved=True)
+    half = _half_exp(f, f.s.abs(x))
     return f.add(half, f.div(f.c(0.25), half))
 
 

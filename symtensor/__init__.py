@@ -60,6 +60,9 @@ from symtensor.ops.movement import (
 from symtensor.ops.joining import (
     array_split, concatenate, pad, repeat, roll, split, stack, tile, unstack,
 )  # fmt: skip
+from symtensor.ops.convolution import (
+    average_pool, conv, conv_transpose, depthwise_conv, max_pool, overlap_add, windows,
+)  # fmt: skip
 from symtensor.ops.indexing import gather, one_hot, put_along_axis, take, take_along_axis
 from symtensor.ops.subscript import add_at, getitem, set_at
 from symtensor.ops.sort import argsort, bincount, searchsorted, sort, top_k
@@ -101,19 +104,19 @@ __version__ = "0.1.0"
 __all__ = [
     "AssertionFailed", "AttributeValueError", "ConfigError", "DType", "DTypeError", "Dim",
     "DimExpr", "Engine", "EngineError", "Function", "FunctionError", "GradientError", "Graph",
-    "In", "IndexOutOfRange", "Input", "LinAlgError", "LoweringError", "MissingInputError",
-    "Node", "Op", "OutOfRangeError", "P", "ParseError", "Pass", "RandomStream", "Rule",
-    "ShapeError", "SymbolicValueError", "SymtensorError", "SymtensorWarning", "Tensor",
-    "TensorType", "UnusedInputError", "UpdateError", "Var", "Variable", "VerifyError",
-    "__version__", "abs", "accuracy", "add", "add_at", "all", "any", "arange", "arccos",
-    "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
-    "argsort", "array_split", "as_dtype", "as_tensor", "assert_", "atleast_1d", "atleast_2d",
-    "atleast_3d", "available_engines", "average", "batch_norm", "binary_crossentropy",
-    "bincount", "bitwise_and", "bitwise_or", "bitwise_xor", "bool_", "broadcast_to", "cast",
-    "categorical_crossentropy", "cbrt", "ceil", "clip", "concatenate", "cond", "config",
-    "constant", "contract", "copysign", "cos", "cosh", "count_nonzero", "cumprod", "cumsum",
-    "custom_gradient", "custom_op", "debugprint", "deg2rad", "diag", "diagonal", "diff",
-    "digamma", "dim", "dim_value", "divide", "divmod", "dot", "einsum", "elu", "engine",
+    "In", "IndexOutOfRange", "Input", "LinAlgError", "LoweringError", "MissingInputError", "Node",
+    "Op", "OutOfRangeError", "P", "ParseError", "Pass", "RandomStream", "Rule", "ShapeError",
+    "SymbolicValueError", "SymtensorError", "SymtensorWarning", "Tensor", "TensorType",
+    "UnusedInputError", "UpdateError", "Var", "Variable", "VerifyError", "__version__", "abs",
+    "accuracy", "add", "add_at", "all", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh",
+    "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "array_split", "as_dtype",
+    "as_tensor", "assert_", "atleast_1d", "atleast_2d", "atleast_3d", "available_engines",
+    "average", "average_pool", "batch_norm", "binary_crossentropy", "bincount", "bitwise_and",
+    "bitwise_or", "bitwise_xor", "bool_", "broadcast_to", "cast", "categorical_crossentropy",
+    "cbrt", "ceil", "clip", "concatenate", "cond", "config", "constant", "contract", "conv",
+    "conv_transpose", "copysign", "cos", "cosh", "count_nonzero", "cumprod", "cumsum",
+    "custom_gradient", "custom_op", "debugprint", "deg2rad", "depthwise_conv", "diag", "diagonal",
+    "diff", "digamma", "dim", "dim_value", "divide", "divmod", "dot", "einsum", "elu", "engine",
     "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand_dims", "expm1", "eye", "flip",
     "float16", "float32", "float64", "floor", "floor_divide", "fmax", "fmin", "fmod", "foldl",
     "foldr", "full", "full_like", "function", "gather", "gelu", "get_engine", "getitem",
@@ -123,10 +126,10 @@ __all__ = [
     "isposinf", "jacobian", "jvp", "l2_normalize", "layer_norm", "leaky_relu", "left_shift",
     "less", "less_equal", "lgamma", "linalg", "linspace", "log", "log1p", "log2", "log10",
     "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "logsumexp", "map_", "matmul", "max", "maximum", "mean",
+    "logical_xor", "logsumexp", "map_", "matmul", "max", "max_pool", "maximum", "mean",
     "mean_absolute_error", "mean_squared_error", "meshgrid", "min", "minimum", "moments",
-    "moveaxis", "multiply", "nan_to_num", "negative", "nextafter", "norm", "not_equal",
-    "one_hot", "ones", "ones_like", "optimize", "outer", "pad", "parse_graph", "placeholder",
+    "moveaxis", "multiply", "nan_to_num", "negative", "nextafter", "norm", "not_equal", "one_hot",
+    "ones", "ones_like", "optimize", "outer", "overlap_add", "pad", "parse_graph", "placeholder",
     "polygamma", "positive", "power", "print_", "print_graph", "prod", "promote", "ptp",
     "put_along_axis", "rad2deg", "random", "ravel", "reciprocal", "reduce", "register_engine",
     "register_pass", "relu", "remainder", "repeat", "reshape", "rewrite_pass", "right_shift",
@@ -137,7 +140,7 @@ __all__ = [
     "take_along_axis", "tan", "tanh", "tensordot", "tile", "to_dot", "to_networkx", "top_k",
     "trace", "transpose", "tri", "tril", "triu", "trunc", "uint8", "uint16", "uint32", "uint64",
     "unregister_pass", "unstack", "until", "var", "variable", "vdot", "vjp", "where",
-    "while_loop", "xlogy", "zeros", "zeros_like",
+    "while_loop", "windows", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

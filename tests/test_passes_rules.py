@@ -221,15 +221,20 @@ def bits(array):
     return array.dtype, array.shape, array.tobytes()
 
 
+EXACT = "-stabilize,-split_loops,-fold_windows"
+"""The passes that neither restate a formula nor add up in another order."""
+
+
 def test_passes_keep_every_bit_of_the_catalogue():
-    """Stabilizations aside, passes change no bit of any sample; a second run finds nothing to do."""
+    """Stabilizations and the order of sums aside, passes change no bit of any sample; a second run
+    finds nothing to do."""
     changed = 0
     for sample in (s for s in all_samples() if not s.raises):
         xs = [st.placeholder(a.shape, a.dtype.name) for a in sample.inputs]
         made = sample.build(*xs)
         outputs = [st.as_tensor(y) for y in (made if isinstance(made, list | tuple) else [made])]
         graph = graph_of(xs, *outputs)
-        exact, full = st.optimize(graph, "-stabilize"), st.optimize(graph)
+        exact, full = st.optimize(graph, EXACT), st.optimize(graph)
         verify_graph(full, sample.id)
         assert st.optimize(full) is full, sample.id
         if exact is graph:

@@ -23,6 +23,7 @@ from symtensor.ir.printer import print_graph
 from symtensor.ir.verify import verify_graph
 from symtensor.passes.algebra import algebra
 from symtensor.passes.fold_constants import fold_constants
+from symtensor.passes.fold_windows import fold_windows
 from symtensor.passes.prune_loops import prune_loops
 from symtensor.passes.rewrite import map_bodies
 from symtensor.passes.simplify_shapes import simplify_shapes
@@ -77,6 +78,7 @@ PIPELINE = [
     Pass("prune_loops", prune_loops, "what no result needs is not worth moving"),
     Pass("split_loops", split_loops, "needs the products in the form that algebra leaves"),
     Pass("prune_loops_again", prune_loops, "what left a loop leaves operands unread"),
+    Pass("fold_windows", fold_windows, "needs the products that gradients made, whole"),
     Pass("simplify_shapes_again", simplify_shapes, "algebra removes ops between views"),
 ]
 

@@ -1,0 +1,237 @@
+"""Windows as compilers like them: products instead of overlapping sums, sums instead of thin products.
+
+The gradient of a convolution by its input is an overlap_add of a product, as large as all windows.
+It is a convolution itself: of the cotangent, surrounded by zeros, with the kernel turned around; one
+for each remainder of a position by the stride. What is left of overlap_add becomes reshapes (windows
+side by side, as in pooling) or a sum of placed slices. A contraction whose right operand adds no label
+(depthwise convolution, a dot per row) is a sum of products, which fuses with its neighbours.
+
+    Before: %2 = contract %g, %k {spec = "nAf,Bcf->nAcB"}   %3 = overlap_add %2
+    After:  %3 = contract windows(place(%g)), flip(%k) {spec = "nAfB,Bcf->nAc"}
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass
+
+from symtensor.ir import dims as D
+from symtensor.ir import location
+from symtensor.ir.dims import Dim
+from symtensor.ir.graph import Graph
+from symtensor.ir.node import Node, make_node
+from symtensor.ir.tensor import Tensor
+from symtensor.ops import elementwise, joining, movement, reduction, slicing
+from symtensor.ops.contraction import split_spec
+from symtensor.ops.windows import windows
+
+
+def fold_windows(graph: Graph, fired: Counter[str]) -> Graph:
+    """Rewrite overlap_add and thin contractions."""
+
+    def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
+        node = node.with_inputs(inputs)
+        with location.at(node.loc):
+            if node.op.name == "overlap_add":
+                return _overlap(node, fired)
+            if node.op.name == "contract" and _is_thin(node):
+                fired["sum products"] += 1
+                return _sum_of_products(node)
+        return node
+
+    return graph.map(rebuild)
+
+
+def _overlap(node: Node, fired: Counter[str]) -> Node:
+    product = _product_of(node)
+    if product is not None:
+        fired["convolve instead of overlapping"] += 1
+        found = product.convolved((), fired)
+    elif _tiles(node):
+        fired["tile"] += 1
+        found = _tiled(node)
+    else:
+        fired["add places"] += 1
+        found = _sum_of_places(node)
+    return found.node
+
+
+# --- overlapping products ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """An overlap_add of a contraction of a cotangent (positions) with a kernel (windows)."""
+
+    node: Node
+    cotangent: Tensor
+    kernel: Tensor
+    labels: tuple[str, str, str]
+    """Of cotangent, kernel and result."""
+    at: str
+    """Labels of positions, one per windowed axis."""
+    inside: str
+    """Labels of the windows' elements."""
+
+    def convolved(self, phases: tuple[int, ...], fired: Counter[str]) -> Tensor:
+        """Return the result for given remainders by the stride on the first axes, all others in
+        place."""
+        number = len(phases)
+        if number == len(self.at):
+            return self._phase(phases)
+        stride = self.node.attrs["strides"][number]
+        parts = [self.convolved((*phases, p), fired) for p in range(stride)]
+        if stride == 1:
+            return parts[0]
+        axis, size = self.node.attrs["axes"][number], self.node.attrs["shape"][number]
+        stacked = joining.stack(parts, axis + 1)
+        shape = (*stacked.shape[:axis], stacked.shape[axis] * stride, *stacked.shape[axis + 2 :])
+        whole = movement.reshape(stacked, shape)
+        return slicing.slice_axis(whole, axis, 0, size)
+
+    def _phase(self, phases: tuple[int, ...]) -> Tensor:
+        """Return the convolution for positions ``stride * q + phase``."""
+        attrs, kernel, cotangent = self.node.attrs, self.kernel, self.cotangent
+        left, right, out = self.labels
+        axes, sizes, gaps = [], [], []
+        for number, phase in enumerate(phases):
+            stride, gap = attrs["strides"][number], attrs["dilations"][number]
+            place = right.index(self.inside[number])
+            size = -(-(_known(kernel.shape[place]) - phase) // stride)
+            kernel = _turned(kernel, place, phase, stride, size)
+            axis = left.index(self.at[number])
+            count = D.ceildiv(attrs["shape"][number], stride)
+            cotangent = _spread(cotangent, axis, (size - 1) * gap, count + (size - 1) * gap)
+            axes.append(axis)
+            sizes.append(size)
+            gaps.append(gap)
+        seen = windows(cotangent, sizes, axes, 1, gaps)
+        spec = f"{left}{self.inside},{right}->{out[: len(out) - len(self.inside)]}"
+        contract = self.node.inputs[0].op
+        return Tensor(make_node(contract, (seen.node, kernel.node), {"spec": spec}))
+
+
+def _known(size: Dim) -> int:
+    assert isinstance(size, int), "window sizes are known"
+    return size
+
+
+def _turned(kernel: Tensor, axis: int, phase: int, stride: int, size: int) -> Tensor:
+    """Return every stride-th element of an axis from `phase` on, last one first."""
+    starts, steps, lengths = [0] * kernel.ndim, [1] * kernel.ndim, list(kernel.shape)
+    starts[axis], steps[axis], lengths[axis] = phase + (size - 1) * stride, -stride, size
+    return slicing.slice_at(kernel, tuple(starts), tuple(steps), tuple(lengths))
+
+
+def _spread(x: Tensor, axis: int, before: int, size: Dim) -> Tensor:
+    """Return `x` within zeros along an axis of `size`."""
+    starts: list[Dim] = [0] * x.ndim
+    shape = list(x.shape)
+    starts[axis], shape[axis] = before, size
+    if D.same_shape(tuple(shape), x.shape):
+        return x
+    return slicing.place(x, tuple(shape), tuple(starts), (1,) * x.ndim)
+
+
+def _product_of(node: Node) -> _Product | None:
+    """Return an overlap_add as a product, where each windowed label is in one operand only."""
+    product = node.inputs[0]
+    if product.op.name != "contract":
+        return None
+    left, right, out = split_spec(product.attrs["spec"])
+    count = len(node.attrs["axes"])
+    inside = out[len(out) - count :]
+    at = "".join(out[axis] for axis in node.attrs["axes"])
+    first, second = (Tensor(x) for x in product.inputs)
+    if set(inside) & set(left):
+        left, right, first, second = right, left, second, first
+    apart = not set(inside) & set(left) and not set(at) & set(right)
+    pairs = zip(node.attrs["strides"], node.attrs["dilations"], strict=True)
+    sizes = node.inputs[0].tensor_type.shape[-count:]
+    fits = all(
+        (stride == 1 or gap == 1) and size >= stride
+        for size, (stride, gap) in zip(sizes, pairs, strict=True)
+        if isinstance(size, int)
+    )
+    if not apart or not fits:
+        return None
+    return _Product(node, first, second, (left, right, out), at, inside)
+
+
+# --- what is left of overlap_add -----------------------------------------------------------------
+
+
+def _tiles(node: Node) -> bool:
+    """Return True for windows that stand side by side."""
+    sizes = node.inputs[0].tensor_type.shape[-len(node.attrs["axes"]) :]
+    return tuple(sizes) == node.attrs["strides"] and set(node.attrs["dilations"]) == {1}
+
+
+def _tiled(node: Node) -> Tensor:
+    attrs, x = node.attrs, Tensor(node.inputs[0])
+    ndim = node.tensor_type.ndim
+    order: list[int] = []
+    shape: list[Dim] = []
+    for axis in range(ndim):
+        order.append(axis)
+        size = x.shape[axis]
+        if axis in attrs["axes"]:
+            window = ndim + attrs["axes"].index(axis)
+            order.append(window)
+            size = size * x.shape[window]
+        shape.append(size)
+    found = movement.reshape(movement.transpose(x, order), shape)
+    for axis, size in zip(attrs["axes"], attrs["shape"], strict=True):
+        found = _spread(found, axis, 0, size)
+    return found
+
+
+def _sum_of_places(node: Node) -> Tensor:
+    attrs, x, out = node.attrs, Tensor(node.inputs[0]), node.tensor_type
+    terms = []
+    for places in itertools.product(*(range(_known(n)) for n in x.shape[out.ndim :])):
+        starts, steps = [0] * out.ndim, [1] * out.ndim
+        for number, axis in enumerate(attrs["axes"]):
+            starts[axis] = places[number] * attrs["dilations"][number]
+            steps[axis] = attrs["strides"][number]
+        term = slicing.slice_at(
+            x,
+            (*(0,) * out.ndim, *places),
+            (1,) * x.ndim,
+            (*x.shape[: out.ndim], *(1,) * len(places)),
+        )
+        term = movement.reshape(term, x.shape[: out.ndim])
+        terms.append(slicing.place(term, out.shape, tuple(starts), tuple(steps)))
+    return joining.total(terms)
+
+
+# --- thin contractions ---------------------------------------------------------------------------
+
+
+def _is_thin(node: Node) -> bool:
+    """Return True for a contraction whose right operand brings no label but ones of size 1."""
+    left, right, out = split_spec(node.attrs["spec"])
+    if node.tensor_type.dtype.name not in ("float32", "float64"):
+        return False  # narrow floats add up in float32 inside contractions
+    extra = [i for i, label in enumerate(right) if label not in left]
+    shared = set(left) & set(right) & set(out)
+    one = all(D.same(node.inputs[1].tensor_type.shape[i], 1) for i in extra)
+    return bool(shared) and one
+
+
+def _sum_of_products(node: Node) -> Node:
+    left, right, out = split_spec(node.attrs["spec"])
+    x, y = (Tensor(i) for i in node.inputs)
+    extra = [label for label in right if label not in left]
+    labels = left + "".join(extra)
+    wide = movement.reshape(x, (*x.shape, *(1,) * len(extra)))
+    order = [right.index(label) for label in labels if label in right]
+    narrow = movement.transpose(y, order)
+    shape = [narrow.shape[[z for z in labels if z in right].index(label)] if label in right else 1
+             for label in labels]  # fmt: skip
+    product = elementwise.multiply(wide, movement.reshape(narrow, shape))
+    summed = tuple(i for i, label in enumerate(labels) if label not in out)
+    total = reduction.sum(product, summed) if summed else product
+    kept = [label for label in labels if label in out]
+    return movement.transpose(total, [kept.index(label) for label in out]).node

@@ -9,14 +9,15 @@ strides, so nothing is transposed in memory.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from symtensor.codegen import stage
-from symtensor.codegen.gemm import NAME, PICOSECONDS
+from symtensor.codegen.gemm import ALONE, NAME, PICOSECONDS
 from symtensor.codegen.kernel import Affine, Axis, axis_position, make_affine
 from symtensor.codegen.lanes import memory_type
-from symtensor.codegen.pool import SCRATCH
+from symtensor.codegen.pool import SCRATCH, WORTH
 from symtensor.codegen.sharing import Share
 from symtensor.codegen.text import FunctionText, V
 from symtensor.ir import dims as D
@@ -136,12 +137,16 @@ def _main(labels: Sequence[Label]) -> Label:
 
 # --- code ----------------------------------------------------------------------------------------
 
+Body = Callable[[list[str], list[str]], None]
+"""What a nest of loops does, given its pointers and its counters."""
+
 _ENTRY = "void @{}(ptr, ptr, ptr, i64, i64, i64, i64, i64, i64, i64, i64, i64, ptr, i1)"
 
 
-def declaration(dtype: DType) -> str:
-    """Return the declaration of the matrix product of a dtype."""
-    return f"declare {_ENTRY.format(NAME.format(arithmetic(dtype).name))}"
+def declarations(dtype: DType) -> set[str]:
+    """Return the declarations of the matrix products of a dtype."""
+    name = arithmetic(dtype).name
+    return {f"declare {_ENTRY.format(entry.format(name))}" for entry in (NAME, ALONE)}
 
 
 def emit_contraction(
@@ -155,7 +160,7 @@ def emit_contraction(
 class _Contraction:
     def __init__(self, found: Plan, dtype: DType) -> None:
         self.plan = found
-        self.entry = NAME.format(arithmetic(dtype).name)
+        self.entry = self._entry(arithmetic(dtype))
         self.element = memory_type(dtype)
         self.itemsize = dtype.itemsize
         self.sizes: dict[Dim, str] = {}
@@ -174,9 +179,15 @@ class _Contraction:
             f.at(self.element, f"%{x}", self.size(offset))
             for x, offset in zip("abc", self.plan.offsets, strict=True)
         ]
-        self._nest(f, self.plan.outer, start, lambda at: self._sum(f, at))
+        self._nest(f, self.plan.outer, start, lambda at, _: self._sum(f, at))
         f.do("ret i32 0")
         return f.text(), tuple(self.sizes), share
+
+    def _entry(self, dtype: DType) -> str:
+        plan = self.plan
+        work = D.product((plan.rows.size, plan.columns.size, plan.inner.size))
+        small = isinstance(work, int) and work * PICOSECONDS * dtype.itemsize < WORTH
+        return (ALONE if small and (plan.outer or plan.summed) else NAME).format(dtype.name)
 
     def _share(self) -> Share | None:
         plan = self.plan
@@ -207,11 +218,12 @@ class _Contraction:
         f: FunctionText,
         labels: Sequence[Label],
         at: list[str],
-        body: Callable[[list[str]], None],
+        body: Body,
+        counters: tuple[str, ...] = (),
     ) -> None:
         """Emit loops over `labels` with the three pointers moving along."""
         if not labels:
-            body(at)
+            body(at, list(counters))
             return
         label, *rest = labels
 
@@ -220,21 +232,28 @@ class _Contraction:
                 f.at(self.element, pointer, f.mul(i, self.size(stride)))
                 for pointer, stride in zip(at, label.strides, strict=True)
             ]
-            self._nest(f, rest, moved, body)
+            self._nest(f, rest, moved, body, (*counters, i))
 
         outermost = self.plan.outer and label is self.plan.outer[0]
         first, last = ("%first", "%last") if outermost else (0, self.size(label.size))
         f.loop(first, last, 1, one)
 
     def _sum(self, f: FunctionText, at: list[str]) -> None:
-        """Emit the product; where several rounds add up, from zeros."""
+        """Emit the product; where several rounds add up, the first one writes."""
         plan = self.plan
         if not plan.summed:
             self._product(f, at, "false")
             return
-        a, b, c = at
-        self._product(f, at, "false", depth=0)
-        self._nest(f, plan.summed, [a, b, c], lambda inside: self._product(f, inside, "true"))
+        unsure = [x.size for x in plan.summed if not isinstance(x.size, int) or x.size == 0]
+        for size in unsure:
+            none = f.compare("eq", self.size(size), 0)
+            f.branch(none, lambda: self._product(f, at, "false", depth=0))
+
+        def add(inside: list[str], counters: list[str]) -> None:
+            later = [f.compare("ne", i, 0) for i in counters]
+            self._product(f, inside, functools.reduce(f.either, later))
+
+        self._nest(f, plan.summed, at, add)
 
     def _product(
         self, f: FunctionText, at: Sequence[str], accumulate: str, depth: V | None = None

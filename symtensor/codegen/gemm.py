@@ -27,6 +27,8 @@ from symtensor.codegen.text import FunctionText, V
 from symtensor.ir.dtypes import DType
 
 NAME = "symtensor_gemm_{}"
+ALONE = "symtensor_gemm_alone_{}"
+"""The entry for products too small to share."""
 DEPTH = 256
 """Terms added before a partial sum goes to memory; panels of this depth fit the L1 cache."""
 COLUMNS = 512
@@ -115,7 +117,7 @@ class _Gemm:
         functions += [self.tile(1, WIDE, packed=False), self.dots()]
         functions += [self.pack(width) for width in sorted({self.block.height, self.block.width})]
         functions += [self.copy_tile(), self.row_times_matrix(), self.row_product()]
-        functions += [self.blocked(), self.range(), self.gemm()]
+        functions += [self.blocked(), self.range(), self.gemm(), self.alone()]
         names = [self.tile_name(r, v, packed) for packed in (False, True) for r, v in shapes]
         pointers = ", ".join(f"ptr @{name}" for name in names)
         table = f"@tiles = internal constant [{len(names)} x ptr] [{pointers}]"
@@ -569,20 +571,39 @@ class _Gemm:
         """
         f = FunctionText(NAME.format(self.dtype.name), self.PARAMETERS, linkage="")
         f.do(f"%block = alloca i64, i64 {len(Word)}, align 8")
+        values = self.upright(f)
+        for kind, name in self.PARAMETERS[:12]:
+            f.store(kind, values[name], f.at("i64", "%block", Word[name.upper()]), 8)
+        f.store("ptr", "%scratch", f.at("i64", "%block", Word.SCRATCH), 8)
+        f.store("i64", f.op("zext i1 %accumulate to i64"), f.at("i64", "%block", Word.ADDS), 8)
+        self.share_out(f, values["m"], values["n"], values["k"])
+        return f.text()
+
+    def alone(self) -> str:
+        """Return the entry for small products: one thread, nothing to share out."""
+        f = FunctionText(ALONE.format(self.dtype.name), self.PARAMETERS, linkage="")
+        values = self.upright(f)
+        arguments = [f"{kind} {values[name]}" for kind, name in self.PARAMETERS[:12]]
+        self.product(f, values["m"], f"{', '.join(arguments)}, ptr %scratch, i1 %accumulate")
+        return f.text()
+
+    def upright(self, f: FunctionText) -> dict[str, V]:
+        """Return the operands in the form that the loops do best, zeros filled in for empty sums."""
         empty = f.both(f.compare("sle", "%k", 0), f.op("xor i1 %accumulate, true"))
         f.branch(empty, lambda: self.fill_zero(f))
         one_column = f.both(f.compare("eq", "%n", 1), f.compare("ne", "%m", 1))
         across = f.both(f.compare("ne", "%cn", 1), f.compare("eq", "%cm", 1))
         swap = f.either(one_column, f.both(across, f.compare("ne", "%m", 1)))
         swapped = ("b", "a", "c", "n", "m", "k", "bn", "bk", "ak", "am", "cn", "cm")
-        values: dict[str, V] = {}
-        for (kind, name), other in zip(self.PARAMETERS[:12], swapped, strict=True):
-            values[name] = f.select(swap, kind, f"%{other}", f"%{name}")
-            f.store(kind, values[name], f.at("i64", "%block", Word[name.upper()]), 8)
-        f.store("ptr", "%scratch", f.at("i64", "%block", Word.SCRATCH), 8)
-        f.store("i64", f.op("zext i1 %accumulate to i64"), f.at("i64", "%block", Word.ADDS), 8)
-        self.share_out(f, values["m"], values["n"], values["k"])
-        return f.text()
+        return {
+            name: f.select(swap, kind, f"%{other}", f"%{name}")
+            for (kind, name), other in zip(self.PARAMETERS[:12], swapped, strict=True)
+        }
+
+    def product(self, f: FunctionText, m: V, arguments: str) -> None:
+        """Run a product on this thread."""
+        f.branch(f.compare("eq", m, 1), lambda: f.do(f"call void @row_product({arguments})"),
+                 lambda: f.do(f"call void @blocked({arguments})"))  # fmt: skip
 
     def share_out(self, f: FunctionText, m: V, n: V, k: V) -> None:
         """Run the product over ranges of rows or columns, whichever are more.
@@ -623,7 +644,7 @@ class _Gemm:
         }
         x["c"] = f.at(self.element, x["c"],
                       f.mul("%first", f.select(by_columns, "i64", x["cn"], x["cm"])))  # fmt: skip
-        one_row = f.compare("eq", x["m"], 1)
+        rows = x["m"]
         x["a"] = f.select(by_columns, "ptr", x["a"], moved["a"])
         x["b"] = f.select(by_columns, "ptr", moved["b"], x["b"])
         x["m"] = f.select(by_columns, "i64", x["m"], count)
@@ -631,9 +652,7 @@ class _Gemm:
         scratch = f.op(f"call ptr @{pool.SCRATCH}(ptr {x['scratch']}, i64 %number)")
         adds = f.compare("ne", x["adds"], 0)
         arguments = [f"{kind} {x[name]}" for kind, name in self.PARAMETERS[:12]]
-        given = f"{', '.join(arguments)}, ptr {scratch}, i1 {adds}"
-        f.branch(one_row, lambda: f.do(f"call void @row_product({given})"),
-                 lambda: f.do(f"call void @blocked({given})"))  # fmt: skip
+        self.product(f, rows, f"{', '.join(arguments)}, ptr {scratch}, i1 {adds}")
         f.do("ret i32 0")
         return f.text()
 

@@ -119,7 +119,9 @@ def load_gemm(target: Target, dtype: DType) -> LoadedCode:
         found = _products.get((target, dtype))
         if found is None:
             code = emit_object(gemm.gemm_module(target, dtype), target)
-            found = LoadedCode(code, [gemm.NAME.format(dtype.name)], [load_pool()])
+            found = LoadedCode(
+                code, [x.format(dtype.name) for x in (gemm.NAME, gemm.ALONE)], [load_pool()]
+            )
             _products[target, dtype] = found
         return found
 

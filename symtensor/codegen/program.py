@@ -384,7 +384,7 @@ class _Builder:
         found, left, right = contraction.plan(step.node)
         dtype = step.node.tensor_type.dtype
         text, sizes, share = contraction.emit_contraction(found, dtype, "kernel")
-        self.module.declarations |= {contraction.declaration(dtype), *pool.DECLARATIONS}
+        self.module.declarations |= {*contraction.declarations(dtype), *pool.DECLARATIONS}
         self.module.products.add(contraction.arithmetic(dtype))
         places = [self.place[storage_node(node)] for node in (left, right, step.node)]
         return self._call(text, [*places, len(self.module.slots)], sizes, share)

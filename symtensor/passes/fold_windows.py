@@ -12,8 +12,10 @@ side by side, as in pooling) or a sum of placed slices. A contraction whose righ
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from symtensor.ir import dims as D
@@ -29,25 +31,62 @@ from symtensor.ops.windows import windows
 
 def fold_windows(graph: Graph, fired: Counter[str]) -> Graph:
     """Rewrite overlap_add and thin contractions."""
+    cropped = _cropped(graph)
 
     def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
-        node = node.with_inputs(inputs)
+        is_crop = cropped.get(node.inputs[0]) is node if node.inputs else False
+        new = node.with_inputs(inputs)
         with location.at(node.loc):
+            if is_crop and (product := _product_of(inputs[0])) is not None:
+                fired["convolve instead of overlapping"] += 1
+                return dataclasses.replace(product, crop=new).convolved(()).node
+            if is_crop:
+                return new.with_inputs([_overlap(inputs[0], fired)])
             if node.op.name == "overlap_add":
-                return _overlap(node, fired)
-            if node.op.name == "contract" and _is_thin(node):
+                return new if node in cropped else _overlap(new, fired)
+            if node.op.name == "contract" and _is_thin(new):
                 fired["sum products"] += 1
-                return _sum_of_products(node)
-        return node
+                return _sum_of_products(new)
+        return new
 
     return graph.map(rebuild)
+
+
+def _cropped(graph: Graph) -> dict[Node, Node]:
+    """Return the overlap_adds of which one slice alone is read, with the slice."""
+    found = {}
+    users = graph.users()
+    for node in graph.nodes():
+        if node.op.name == "overlap_add" and node not in graph.roots and len(users[node]) == 1:
+            (user,) = users[node]
+            if user.op.name == "slice" and _crops(user, node):
+                found[node] = user
+    return found
+
+
+def _crops(slice_: Node, overlap: Node) -> bool:
+    """Return True for a slice that takes off no more at each end than windows reach over."""
+    attrs, axes = overlap.attrs, overlap.attrs["axes"]
+    if {*attrs["strides"], *slice_.attrs["steps"]} != {1}:
+        return False
+    sizes = overlap.inputs[0].tensor_type.shape[overlap.tensor_type.ndim :]
+    for axis, size in enumerate(overlap.tensor_type.shape):
+        start, length = slice_.attrs["starts"][axis], slice_.attrs["lengths"][axis]
+        reach = 0
+        if axis in axes:
+            number = axes.index(axis)
+            reach = (_known(sizes[number]) - 1) * attrs["dilations"][number]
+        rest = size - start - length
+        if not all(isinstance(end, int) and 0 <= end <= reach for end in (start, rest)):
+            return False
+    return True
 
 
 def _overlap(node: Node, fired: Counter[str]) -> Node:
     product = _product_of(node)
     if product is not None:
         fired["convolve instead of overlapping"] += 1
-        found = product.convolved((), fired)
+        found = product.convolved(())
     elif _tiles(node):
         fired["tile"] += 1
         found = _tiled(node)
@@ -73,15 +112,17 @@ class _Product:
     """Labels of positions, one per windowed axis."""
     inside: str
     """Labels of the windows' elements."""
+    crop: Node | None = None
+    """The slice of the result that is wanted; strides are 1 then."""
 
-    def convolved(self, phases: tuple[int, ...], fired: Counter[str]) -> Tensor:
+    def convolved(self, phases: tuple[int, ...]) -> Tensor:
         """Return the result for given remainders by the stride on the first axes, all others in
         place."""
         number = len(phases)
         if number == len(self.at):
             return self._phase(phases)
         stride = self.node.attrs["strides"][number]
-        parts = [self.convolved((*phases, p), fired) for p in range(stride)]
+        parts = [self.convolved((*phases, p)) for p in range(stride)]
         if stride == 1:
             return parts[0]
         axis, size = self.node.attrs["axes"][number], self.node.attrs["shape"][number]
@@ -95,21 +136,38 @@ class _Product:
         attrs, kernel, cotangent = self.node.attrs, self.kernel, self.cotangent
         left, right, out = self.labels
         axes, sizes, gaps = [], [], []
+        before, whole = [0] * cotangent.ndim, list(cotangent.shape)
         for number, phase in enumerate(phases):
             stride, gap = attrs["strides"][number], attrs["dilations"][number]
             place = right.index(self.inside[number])
             size = -(-(_known(kernel.shape[place]) - phase) // stride)
             kernel = _turned(kernel, place, phase, stride, size)
             axis = left.index(self.at[number])
-            count = D.ceildiv(attrs["shape"][number], stride)
-            cotangent = _spread(cotangent, axis, (size - 1) * gap, count + (size - 1) * gap)
+            reach = (size - 1) * gap
+            before[axis], count = reach, D.ceildiv(attrs["shape"][number], stride)
+            if self.crop is not None:
+                place = attrs["axes"][number]
+                before[axis] -= self.crop.attrs["starts"][place]
+                count = self.crop.attrs["lengths"][place]
+            whole[axis] = count + reach
             axes.append(axis)
             sizes.append(size)
             gaps.append(gap)
-        seen = windows(cotangent, sizes, axes, 1, gaps)
-        spec = f"{left}{self.inside},{right}->{out[: len(out) - len(self.inside)]}"
+        seen = windows(_surrounded(cotangent, before, whole), sizes, axes, 1, gaps)
+        out = out[: len(out) - len(self.inside)]
+        right, kernel = _stored_for(right, kernel, out)
+        spec = f"{left}{self.inside},{right}->{out}"
         contract = self.node.inputs[0].op
-        return Tensor(make_node(contract, (seen.node, kernel.node), {"spec": spec}))
+        made = make_node(contract, (seen.node, kernel.node), {"spec": spec})
+        return Tensor(_sum_of_products(made) if _is_thin(made) else made)
+
+
+def _stored_for(labels: str, kernel: Tensor, out: str) -> tuple[str, Tensor]:
+    """Return a kernel copied so that what the result keeps is contiguous: many products read it."""
+    order = sorted(range(len(labels)), key=lambda i: (labels[i] in out, i))
+    moved = movement.transpose(kernel, order)
+    copied = slicing.place(moved, moved.shape, (0,) * moved.ndim, (1,) * moved.ndim)
+    return "".join(labels[i] for i in order), copied
 
 
 def _known(size: Dim) -> int:
@@ -124,14 +182,11 @@ def _turned(kernel: Tensor, axis: int, phase: int, stride: int, size: int) -> Te
     return slicing.slice_at(kernel, tuple(starts), tuple(steps), tuple(lengths))
 
 
-def _spread(x: Tensor, axis: int, before: int, size: Dim) -> Tensor:
-    """Return `x` within zeros along an axis of `size`."""
-    starts: list[Dim] = [0] * x.ndim
-    shape = list(x.shape)
-    starts[axis], shape[axis] = before, size
+def _surrounded(x: Tensor, before: Sequence[int], shape: Sequence[Dim]) -> Tensor:
+    """Return `x` within zeros of `shape`."""
     if D.same_shape(tuple(shape), x.shape):
         return x
-    return slicing.place(x, tuple(shape), tuple(starts), (1,) * x.ndim)
+    return slicing.place(x, tuple(shape), tuple(before), (1,) * x.ndim)
 
 
 def _product_of(node: Node) -> _Product | None:
@@ -182,9 +237,10 @@ def _tiled(node: Node) -> Tensor:
             size = size * x.shape[window]
         shape.append(size)
     found = movement.reshape(movement.transpose(x, order), shape)
+    whole = list(found.shape)
     for axis, size in zip(attrs["axes"], attrs["shape"], strict=True):
-        found = _spread(found, axis, 0, size)
-    return found
+        whole[axis] = size
+    return _surrounded(found, (0,) * ndim, whole)
 
 
 def _sum_of_places(node: Node) -> Tensor:

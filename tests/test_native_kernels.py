@@ -444,3 +444,48 @@ def test_writing_along_an_axis(axis):
         found = f(given, at, scale)
         np.testing.assert_allclose(found[0], slope, rtol=1e-13)
         np.testing.assert_array_equal(found[1], written)
+
+
+# --- rows that loops share ---------------------------------------------------------------------------
+
+
+def reloads(f):
+    return sum(text.count("reload") for text in f.executable.kernels().values())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softmax_computes_each_exponential_once(dtype):
+    x = st.placeholder((None, None), dtype)
+    f = compiled([x], st.softmax(x))
+    assert reloads(f) == 1
+    for columns in (*SIZES[1:], 257, 300):
+        given = (RNG.standard_normal((9, columns)) * 5).astype(dtype)
+        wide = np.exp(given.astype("float64") - given.max(1, keepdims=True))
+        wanted = wide / wide.sum(1, keepdims=True)
+        np.testing.assert_allclose(f(given), wanted, rtol=1e-5 if dtype == "float32" else 1e-13)
+
+
+def test_what_a_loop_keeps_is_its_own():
+    """Two values, two places; a result read elsewhere keeps nothing; cheap values are computed."""
+    x = st.placeholder((None, 50), "float64")
+    e, t = st.exp(x), st.tanh(x)
+    total = st.sum(e * t, 1, keepdims=True)
+    f = compiled([x], [e / total, t / total, x / st.sum(x + 1, 1, keepdims=True)])
+    assert reloads(f) == 2
+    given = RNG.standard_normal((7, 50))
+    a, b = np.exp(given), np.tanh(given)
+    sums = (a * b).sum(1, keepdims=True)
+    wanted = [a / sums, b / sums, given / (given + 1).sum(1, keepdims=True)]
+    for found, truth in zip(f(given), wanted, strict=True):
+        np.testing.assert_allclose(found, truth, rtol=1e-11)
+
+
+def test_rows_of_another_length_are_not_shared():
+    x = st.placeholder((None, 8), "float64")
+    y = st.exp(x[:, :4]) / st.sum(st.exp(x), 1, keepdims=True)
+    z = st.exp(x[:, ::-1]) / st.sum(st.exp(x), 1, keepdims=True)
+    given = RNG.standard_normal((5, 8))
+    sums = np.exp(given).sum(1, keepdims=True)
+    found = compiled([x], [y, z])(given)
+    np.testing.assert_allclose(found[0], np.exp(given[:, :4]) / sums, rtol=1e-12)
+    np.testing.assert_allclose(found[1], np.exp(given[:, ::-1]) / sums, rtol=1e-12)

@@ -28,6 +28,7 @@ from symtensor.codegen.kernel import (
     Let,
     Loop,
     Reduce,
+    Reload,
     Stmt,
     Store,
     Update,
@@ -171,6 +172,8 @@ class Emitter:
                 self.reduce(stmt)
             elif isinstance(stmt, Update):
                 self.update(stmt.result)
+            elif isinstance(stmt, Reload):
+                self.define(stmt.value, self.load(stmt.buffer, stmt.at))
 
     def value(self, value: Value) -> Lanes:
         for scope in reversed(self.scopes):
@@ -407,12 +410,7 @@ class Emitter:
 
     def cost(self, value: Value) -> int:
         """Return how many instructions a value takes."""
-        if value.kind != "apply":
-            return LIGHT + 1 if value.kind == "load" and value.args else 1
-        scratch = LaneScalars(self.s.target)
-        args = [Lanes(f"%x{i}", x.dtype, 1) for i, x in enumerate(value.args)]
-        value.data.scalar(scratch, *args, **value.data.attrs)
-        return len(scratch.out)
+        return instructions(value, self.s.target)
 
     @contextlib.contextmanager
     def lanes(self, axis: Axis, width: int) -> Iterator[None]:
@@ -627,6 +625,16 @@ class Emitter:
             return index
         lanes = ", ".join(f"{register_type(fold.index_dtype)} {i}" for i in range(self.width))
         return self.s.add(index, Lanes(f"<{lanes}>", fold.index_dtype, self.width))
+
+
+def instructions(value: Value, target: Target) -> int:
+    """Return how many instructions a value takes."""
+    if value.kind != "apply":
+        return LIGHT + 1 if value.kind == "load" and value.args else 1
+    scratch = LaneScalars(target)
+    args = [Lanes(f"%x{i}", x.dtype, 1) for i, x in enumerate(value.args)]
+    value.data.scalar(scratch, *args, **value.data.attrs)
+    return len(scratch.out)
 
 
 def _named(at: Affine) -> list[Value]:

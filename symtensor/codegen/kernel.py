@@ -11,7 +11,7 @@
 `KernelSpec` is that, a value graph without order. `symtensor.codegen.lower` places the values into a
 loop tree:
 
-    stmt    = Let value | Loop axis [stmt] | Reduce accumulators [stmt] | Store
+    stmt    = Let value | Loop axis [stmt] | Reduce accumulators [stmt] | Store | Reload
 
 A value stands in the outermost loop in which all its axes are bound, so loop-invariant work is
 outside by construction. Both forms have a printer; sizes stay symbolic in both.
@@ -266,7 +266,16 @@ class Update:
     result: Value
 
 
-Stmt = Let | Store | Loop | Reduce | Update
+@dataclass(slots=True)
+class Reload:
+    """Read a value that an earlier loop has left in a buffer."""
+
+    value: Value
+    buffer: Buffer
+    at: Affine
+
+
+Stmt = Let | Store | Loop | Reduce | Update | Reload
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +325,9 @@ def _format_block(body: list[Stmt], depth: int, names: dict[Value, str], out: li
             out.append(f"{pad}{names[stmt.value]} = {_format_value(stmt.value, names)}")
         elif isinstance(stmt, Store):
             out.append(f"{pad}{stmt.buffer}[{stmt.at}] <- {names[stmt.value]}")
+        elif isinstance(stmt, Reload):
+            names[stmt.value] = f"t{len(names)}"
+            out.append(f"{pad}{names[stmt.value]} = reload {stmt.buffer}[{stmt.at}]")
         elif isinstance(stmt, Loop):
             kind = "vector" if stmt.vector else "tiled" if stmt.tiled else "for"
             out.append(f"{pad}{kind} {stmt.axis} < {stmt.axis.extent}:")

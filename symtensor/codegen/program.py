@@ -21,7 +21,7 @@ from symtensor.codegen.driver import (
     SharedCall,
     emit_driver,
 )
-from symtensor.codegen.emit import emit_kernel
+from symtensor.codegen.emit import emit_kernel, instructions
 from symtensor.codegen.fusion import (
     SOURCES,
     CallStep,
@@ -39,6 +39,7 @@ from symtensor.codegen.jit import LoadedCode, emit_object, load_gemm, load_pool
 from symtensor.codegen.kernel import Buffer, Kernel
 from symtensor.codegen.loops import Carry, LoopPlan, Rows, emit_copy, emit_loop
 from symtensor.codegen.lower import lower_kernel
+from symtensor.codegen.reuse import keep_rows
 from symtensor.codegen.sharing import Share, emit_range
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D
@@ -371,6 +372,7 @@ class _Builder:
         reader = stage.Reader(lambda node: node in step.inlined, buffer)
         roots = [(root, buffer(root)) for root in step.roots]
         kernel = lower_kernel(*stage.read_kernel(roots, reader))
+        keep_rows(kernel, lambda value: instructions(value, self.module.target))
         emitted = emit_kernel(kernel, "kernel", self.module.target)
         self.module.declarations |= emitted.declarations
         by_buffer = {b: node for node, b in buffers.items()}

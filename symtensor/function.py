@@ -24,7 +24,7 @@ from symtensor import serialize  # noqa: F401  (makes graphs, tensors and variab
 from symtensor.arguments import Arguments, Input, convert_argument
 from symtensor.definition import Definition, Options, define_graph
 from symtensor.engines.base import Engine, Executable, get_engine
-from symtensor.errors import FunctionError, UpdateError
+from symtensor.errors import EngineError, FunctionError, ShapeError, UpdateError
 from symtensor.ir import location
 from symtensor.ir.graph import Graph, replace_nodes
 from symtensor.ir.node import Node
@@ -183,6 +183,22 @@ class Function:
             lines.append(f"pass {record.name}: {change}{f' ({fired})' if fired else ''}")
         explain = getattr(self.executable, "explain", None)
         return "\n".join(lines + ([explain()] if explain else []))
+
+    def memory(self, *inputs: Any) -> Any:
+        """Return what a call needs, worked out without running it: an object with `peak` in bytes.
+
+        `inputs` are arrays, or shapes, by position. The llvm engine gives a `MemoryUse`: arguments,
+        results, temporaries (which later calls use again) and scratch. Raises `EngineError` where
+        the engine can't tell, `ShapeError` for shapes that do not fit, `SymbolicValueError` where
+        a size depends on data.
+        """
+        report = getattr(self.executable, "memory", None)
+        if report is None:
+            raise EngineError(f"the engine {self.engine.name} does not plan its memory")
+        if len(inputs) != self._arity:
+            raise ShapeError(f"{self.name}: expected {self._arity} shapes, found {len(inputs)}")
+        given = tuple(tuple(x) if isinstance(x, (tuple, list)) else np.shape(x) for x in inputs)
+        return report(given, tuple(store.array.shape for store in self._stores))
 
     # --- other functions of the same definition --------------------------------------------------
 

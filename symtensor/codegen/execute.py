@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,9 @@ import numpy as np
 from symtensor.codegen import stage
 from symtensor.codegen.frame import Binding, Frame, supported
 from symtensor.codegen.fusion import CallStep, KernelStep, is_alias
-from symtensor.codegen.memory import Lifetime, aligned, aligned_bytes, assign_offsets
+from symtensor.codegen.memory import Lifetime, MemoryUse, aligned, aligned_bytes, assign_offsets
 from symtensor.codegen.program import Checks, Program, Slot
-from symtensor.errors import IndexOutOfRange, ShapeError
+from symtensor.errors import IndexOutOfRange, ShapeError, SymbolicValueError
 from symtensor.ir import dims as D
 from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dims import Dim, Symbol
@@ -109,6 +110,20 @@ class Executable:
         if self._frame is not None:
             self._frame.fill(layout)
         return out
+
+    def memory(self, inputs: Shapes, variables: Shapes) -> MemoryUse:
+        """Return what a call on arguments of these shapes needs; see `MemoryUse`."""
+        layout = self._layout((*inputs, *variables), None)
+        if not layout.complete:
+            raise SymbolicValueError("a size depends on data: only a call can tell its memory")
+        sizes: Counter[str] = Counter()
+        for slot, shape in zip(self.program.slots, layout.shapes, strict=True):
+            sizes[slot.kind] += _bytes(slot, shape)
+        unshared = sizes["temporary"] + sizes["kept"]
+        return MemoryUse(
+            sizes["input"], sizes["constant"], sizes["output"], layout.scratch,
+            layout.arena - layout.scratch, unshared,
+        )  # fmt: skip
 
     def _call_out(self, number: int, step: int) -> int:
         call = self._calls[number]

@@ -17,11 +17,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 
 from symtensor.codegen import pool
-from symtensor.codegen.lanes import memory_type, vector_of
+from symtensor.codegen.microkernels import WIDE, Microkernels, blocking
 from symtensor.codegen.target import Target
 from symtensor.codegen.text import FunctionText, V
 from symtensor.ir.dtypes import DType
@@ -35,12 +34,6 @@ COLUMNS = 512
 """Columns of b packed at a time; with `DEPTH` rows in float32, half of a common L2 cache."""
 GEMV_DEPTH = 4096
 """Terms per block in products with a vector, which pack nothing."""
-ROWS_TOGETHER = 8
-"""Rows of b that a product row x matrix reads side by side: few enough for the hardware to follow."""
-WIDE = 8
-"""Vectors of the accumulator of a product row x matrix."""
-DOT_ROWS, DOT_VECTORS = 4, 2
-"""Rows, and vectors of each row, that go through dot products together."""
 
 PICOSECONDS = 4
 """Time of one multiply-add per byte of an element, about."""
@@ -55,38 +48,6 @@ Word = IntEnum("Word", "A B C M N K AM AK BK BN CM CN SCRATCH ADDS COLUMNS", sta
 POINTERS = (Word.A, Word.B, Word.C, Word.SCRATCH)
 
 
-@dataclass(frozen=True, slots=True)
-class Blocking:
-    """Sizes of the register tile for one target and dtype."""
-
-    rows: tuple[int, ...]
-    """Heights of tiles, highest first, down to 1."""
-    vectors: int
-    """Width of a tile in vectors."""
-    lanes: int
-    """Elements of a vector."""
-
-    @property
-    def height(self) -> int:
-        """Rows of the highest tile, and of a packed panel of a."""
-        return self.rows[0]
-
-    @property
-    def width(self) -> int:
-        """Columns of a full tile, and of a packed panel of b."""
-        return self.vectors * self.lanes
-
-
-def blocking(target: Target, dtype: DType) -> Blocking:
-    """Return the tile that fills the registers: accumulators, one row of b, one element of a."""
-    lanes = target.lanes(dtype.bits)
-    if target.vector_bits == 512:
-        return Blocking((12, 8, 4, 2, 1), 2, lanes)
-    if target.vector_registers == 32:
-        return Blocking((8, 4, 2, 1), 3, lanes)
-    return Blocking((6, 4, 2, 1) if target.has_fma else (4, 2, 1), 2, lanes)
-
-
 def scratch_bytes(target: Target, dtype: DType) -> int:
     """Return the bytes of scratch that one running product needs."""
     block = blocking(target, dtype)
@@ -99,18 +60,7 @@ def gemm_module(target: Target, dtype: DType) -> str:
     return _Gemm(target, dtype).module()
 
 
-class _Gemm:
-    def __init__(self, target: Target, dtype: DType) -> None:
-        self.target = target
-        self.dtype = dtype
-        self.block = blocking(target, dtype)
-        self.element = memory_type(dtype)
-        self.align = dtype.itemsize
-        self.lanes = self.block.lanes
-        self.vector = vector_of(self.element, self.lanes)
-        self.zero = f"{self.vector} zeroinitializer"
-        self.declarations: set[str] = set()
-
+class _Gemm(Microkernels):
     def module(self) -> str:
         shapes = [(r, v) for r in self.block.rows for v in range(1, self.block.vectors + 1)]
         functions = [self.tile(r, v, packed) for packed in (False, True) for r, v in shapes]
@@ -124,302 +74,6 @@ class _Gemm:
         state = f"@{pool.STATE} = external global [{pool.STATE_WORDS} x i64]"
         declared = [*pool.DECLARATIONS, state, *sorted(self.declarations)]
         return "\n\n".join([*declared, table, *functions])
-
-    # --- arithmetic ------------------------------------------------------------------------------
-
-    def multiply_add(self, f: FunctionText, kind: str, x: str, y: str, total: str) -> str:
-        """Return x y + total, fused where that is one instruction."""
-        if self.dtype.is_integer:
-            return f.op(f"add {kind} {f.op(f'mul {kind} {x}, {y}')}, {total}")
-        if not self.target.has_fma:
-            return f.op(f"fadd {kind} {f.op(f'fmul {kind} {x}, {y}')}, {total}")
-        suffix = f"{'' if kind == self.element else f'v{self.lanes}'}f{self.dtype.bits}"
-        self.declarations.add(f"declare {kind} @llvm.fma.{suffix}({kind}, {kind}, {kind})")
-        return f.op(f"call {kind} @llvm.fma.{suffix}({kind} {x}, {kind} {y}, {kind} {total})")
-
-    def add(self, f: FunctionText, kind: str, x: str, y: str) -> str:
-        return f.op(f"{'add' if self.dtype.is_integer else 'fadd'} {kind} {x}, {y}")
-
-    def splat(self, f: FunctionText, x: str) -> str:
-        one = f.op(f"insertelement {self.vector} poison, {self.element} {x}, i64 0")
-        return f.op(
-            f"shufflevector {self.vector} {one}, {self.vector} poison, "
-            f"<{self.lanes} x i32> zeroinitializer"
-        )
-
-    def scalar_zero(self) -> str:
-        return "0" if self.dtype.is_integer else "0.0"
-
-    # --- the tile --------------------------------------------------------------------------------
-
-    def tile_name(self, rows: int, vectors: int, packed: bool) -> str:
-        return f"tile_{rows}x{vectors}_{'packed' if packed else 'strided'}"
-
-    def tile(self, rows: int, vectors: int, packed: bool) -> str:
-        """Return ``c (+)= a b`` for `rows` x `vectors` in registers, c contiguous along columns.
-
-        A packed panel of a holds the rows of a full tile side by side, one t after the other.
-        """
-        f = FunctionText(self.tile_name(rows, vectors, packed), [
-            ("ptr", "a"), ("i64", "am"), ("i64", "ak"), ("ptr", "b"), ("i64", "bk"),
-            ("ptr", "c"), ("i64", "cm"), ("i64", "k"), ("i1", "accumulate")])  # fmt: skip
-        grid = [(r, v) for r in range(rows) for v in range(vectors)]
-        starts = ["%a"] if packed else [f.at(self.element, "%a", f.mul("%am", r))
-                                        for r in range(rows)]  # fmt: skip
-        a_step: V = self.block.height if packed else "%ak"
-
-        def step(_: str, state: list[str]) -> list[V]:
-            a_at, b_at, *sums = state
-            row = [f.load(self.vector, f.at(self.element, f.at(self.element, "%b", b_at),
-                                            v * self.lanes), self.align)
-                   for v in range(vectors)]  # fmt: skip
-            for r in range(rows):
-                start = starts[0] if packed else starts[r]
-                one = f.at(self.element, start, a_at)
-                one = f.at(self.element, one, r) if packed else one
-                x = self.splat(f, f.load(self.element, one, self.align))
-                for v in range(vectors):
-                    place = grid.index((r, v))
-                    sums[place] = self.multiply_add(f, self.vector, x, row[v], sums[place])
-            return [f.add(a_at, a_step), f.add(b_at, "%bk"), *sums]
-
-        first: list[tuple[str, V]] = [("i64", 0), ("i64", 0)]
-        first += [(self.vector, "zeroinitializer")] * len(grid)
-        _, _, *sums = f.loop(0, "%k", 1, step, first)
-
-        def write(accumulate: bool) -> None:
-            for (r, v), total in zip(grid, sums, strict=True):
-                row = f.at(self.element, "%c", f.mul("%cm", r))
-                place = f.at(self.element, row, v * self.lanes)
-                if accumulate:
-                    old = f.load(self.vector, place, self.align)
-                    total = self.add(f, self.vector, old, total)
-                f.store(self.vector, total, place, self.align)
-
-        f.branch("%accumulate", lambda: write(True), lambda: write(False))
-        return f.text()
-
-    def call_tile(self, f: FunctionText, rows: V, vectors: V, packed: str, arguments: str) -> None:
-        """Call the tile function for a height of `Blocking.rows`."""
-        place: V = 0
-        for i, height in enumerate(self.block.rows):
-            here = f.compare("eq", rows, height)
-            place = f.select(here, "i64", i, place)
-        place = f.add(f.mul(place, self.block.vectors), f.sub(vectors, 1))
-        half = len(self.block.rows) * self.block.vectors
-        place = f.add(place, f.select(packed, "i64", half, 0))
-        entry = f.at("ptr", "@tiles", place)
-        f.do(f"call void {f.load('ptr', entry, 8)}({arguments})")
-
-    # --- products with a vector ------------------------------------------------------------------
-
-    def dots(self) -> str:
-        """Return ``c[i cm] (+)= sum_l x[t] a[i am + t]`` for `count` rows a."""
-        f = FunctionText("dots", [
-            ("ptr", "x"), ("ptr", "a"), ("i64", "am"), ("ptr", "c"), ("i64", "cm"),
-            ("i64", "count"), ("i64", "k"), ("i1", "accumulate")])  # fmt: skip
-        whole = f.op(f"and i64 %count, -{DOT_ROWS}")
-        f.loop(0, whole, DOT_ROWS, lambda i, _: self.dot_rows(f, i, DOT_ROWS, DOT_VECTORS))
-        f.loop(whole, "%count", 1, lambda i, _: self.dot_rows(f, i, 1, DOT_ROWS * DOT_VECTORS))
-        return f.text()
-
-    def dot_rows(self, f: FunctionText, first: str, rows: int, vectors: int) -> None:
-        pointers = [f.at(self.element, "%a", f.mul(f.add(first, r), "%am")) for r in range(rows)]
-        stride = vectors * self.lanes
-        whole = f.round_down("%k", stride)
-        grid = [(r, v) for r in range(rows) for v in range(vectors)]
-
-        def step(t: str, sums: list[str]) -> list[V]:
-            x = [self.vector_at(f, "%x", t, v) for v in range(vectors)]
-            return [
-                self.multiply_add(f, self.vector, x[v], self.vector_at(f, pointers[r], t, v), total)
-                for (r, v), total in zip(grid, sums, strict=True)
-            ]
-
-        first_sums: list[tuple[str, V]] = [(self.vector, "zeroinitializer")] * len(grid)
-        sums = f.loop(0, whole, stride, step, first_sums)
-        totals = [self.across(f, sums[r * vectors : (r + 1) * vectors]) for r in range(rows)]
-
-        def rest(t: str, sums: list[str]) -> list[V]:
-            x = f.load(self.element, f.at(self.element, "%x", t), self.align)
-            return [
-                self.multiply_add(
-                    f, self.element, x,
-                    f.load(self.element, f.at(self.element, pointers[r], t), self.align), total,
-                )
-                for r, total in enumerate(sums)
-            ]  # fmt: skip
-
-        totals = f.loop(whole, "%k", 1, rest, [(self.element, total) for total in totals])
-        for r, total in enumerate(totals):
-            place = f.at(self.element, "%c", f.mul(f.add(first, r), "%cm"))
-            self.write_element(f, place, total, "%accumulate")
-
-    def vector_at(self, f: FunctionText, pointer: str, t: V, v: int) -> str:
-        row = f.at(self.element, pointer, t)
-        return f.load(self.vector, f.at(self.element, row, v * self.lanes), self.align)
-
-    def across(self, f: FunctionText, sums: list[str]) -> str:
-        """Return the sum of all lanes of some vectors, by halves."""
-        while len(sums) > 1:
-            sums = [self.add(f, self.vector, x, y)
-                    for x, y in zip(sums[::2], sums[1::2], strict=True)]  # fmt: skip
-        (total,), width = sums, self.lanes
-        while width > 1:
-            kind, half = vector_of(self.element, width), width // 2
-            parts = []
-            for start in (0, half):
-                if half == 1:
-                    parts.append(f.op(f"extractelement {kind} {total}, i64 {start}"))
-                    continue
-                picked = ", ".join(f"i32 {start + i}" for i in range(half))
-                parts.append(
-                    f.op(f"shufflevector {kind} {total}, {kind} poison, <{half} x i32> <{picked}>")
-                )
-            total, width = self.add(f, vector_of(self.element, half), *parts), half
-        return total
-
-    def write_element(self, f: FunctionText, place: str, value: str, accumulate: str) -> None:
-        def added() -> list[V]:
-            old = f.load(self.element, place, self.align)
-            return [self.add(f, self.element, old, value)]
-
-        (total,) = f.branch(accumulate, added, lambda: [value], [self.element])
-        f.store(self.element, total, place, self.align)
-
-    def row_times_matrix(self) -> str:
-        """Return ``c[j] (+)= sum_l a[t ak] b[t bk + j]`` for as many j as whole wide tiles cover."""
-        f = FunctionText("row_times_matrix", [
-            ("ptr", "a"), ("i64", "ak"), ("ptr", "b"), ("i64", "bk"), ("ptr", "c"),
-            ("i64", "n"), ("i64", "k"), ("i1", "accumulate")], "i64")  # fmt: skip
-        width = WIDE * self.lanes
-        whole = f.round_down("%n", width)
-
-        def depth(t: str, _: list[str]) -> None:
-            k = f.minimum(f.sub("%k", t), ROWS_TOGETHER)
-            a, rows = (f.at(self.element, x, f.mul(t, stride))
-                       for x, stride in (("%a", "%ak"), ("%b", "%bk")))  # fmt: skip
-            later = f.either("%accumulate", f.compare("ne", t, 0))
-
-            def columns(j: str, _: list[str]) -> None:
-                b, c = f.at(self.element, rows, j), f.at(self.element, "%c", j)
-                f.do(f"call void @{self.tile_name(1, WIDE, False)}(ptr {a}, i64 0, i64 %ak, "
-                     f"ptr {b}, i64 %bk, ptr {c}, i64 0, i64 {k}, i1 {later})")  # fmt: skip
-
-            f.loop(0, whole, width, columns)
-
-        f.loop(0, "%k", ROWS_TOGETHER, depth)
-        f.do(f"ret i64 {whole}")
-        return f.text()
-
-    # --- packing ---------------------------------------------------------------------------------
-
-    def pack(self, width: int) -> str:
-        """Return the copy of a panel: ``to[t width + i] = x[i xi + t xl]`` for ``i < count``."""
-        f = FunctionText(f"pack_{width}", [
-            ("ptr", "to"), ("ptr", "x"), ("i64", "xi"), ("i64", "xl"),
-            ("i64", "count"), ("i64", "k")])  # fmt: skip
-        full = f.compare("eq", "%count", width)
-        rows_together = f.both(full, f.compare("eq", "%xi", 1))
-        depth_together = f.both(full, f.compare("eq", "%xl", 1))
-        f.branch(
-            rows_together,
-            lambda: self.copy_rows(f, width),
-            lambda: f.branch(
-                depth_together,
-                lambda: self.transpose_blocks(f, width),
-                lambda: self.copy_elements(f, 0, "%count", 0, width),
-            ),
-        )
-        return f.text()
-
-    def copy_rows(self, f: FunctionText, width: int) -> None:
-        """Copy `width` neighbours for each t."""
-        pieces, start = [], 0
-        for size in (self.lanes, 8, 4, 2, 1):
-            while size <= self.lanes and start + size <= width:
-                pieces.append((start, vector_of(self.element, size)))
-                start += size
-
-        def one(t: str, _: list[str]) -> None:
-            source = f.at(self.element, "%x", f.mul(t, "%xl"))
-            target = f.at(self.element, "%to", f.mul(t, width))
-            for place, kind in pieces:
-                value = f.load(kind, f.at(self.element, source, place), self.align)
-                f.store(kind, value, f.at(self.element, target, place), self.align)
-
-        f.loop(0, "%k", 1, one)
-
-    def transpose_blocks(self, f: FunctionText, width: int) -> None:
-        """Copy four rows by four t at a time through registers; what is left, one by one."""
-        whole, covered = f.round_down("%k", 4), width // 4 * 4
-
-        def block(t: str, _: list[str]) -> None:
-            source = f.at(self.element, "%x", t)
-            target = f.at(self.element, "%to", f.mul(t, width))
-            for first in range(0, covered, 4):
-                self.transpose_4x4(f, source, target, first, width)
-
-        f.loop(0, whole, 4, block)
-        self.copy_elements(f, 0, covered, whole, width)
-        if covered < width:
-            self.copy_elements(f, covered, width, 0, width)
-
-    def transpose_4x4(
-        self, f: FunctionText, source: str, target: str, first: int, width: int
-    ) -> None:
-        kind = vector_of(self.element, 4)
-        rows = [
-            f.load(kind, f.at(self.element, source, f.mul(first + i, "%xi")), self.align)
-            for i in range(4)
-        ]
-
-        def shuffle(x: str, y: str, picked: tuple[int, ...]) -> str:
-            lanes = ", ".join(f"i32 {i}" for i in picked)
-            return f.op(f"shufflevector {kind} {x}, {kind} {y}, <4 x i32> <{lanes}>")
-
-        low = [shuffle(rows[i], rows[i + 1], (0, 4, 1, 5)) for i in (0, 2)]
-        high = [shuffle(rows[i], rows[i + 1], (2, 6, 3, 7)) for i in (0, 2)]
-        for t, (x, y) in enumerate(((low[0], low[1]),) * 2 + ((high[0], high[1]),) * 2):
-            column = shuffle(x, y, (0, 1, 4, 5) if t % 2 == 0 else (2, 3, 6, 7))
-            f.store(kind, column, f.at(self.element, target, t * width + first), self.align)
-
-    def copy_elements(self, f: FunctionText, start: V, end: V, first: V, width: int) -> None:
-        """Copy elements ``start <= i < end`` for all t from `first`."""
-
-        def row(t: str, _: list[str]) -> None:
-            source = f.at(self.element, "%x", f.mul(t, "%xl"))
-            target = f.at(self.element, "%to", f.mul(t, width))
-
-            def one(i: str, _: list[str]) -> None:
-                value = f.load(
-                    self.element, f.at(self.element, source, f.mul(i, "%xi")), self.align
-                )
-                f.store(self.element, value, f.at(self.element, target, i), self.align)
-
-            f.loop(start, end, 1, one)
-
-        f.loop(first, "%k", 1, row)
-
-    def copy_tile(self) -> str:
-        """Return the copy of a computed tile into c of any strides, or its addition."""
-        f = FunctionText("copy_tile", [
-            ("ptr", "tile"), ("ptr", "c"), ("i64", "cm"), ("i64", "cn"), ("i64", "rows"),
-            ("i64", "columns"), ("i1", "accumulate")])  # fmt: skip
-
-        def row(r: str, _: list[str]) -> None:
-            source = f.at(self.element, "%tile", f.mul(r, self.block.width))
-            target = f.at(self.element, "%c", f.mul(r, "%cm"))
-
-            def one(j: str, _: list[str]) -> None:
-                value = f.load(self.element, f.at(self.element, source, j), self.align)
-                place = f.at(self.element, target, f.mul(j, "%cn"))
-                self.write_element(f, place, value, "%accumulate")
-
-            f.loop(0, "%columns", 1, one)
-
-        f.loop(0, "%rows", 1, row)
-        return f.text()
 
     # --- the loops around the tile ---------------------------------------------------------------
 

@@ -57,3 +57,33 @@ def aligned_bytes(size: int) -> np.ndarray[Any, Any]:
     raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """Bytes that a call needs, worked out before it runs."""
+
+    arguments: int
+    """Of inputs and variables."""
+    constants: int
+    results: int
+    """Of outputs and next values of variables."""
+    temporaries: int
+    """Of everything in between, which shares memory by lifetimes and is kept from call to call."""
+    scratch: int
+    """Of panels that matrix products pack; kept from call to call."""
+    unshared: int
+    """What temporaries would take if each had memory of its own."""
+
+    @property
+    def peak(self) -> int:
+        """All of it at once."""
+        return sum((self.arguments, self.constants, self.results, self.temporaries, self.scratch))
+
+    def __str__(self) -> str:
+        rows = [("arguments", self.arguments), ("constants", self.constants),
+                ("results", self.results), ("temporaries", self.temporaries),
+                ("scratch", self.scratch), ("peak", self.peak)]  # fmt: skip
+        lines = [f"{name:<12}{size:>16,} bytes" for name, size in rows]
+        lines[3] += f" ({self.unshared:,} without sharing)"
+        return "\n".join(lines)

@@ -38,7 +38,8 @@ class Executable(Protocol):
     ``bind(stores, targets, result, slow)``, which returns a callable for a function's calls by
     position, or None. It reads the variables' boxes `stores`, gives the boxes `targets` their next
     arrays when all has gone well, and returns ``nothing``, ``one`` array or a ``list`` as `result`
-    says. Arguments it does not know how to take it passes to `slow`, whose result it returns.
+    says. Arguments it does not know how to take it passes to `slow`, whose result it returns;
+    and ``memory(inputs, variables)`` of shapes: what a call will need, with a ``peak`` in bytes.
     """
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from symtensor.codegen import contraction, stage
-from symtensor.codegen.execute import Executable
+from symtensor.codegen.execute import Executable, Shapes
 from symtensor.codegen.frame import Binding
 from symtensor.codegen.fusion import CallStep, ContractStep, KernelStep, LoopStep
 from symtensor.codegen.jit import emit_assembly
 from symtensor.codegen.kernel import format_kernel
+from symtensor.codegen.memory import MemoryUse
 from symtensor.codegen.program import Program, build_program, load_program
 from symtensor.codegen.target import Target, host
 from symtensor.engines.base import CAPABILITIES, Array
@@ -63,6 +64,13 @@ class LLVMExecutable:
     ) -> Callable[..., Any] | None:
         """Return a builtin that does a function's calls natively, or None; see `Executable`."""
         return self._run.bind(Binding(stores, targets, result, slow))
+
+    def memory(self, inputs: Shapes, variables: Shapes) -> MemoryUse:
+        """Return what a call on arguments of these shapes needs.
+
+        Raises `SymbolicValueError` where a size is known only after a call-out has run.
+        """
+        return self._run.memory(inputs, variables)
 
     def _run_body(self, body: Graph, env: dict[Symbol, int]) -> Callable[..., list[Any]]:
         """Return a body graph as a callable, compiled at its first use.

@@ -1,0 +1,72 @@
+"""Memory: reported before a call runs, and none of it taken anew once a function is warm."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import symtensor as st
+
+RNG = np.random.default_rng(11)
+
+
+def chain(n=6):
+    """Return a function of many products, each of which needs only the one before it."""
+    x, w = st.placeholder((None, 64)), st.placeholder((64, 64))
+    y = x
+    for _ in range(n):
+        y = st.softmax(y @ w)
+    return st.function([x, w], y, engine="llvm")
+
+
+def test_a_report_counts_every_byte():
+    f = chain()
+    use = f.memory((100, 64), (64, 64))
+    assert use.arguments == 4 * (100 * 64 + 64 * 64)
+    assert use.results == 4 * 100 * 64
+    assert use.temporaries < use.unshared  # what is no longer needed makes room
+    assert use.peak == use.arguments + use.constants + use.results + use.temporaries + use.scratch
+    assert f.memory(np.zeros((200, 64)), np.zeros((64, 64))).temporaries == 2 * use.temporaries
+    assert "temporaries" in str(use) and "peak" in str(use)
+
+
+def test_a_report_says_what_it_can_not_know():
+    f = chain()
+    with pytest.raises(st.ShapeError, match="expected 2 shapes, found 1"):
+        f.memory((100, 64))
+    with pytest.raises(st.ShapeError):
+        f.memory((100, 63), (64, 64))
+    x = st.placeholder((None,))
+    with pytest.raises(st.EngineError, match="does not plan its memory"):
+        st.function([x], x + 1, engine="numpy").memory((3,))
+    sums, _ = st.scan(lambda v, s: (s + v, st.until(s > 9)), [x], [st.zeros(())])
+    found = st.function([x], st.exp(sums) * 2, engine="llvm")
+    with pytest.raises(st.SymbolicValueError, match="depends on data"):
+        found.memory((3,))
+
+
+def training_step():
+    x, y = st.placeholder((None, 32)), st.placeholder((None, 8))
+    layers = [st.variable(RNG.standard_normal(s).astype("float32") * 0.1)
+              for s in ((32, 64), (64,), (64, 8), (8,))]  # fmt: skip
+    w1, b1, w2, b2 = layers
+    loss = st.mean(st.square(st.tanh(x @ w1 + b1) @ w2 + b2 - y))
+    updates = [(p, p - 0.1 * g) for p, g in zip(layers, st.gradients(loss, layers), strict=True)]
+    return st.function([x, y], loss, updates=updates, engine="llvm")
+
+
+def test_warm_calls_take_no_memory():
+    """Temporaries live in one arena, results and next values in memory that was let go of."""
+    f = training_step()
+    a = RNG.standard_normal((256, 32)).astype("float32")
+    b = RNG.standard_normal((256, 8)).astype("float32")
+    use = f.memory(a.shape, b.shape)
+    assert use.temporaries > 10_000
+    for _ in range(5):
+        f(a, b)
+    tracemalloc.start()
+    for _ in range(50):
+        f(a, b)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4096  # a 0-d result and Python's own bookkeeping

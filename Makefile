@@ -1,6 +1,6 @@
 # make demo   creates the venv, installs, trains an MLP on the digits data through the llvm engine
 # make test   creates the venv, installs, runs lint, types and tests
-# make bench  times symtensor beside JAX, PyTorch, PyTensor, numexpr and NumPy; writes docs/benchmarks.md
+# make bench  times symtensor beside every peer that installs; writes docs/benchmarks.md
 # make exhaustive  runs all 2**32 float32 numbers through each vector function
 # The rest assumes nothing either: every target makes the venv it needs.
 
@@ -45,10 +45,11 @@ format: $(VENV)/.test
 
 $(VENV)/.bench: $(VENV)/.base pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	-$(BIN)/python -m pip install --quiet -e '.[bench-tensorflow]'
 	@touch $@
 
 bench: $(VENV)/.bench
-	$(BIN)/python benchmarks/run.py --write docs/benchmarks.md
+	$(BIN)/python -m benchmarks --write docs/benchmarks.md
 
 exhaustive: $(VENV)/.test
 	$(BIN)/python tools/exhaustive.py

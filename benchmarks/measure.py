@@ -1,40 +1,24 @@
-"""One process of the benchmark: some contestants, some workloads, one number of threads.
+"""One process of the benchmark. It says what it found as JSON lines; `__main__` starts it.
 
-python benchmarks/measure.py speed --threads 2 …     times as JSON lines
-python benchmarks/measure.py compile --peer jax …    seconds from the definition to a first result
-python benchmarks/measure.py memory --peer jax …     peak memory of training
+python -m benchmarks.measure speed --threads 2 …                 times of many contestants in turn
+python -m benchmarks.measure first --peers jax --only "MLP 64"   one contestant, one workload:
+                                    seconds to a first result, and peak memory
 """
 
 import argparse
 import gc
 import json
 import os
-import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-OPTIONS = argparse.ArgumentParser()
-OPTIONS.add_argument("kind", choices=["speed", "compile", "memory"])
-OPTIONS.add_argument("--threads", type=int, default=1)
-OPTIONS.add_argument("--only", default="")
-OPTIONS.add_argument("--rounds", type=int, default=9)
-OPTIONS.add_argument("--peers", default="")
-GIVEN = OPTIONS.parse_args()
-
-for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-    os.environ.pop(name, None)
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[name] = str(GIVEN.threads)
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-if hasattr(os, "sched_setaffinity"):  # the only way to bound XLA's threads
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: GIVEN.threads])
-
-import numpy as np  # noqa: E402  (threads are set before)
-from contestants import CONTESTANTS, Call, Contestant, NumPy, Symtensor, can_run  # noqa: E402
-from workloads import Workload, all_workloads  # noqa: E402
+from benchmarks.checking import Reference, WrongResult
+from benchmarks.contestants import CONTESTANTS, Contestant, Program, Symtensor
+from benchmarks.limits import limits
+from benchmarks.workloads import Workload, all_workloads
 
 BATCH_SECONDS = 0.02
 """Calls shorter than this are timed several at a time."""
@@ -46,145 +30,137 @@ def say(**record: Any) -> None:
     print(json.dumps(record), flush=True)
 
 
-def wanted(name: str) -> bool:
-    return any(word in name for word in GIVEN.only.split(","))
+def chosen_workloads(words: str) -> list[Workload]:
+    """Return the workloads whose name holds one of some words with ``|`` between them."""
+    return [w for w in all_workloads() if any(word in w.name for word in words.split("|"))]
 
 
-def installed() -> list[type[Contestant]]:
-    names = [x for x in GIVEN.peers.split(",") if x]
-    chosen = [c for c in CONTESTANTS if c.is_installed()]
-    return [c for c in chosen if not names or c is Symtensor or c.name in names]
+def chosen_contestants(names: str) -> list[type[Contestant]]:
+    """Return symtensor and the peers named, or all that are installed."""
+    listed = [x for x in names.split(",") if x]
+    return [
+        c
+        for c in CONTESTANTS
+        if c is Symtensor or (c.is_installed() and (not listed or c.name in listed))
+    ]
 
 
 # --- speed ---------------------------------------------------------------------------------------
 
 
-def seconds(call: Call, repeats: int) -> float:
+def seconds_per_call(program: Program, repeats: int) -> float:
+    call = program.call
     start = time.perf_counter()
     for _ in range(repeats):
         call()
     return (time.perf_counter() - start) / repeats
 
 
-def first(result: Any) -> Any:
-    """Return the first array of a result."""
-    while isinstance(result, (list, tuple)):
-        result = result[0]
-    return np.asarray(result)
+def first_line(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {problem}".splitlines()[0][:160]
 
 
-def truth(work: Workload, arrays: Any) -> Any:
-    """Return the result (of a training step, the loss before it) in float64 by NumPy."""
-    exact = [np.asarray(a, np.float64) for a in arrays]
-    return np.asarray(NumPy(1).prepare(work, exact)())
-
-
-def difference(found: Any, reference: Any) -> float:
-    """Return the largest error, relative to the largest element."""
-    scale = max(float(np.abs(reference).max()), 1e-30)
-    return float(np.abs(found.astype(np.float64) - reference).max()) / scale
-
-
-def prepared(
-    work: Workload, arrays: Any, makers: dict[str, Contestant]
-) -> Iterator[tuple[str, Call]]:
-    """Yield calls of right results; say which contestants fail."""
-    reference = truth(work, arrays)
-    for name, maker in makers.items():
-        if not can_run(type(maker), work):
+def right_programs(
+    work: Workload, arrays: Any, contestants: dict[str, Contestant]
+) -> Iterator[tuple[str, Program]]:
+    """Yield programs of right results; say which contestants have none."""
+    reference = Reference(work, arrays)
+    for name, contestant in contestants.items():
+        if not contestant.can_run(work):
             continue
         try:
-            call = maker.prepare(work, arrays)
-            error = difference(first(call()), reference)
-            for _ in range(3):
-                call()
-        except Exception as problem:  # a peer without the op, or without its compiler
-            text = f"{type(problem).__name__}: {problem}".splitlines()[0]
-            say(work=work.name, skipped=name, why=text[:200])
-            continue
-        if error > 1e-3:
-            say(work=work.name, skipped=name, why=f"wrong result: off by {error:.1e}")
-            continue
-        yield name, call
+            program = contestant.prepare(work, arrays)
+            reference.check(program)
+        except WrongResult as problem:
+            say(work=work.name, skipped=name, why=f"wrong: {problem}")
+        except Exception as problem:  # no such op, no C++ compiler, …: the peers' own errors
+            say(work=work.name, skipped=name, why=first_line(problem))
+        else:
+            yield name, program
 
 
-def compare(work: Workload, makers: dict[str, Contestant]) -> None:
-    arrays = work.arrays()
-    calls = dict(prepared(work, arrays, makers))
-    repeats = {name: max(1, int(BATCH_SECONDS / seconds(c, 1))) for name, c in calls.items()}
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(GIVEN.rounds):
-        for name, call in calls.items():
+def compare(work: Workload, contestants: dict[str, Contestant], rounds: int) -> None:
+    """Say the median seconds per call of every contestant; they take turns."""
+    programs = dict(right_programs(work, work.arrays(), contestants))
+    repeats = {}
+    for name, program in programs.items():
+        seconds_per_call(program, 2)
+        repeats[name] = max(1, int(BATCH_SECONDS / seconds_per_call(program, 2)))
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(rounds):
+        for name, program in programs.items():
             time.sleep(SETTLE_SECONDS)
-            call()  # bring its own data and threads back
-            times[name].append(seconds(call, repeats[name]))
+            program.call()  # brings its own data and threads back
+            times[name].append(seconds_per_call(program, repeats[name]))
     medians = {name: statistics.median(found) for name, found in times.items()}
     say(work=work.name, medians=medians, operations=work.operations, bytes=work.bytes)
 
 
-def copy_bandwidth(threads: int) -> float:
-    """Return the bytes per second that a large copy moves, counting reads and writes."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    parts = [(np.ones(8 << 20), np.empty(8 << 20)) for _ in range(threads)]
-    best = 0.0
-    with ThreadPoolExecutor(threads) as workers:
-        for _ in range(8):
-            start = time.perf_counter()
-            list(workers.map(lambda pair: np.copyto(pair[1], pair[0]), parts))
-            best = max(best, threads * 2 * parts[0][0].nbytes / (time.perf_counter() - start))
-    return best
+def speed(given: argparse.Namespace) -> None:
+    say(limits=limits(given.threads))
+    contestants = {}
+    for kind in chosen_contestants(given.peers):
+        contestants[kind.name] = kind(given.threads)
+        say(contestant=kind.name, version=contestants[kind.name].version())
+    for work in chosen_workloads(given.only):
+        compare(work, contestants, given.rounds)
+        gc.collect()
 
 
-def speed() -> None:
-    makers: dict[str, Contestant] = {}
-    for kind in installed():
-        makers[kind.name] = kind(GIVEN.threads)
-        say(contestant=kind.name, version=makers[kind.name].version())
-    say(bandwidth=copy_bandwidth(GIVEN.threads))
-    for work in all_workloads():
-        if wanted(work.name):
-            compare(work, makers)
-            gc.collect()
+# --- the first result ----------------------------------------------------------------------------
 
 
-# --- compiling and memory ------------------------------------------------------------------------
+def peak_memory() -> int:
+    """Return the most bytes of memory this process has had."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def one_contestant() -> Contestant:
-    (kind,) = (c for c in CONTESTANTS if c.name == GIVEN.peers)
-    return kind(GIVEN.threads)
+def first(given: argparse.Namespace) -> None:
+    """Say how long a new process takes to a first result, after that of ``2x + 1``.
+
+    The small function first, so that the second time is that of the work, not of starting a compiler.
+    """
+    (kind,) = (c for c in CONTESTANTS if c.name == given.peers)
+    contestant = kind(given.threads)
+    small, (work, *_) = all_workloads()[0], chosen_workloads(given.only)
+    if not contestant.can_run(work):
+        return
+    say(work=small.name, seconds=to_first_result(contestant, small)[0])
+    before = peak_memory()
+    seconds, program = to_first_result(contestant, work)
+    for _ in range(20):
+        program.call()
+    say(work=work.name, seconds=seconds, peak=peak_memory(), grown=peak_memory() - before)
 
 
-def training_steps(run: Callable[[Contestant, Workload], dict[str, Any]]) -> None:
-    contestant = one_contestant()
-    for work in all_workloads():
-        if work.optimizer not in ("adam", "sgd") or not wanted(work.name):
-            continue
-        if can_run(type(contestant), work):
-            try:
-                say(work=work.name, **run(contestant, work))
-            except Exception as problem:
-                say(work=work.name, why=str(problem).splitlines()[0][:200])
-
-
-def compile_seconds(contestant: Contestant, work: Workload) -> dict[str, Any]:
+def to_first_result(contestant: Contestant, work: Workload) -> tuple[float, Program]:
+    """Return seconds from the definition to the first result, and the program."""
     arrays = work.arrays()
     start = time.perf_counter()
-    contestant.prepare(work, arrays)()
-    return {"seconds": time.perf_counter() - start}
+    program = contestant.prepare(work, arrays)
+    program.call()
+    return time.perf_counter() - start, program
 
 
-def peak_memory(contestant: Contestant, work: Workload) -> dict[str, Any]:
-    unit = 1 if sys.platform == "darwin" else 1024
-    call = contestant.prepare(work, work.arrays())
-    for _ in range(5):
-        call()
-    return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=["speed", "first"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--peers", default="")
+    given = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):  # libraries that don't ask the environment see this
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.threads])
+    {"speed": speed, "first": first}[given.kind](given)
 
 
 if __name__ == "__main__":
-    if GIVEN.kind == "speed":
-        speed()
-    else:
-        training_steps(compile_seconds if GIVEN.kind == "compile" else peak_memory)
+    main()

@@ -142,6 +142,20 @@ def test_views_of_operands_are_strides():
     np.testing.assert_allclose(f(a, b), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_views_stored_for_a_product_live_until_the_last_reads_them():
+    rng = np.random.default_rng(0)
+    y, w, t = (rng.standard_normal(s) for s in ((2, 2, 3, 4), (8, 8), (2, 3, 8)))
+    inputs = [st.placeholder(a.shape, "float64") for a in (y, w, t)]
+
+    def rows(xp, y, w, t):
+        """Return the product of two steps: merging axes after the transpose needs a copy."""
+        merged = xp.reshape(xp.transpose(y, (0, 2, 1, 3)), (2, 3, 8))
+        return xp.einsum("abc,abd->cd", merged, 2 * (merged @ w - t))
+
+    f = st.function(inputs, rows(st, *inputs), engine="llvm")
+    np.testing.assert_allclose(f(y, w, t), rows(np, y, w, t), rtol=1e-12)
+
+
 def test_empty_sums_are_zero():
     x, y = st.placeholder((None, None, None)), st.placeholder((None, None, None))
     f = st.function([x, y], st.einsum("acb,dbc->ad", x, y), engine="llvm")

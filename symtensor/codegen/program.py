@@ -8,7 +8,7 @@ as an argument, so one compile serves all shapes. Equal kernels are compiled onc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from symtensor.codegen import contraction, pool, stage, threads
@@ -237,7 +237,8 @@ class _Builder:
             end = number + READ_BY_LOOP if isinstance(step, LoopStep) else number
             for node in _step_nodes(step):
                 for x in node.inputs:
-                    last[_stored_behind(x, step)] = self._time(end)
+                    for read in _possibly_read(x, step):
+                        last[read] = self._time(end)
         return last
 
     def make_slots(self, kinds: Mapping[Node, str], inputs: str = "input") -> None:
@@ -425,12 +426,16 @@ def _step_nodes(step: Step) -> Iterable[Node]:
     return step.inlined if isinstance(step, KernelStep) else (step.node,)
 
 
-def _stored_behind(node: Node, step: Step) -> Node:
-    """Return the stored node that `step` touches when it reads `node`."""
+def _possibly_read(node: Node, step: Step) -> Iterator[Node]:
+    """Yield a node that `step` reads and those it may be read through, down to the stored one.
+
+    A view on the way may be stored itself, where the step could not read it as strides of another.
+    """
     inside = step.inlined if isinstance(step, KernelStep) else frozenset()
+    yield node
     while node.inputs and node not in inside and _is_seen_through(node, step):
         node = node.inputs[0]
-    return node
+        yield node
 
 
 def _is_seen_through(node: Node, step: Step) -> bool:

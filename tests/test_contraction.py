@@ -185,3 +185,18 @@ def test_diag_there_and_back():
     x = st.placeholder((None,), "float64")
     back = st.diag(st.diag(x, -2), -2)
     np.testing.assert_array_equal(value(back, {x: np.arange(4.0)}), np.arange(4.0))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_narrow_products_run_natively_and_add_up_in_float32(dtype):
+    x, w = st.placeholder((None, 4096), dtype), st.placeholder((4096, 3), dtype)
+    f = st.function([x, w], x @ w, engine="llvm")
+    assert "call-out" not in f.explain()
+    rng = np.random.default_rng(2)
+    numpy_dtype = st.as_dtype(dtype).numpy
+    a, b = rng.uniform(0, 1, (5, 4096)).astype(numpy_dtype), np.ones((4096, 3), numpy_dtype)
+    exact = a.astype("float64") @ b.astype("float64")
+    found = f(a, b)
+    assert found.dtype == numpy_dtype
+    rounding = 2.0**-10 if dtype == "float16" else 2.0**-7
+    np.testing.assert_allclose(found.astype("float64"), exact, rtol=rounding)

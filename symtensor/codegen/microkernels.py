@@ -14,6 +14,7 @@ from symtensor.ir.dtypes import DType
 
 ROWS_TOGETHER = 8
 """Rows of b that a product row x matrix reads side by side: few enough for the hardware to follow."""
+CACHE_LINE = 64
 WIDE = 8
 """Vectors of the accumulator of a product row x matrix."""
 DOT_ROWS, DOT_VECTORS = 4, 2
@@ -108,9 +109,12 @@ class Microkernels:
         starts = ["%a"] if packed else [f.at(self.element, "%a", f.mul("%am", r))
                                         for r in range(rows)]  # fmt: skip
         a_step: V = self.block.height if packed else "%ak"
+        following = f.at(self.element, "%a", f.mul("%am", rows))
 
-        def step(_: str, state: list[str]) -> list[V]:
+        def step(t: str, state: list[str]) -> list[V]:
             a_at, b_at, *sums = state
+            if not packed:  # the rows of the next tile, as far as they follow in memory
+                self.prefetch(f, f.at("i8", following, f.mul(t, CACHE_LINE)))
             row = [f.load(self.vector, f.at(self.element, f.at(self.element, "%b", b_at),
                                             v * self.lanes), self.align)
                    for v in range(vectors)]  # fmt: skip
@@ -139,6 +143,11 @@ class Microkernels:
 
         f.branch("%accumulate", lambda: write(True), lambda: write(False))
         return f.text()
+
+    def prefetch(self, f: FunctionText, pointer: str) -> None:
+        """Ask for a cache line; any address will do."""
+        self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 3, i32 1)")
 
     def call_tile(self, f: FunctionText, rows: V, vectors: V, packed: str, arguments: str) -> None:
         """Call the tile function for a height of `Blocking.rows`."""

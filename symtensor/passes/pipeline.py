@@ -30,6 +30,7 @@ from symtensor.passes.simplify_shapes import simplify_shapes
 from symtensor.passes.specialize import specialize
 from symtensor.passes.split_loops import split_loops
 from symtensor.passes.stabilize import stabilize
+from symtensor.passes.widen_products import widen_products
 
 PassRule = Callable[[Graph, "Counter[str]"], Graph]
 """``(graph, fired) -> graph``: the same object when nothing changed; `fired` counts by rule."""
@@ -79,6 +80,7 @@ PIPELINE = [
     Pass("split_loops", split_loops, "needs the products in the form that algebra leaves"),
     Pass("prune_loops_again", prune_loops, "what left a loop leaves operands unread"),
     Pass("fold_windows", fold_windows, "needs the products that gradients made, whole"),
+    Pass("widen_products", widen_products, "after the passes that make products"),
     Pass("simplify_shapes_again", simplify_shapes, "algebra removes ops between views"),
 ]
 

@@ -5,6 +5,7 @@ Each is a function in the text of a module of `symtensor.codegen.gemm`, which ha
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from symtensor.codegen.lanes import memory_type, vector_of
@@ -230,12 +231,18 @@ class Microkernels:
         return total
 
     def write_element(self, f: FunctionText, place: str, value: str, accumulate: str) -> None:
-        def added() -> list[V]:
-            old = f.load(self.element, place, self.align)
-            return [self.add(f, self.element, old, value)]
+        self.write_piece(f, self.element, place, value, accumulate)
 
-        (total,) = f.branch(accumulate, added, lambda: [value], [self.element])
-        f.store(self.element, total, place, self.align)
+    def write_piece(
+        self, f: FunctionText, kind: str, place: str, value: str, accumulate: str
+    ) -> None:
+        """Store an element or a vector, or add it to what is there."""
+
+        def added() -> list[V]:
+            return [self.add(f, kind, f.load(kind, place, self.align), value)]
+
+        (total,) = f.branch(accumulate, added, lambda: [value], [kind])
+        f.store(kind, total, place, self.align)
 
     def row_times_matrix(self) -> str:
         """Return ``c[j] (+)= sum_l a[t ak] b[t bk + j]`` for as many j as whole wide tiles cover."""
@@ -366,7 +373,28 @@ class Microkernels:
                 place = f.at(self.element, target, f.mul(j, "%cn"))
                 self.write_element(f, place, value, "%accumulate")
 
-            f.loop(0, "%columns", 1, one)
+            f.branch(
+                f.compare("eq", "%cn", 1),
+                lambda: self.copy_run(f, source, target),
+                lambda: f.loop(0, "%columns", 1, one),
+            )
 
         f.loop(0, "%rows", 1, row)
         return f.text()
+
+    def copy_run(self, f: FunctionText, source: str, target: str) -> None:
+        """Copy or add `%columns` elements side by side, a power of two at a time."""
+
+        def piece(at: V, size: int) -> None:
+            kind = self.element if size == 1 else vector_of(self.element, size)
+            value = f.load(kind, f.at(self.element, source, at), self.align)
+            self.write_piece(f, kind, f.at(self.element, target, at), value, "%accumulate")
+
+        whole = f.round_down("%columns", self.lanes)
+        f.loop(0, whole, self.lanes, lambda j, _: piece(j, self.lanes))
+        size = self.lanes // 2
+        while size:
+            there = f.compare("ne", f.op(f"and i64 %columns, {size}"), 0)
+            at = f.round_down("%columns", 2 * size)
+            f.branch(there, functools.partial(piece, at, size))
+            size //= 2

@@ -8,7 +8,7 @@ as an argument, so one compile serves all shapes. Equal kernels are compiled onc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from symtensor.codegen import contraction, pool, stage, threads
@@ -39,6 +39,7 @@ from symtensor.codegen.jit import LoadedCode, emit_object, load_gemm, load_pool
 from symtensor.codegen.kernel import Buffer, Kernel
 from symtensor.codegen.loops import Carry, LoopPlan, Rows, emit_copy, emit_loop
 from symtensor.codegen.lower import lower_kernel
+from symtensor.codegen.repeats import form_of
 from symtensor.codegen.reuse import keep_rows
 from symtensor.codegen.sharing import Share, emit_range
 from symtensor.codegen.target import Target
@@ -171,6 +172,10 @@ READ_BY_LOOP = 0.9
 """Within the time of a loop, when its operands and results are last in use: after all of its body."""
 
 
+Repeat = tuple[KernelCall, Kernel, tuple[int, ...]]
+"""The call of a kernel, the kernel, and which of the nodes it touches its buffers are."""
+
+
 class _Module:
     """What the graph and the bodies of its loops share: one table, one list of sizes, one text."""
 
@@ -180,6 +185,8 @@ class _Module:
         self.sizes: dict[Dim, int] = {}
         self.texts: dict[str, str] = {}
         """Kernel text with a neutral name -> its real name."""
+        self.repeats: dict[Hashable, Repeat] = {}
+        """Form of a kernel -> what lowering one of that form gave."""
         self.ranges: dict[str, str] = {}
         """Name of a shared kernel -> its range function."""
         self.functions: list[str] = []
@@ -362,6 +369,15 @@ class _Builder:
             return self._lower_contraction(step)
         if isinstance(step, LoopStep):
             return self._lower_loop(step)
+        form, touched = form_of(step)
+        if form not in self.module.repeats:
+            self.module.repeats[form] = self._lower_kernel(step, touched)
+        call, kernel, order = self.module.repeats[form]
+        self.module.kernels[step] = call.name, kernel
+        return replace(call, buffers=tuple(self.place[touched[i]] for i in order))
+
+    def _lower_kernel(self, step: KernelStep, touched: Sequence[Node]) -> Repeat:
+        """Return the call of a kernel, the kernel, and the places among `touched` of its buffers."""
         buffers: dict[Node, Buffer] = {}
 
         def buffer(node: Node) -> Buffer:
@@ -376,12 +392,12 @@ class _Builder:
         keep_rows(kernel, lambda value: instructions(value, self.module.target))
         emitted = emit_kernel(kernel, "kernel", self.module.target)
         self.module.declarations |= emitted.declarations
-        by_buffer = {b: node for node, b in buffers.items()}
-        places = [self.place[by_buffer[b]] for b in kernel.buffers]
+        number = {node: i for i, node in enumerate(touched)}
+        by_buffer = {b: number[node] for node, b in buffers.items()}
+        order = tuple(by_buffer[b] for b in kernel.buffers)
+        places = [self.place[touched[i]] for i in order]
         call = self._call(emitted.text, places, kernel.sizes, emitted.share)
-        call = replace(call, may_refuse=kernel.may_refuse)
-        self.module.kernels[step] = call.name, kernel
-        return call
+        return replace(call, may_refuse=kernel.may_refuse), kernel, order
 
     def _lower_contraction(self, step: ContractStep) -> KernelCall:
         found, left, right = contraction.plan(step.node)

@@ -54,7 +54,7 @@ def elementwise_cost(node: Node, target: Target) -> int | None:
     """Return how many instructions an elementwise op takes per vector; None: not native."""
     if not isinstance(node.op.family, Elementwise):
         return None
-    key = (node.op, target, tuple(x.tensor_type.dtype for x in node.inputs), _attr_key(node))
+    key = (node.op, target, tuple(x.tensor_type.dtype for x in node.inputs), attribute_key(node))
     if key not in _costs:
         _costs[key] = _try_rule(node, target)
     return _costs[key]
@@ -65,7 +65,10 @@ def is_elementwise(node: Node, target: Target) -> bool:
     return elementwise_cost(node, target) is not None
 
 
-def _attr_key(node: Node) -> object:
+def attribute_key(node: Node) -> object:
+    """Return the attributes of a node as a key for dictionaries."""
+    if not node.attrs:
+        return ()
     return tuple((k, freeze(v)) for k, v in sorted(node.attrs.items()))
 
 
@@ -361,7 +364,7 @@ class Reader:
             return self.table.reduce(Reduction(combiner, kept), args[0], dtype)
         if is_index(node):
             return self.table.position(positions[0], dtype)
-        rule = Rule(node.op.name, node.op.family.scalar, node.attrs, (node.op, _attr_key(node)))
+        rule = Rule(node.op.name, node.op.family.scalar, node.attrs, (node.op, attribute_key(node)))
         return self.table.apply(rule, tuple(args), dtype)
 
     def _new_axes(self, node: Node, positions: tuple[Affine, ...]) -> dict[int, Axis]:

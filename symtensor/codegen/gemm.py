@@ -62,13 +62,12 @@ def gemm_module(target: Target, dtype: DType) -> str:
 
 class _Gemm(Microkernels):
     def module(self) -> str:
-        shapes = [(r, v) for r in self.block.rows for v in range(1, self.block.vectors + 1)]
-        functions = [self.tile(r, v, packed) for packed in (False, True) for r, v in shapes]
+        functions = [self.tile(*tile) for tile in self.tiles()]
         functions += [self.tile(1, WIDE, packed=False), self.dots()]
         functions += [self.pack(width) for width in sorted({self.block.height, self.block.width})]
         functions += [self.copy_tile(), self.row_times_matrix(), self.row_product()]
         functions += [self.blocked(), self.range(), self.gemm(), self.alone()]
-        names = [self.tile_name(r, v, packed) for packed in (False, True) for r, v in shapes]
+        names = [self.tile_name(*tile) for tile in self.tiles()]
         pointers = ", ".join(f"ptr @{name}" for name in names)
         table = f"@tiles = internal constant [{len(names)} x ptr] [{pointers}]"
         state = f"@{pool.STATE} = external global [{pool.STATE_WORDS} x i64]"
@@ -206,9 +205,8 @@ class _Gemm(Microkernels):
             to = f.select(direct, "ptr", place, "%tile")
             to_stride = f.select(direct, "i64", "%cm", width)
             adds = f.both(later, direct)
-            self.call_tile(f, rows, vectors, packed_a,
-                f"ptr {a}, i64 %am, i64 %ak, ptr {source}, i64 {stride}, ptr {to}, "
-                f"i64 {to_stride}, i64 {k}, i1 {adds}")  # fmt: skip
+            self.call_tile(f, rows, vectors, packed_a, a,
+                f"ptr {source}, i64 {stride}, ptr {to}, i64 {to_stride}, i64 {k}, i1 {adds}")  # fmt: skip
             f.branch(direct, lambda: None, lambda: f.do(
                 f"call void @copy_tile(ptr %tile, ptr {place}, i64 %cm, i64 %cn, i64 {rows}, "
                 f"i64 {columns}, i1 {later})"))  # fmt: skip

@@ -150,17 +150,30 @@ class Microkernels:
         self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
         f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 3, i32 1)")
 
-    def call_tile(self, f: FunctionText, rows: V, vectors: V, packed: str, arguments: str) -> None:
+    def tiles(self) -> list[tuple[int, int, bool]]:
+        """Return rows, vectors and whether packed of each tile, in the order of the table.
+
+        Only tiles of full height have code for packed rows: lower ones read them at strides.
+        """
+        widths = range(1, self.block.vectors + 1)
+        strided = [(r, v, False) for r in self.block.rows for v in widths]
+        return strided + [(self.block.height, v, True) for v in widths]
+
+    def call_tile(
+        self, f: FunctionText, rows: V, vectors: V, packed: str, a: str, arguments: str
+    ) -> None:
         """Call the tile function for a height of `Blocking.rows`."""
         place: V = 0
         for i, height in enumerate(self.block.rows):
             here = f.compare("eq", rows, height)
             place = f.select(here, "i64", i, place)
+        full = f.both(packed, f.compare("eq", rows, self.block.height))
+        place = f.select(full, "i64", len(self.block.rows), place)
         place = f.add(f.mul(place, self.block.vectors), f.sub(vectors, 1))
-        half = len(self.block.rows) * self.block.vectors
-        place = f.add(place, f.select(packed, "i64", half, 0))
-        entry = f.at("ptr", "@tiles", place)
-        f.do(f"call void {f.load('ptr', entry, 8)}({arguments})")
+        am = f.select(packed, "i64", 1, "%am")
+        ak = f.select(packed, "i64", self.block.height, "%ak")
+        entry = f.load("ptr", f.at("ptr", "@tiles", place), 8)
+        f.do(f"call void {entry}(ptr {a}, i64 {am}, i64 {ak}, {arguments})")
 
     # --- products with a vector ------------------------------------------------------------------
 

@@ -115,7 +115,7 @@ def report(given: argparse.Namespace) -> str:
         parts.append(speed_section(threads, records))
     if not given.quick:
         names = [name for name in versions if name not in ("numpy", "numexpr")]
-        parts.append(first_section(first_results(names, numbers[-1], given.only)))
+        parts.append(first_section(first_results(names, numbers[-1], given.only), numbers[-1]))
         modules = {c.modules[0] for c in CONTESTANTS if c.name in versions}
         parts.append(import_section({m: import_seconds(m) for m in sorted(modules)}))
     return "\n\n".join([heading(versions, llvm.get_host_cpu_name()), *parts]) + "\n"

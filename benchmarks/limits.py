@@ -97,3 +97,11 @@ def limits(threads: int) -> dict[str, Any]:
         "cached": bandwidths(threads, CACHED),
         "large": bandwidths(threads, LARGE),
     }
+
+
+def best_of(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return the higher of two measurements of every limit."""
+    return {
+        name: best_of(found, other[name]) if isinstance(found, dict) else max(found, other[name])
+        for name, found in one.items()
+    }

@@ -75,7 +75,7 @@ def left_out(records: Sequence[Record]) -> list[str]:
     return ["Left out:", "\n".join(lines)] if lines else []
 
 
-def first_section(columns: Mapping[str, Sequence[Record]]) -> str:
+def first_section(columns: Mapping[str, Sequence[Record]], threads: str) -> str:
     """Return the tables of compile times and memory, a column per contestant."""
     seconds: dict[str, dict[str, str]] = {}
     memory: dict[str, dict[str, str]] = {}
@@ -89,8 +89,9 @@ def first_section(columns: Mapping[str, Sequence[Record]]) -> str:
     return "\n\n".join(
         [
             "## From definition to first result",
-            "Each in a new process with empty caches, after `2x + 1`, whose time includes starting "
-            "the compiler. Cached: again with what symtensor kept on disk.",
+            f"Each in a new process of {threads} threads with empty caches, after `2x + 1`, whose time "
+            "includes starting the compiler. Cached: again with what symtensor kept on disk. PyTorch "
+            "without torch.compile compiles nothing: its time is that of a first step.",
             table(["work", *columns], grid(seconds, columns)),
             "## Peak memory, MiB",
             "What definition, compilation and 21 calls added, of the peak of the process.",
@@ -113,9 +114,9 @@ def heading(versions: Mapping[str, str], processor: str) -> str:
     return (
         "# Benchmarks\n\n"
         "Made by `make bench`: ratios of medians, symtensor to peer, so below 1 symtensor is faster; "
-        "the fourth column on is a peer each, and the bold ratio is that to the fastest of them. "
-        "Contestants take turns in one process per number of threads, after their results, "
-        "gradients included, have been checked against NumPy in float64.\n\n"
+        "a column per peer, the ratio to the fastest of them in bold. Contestants take turns in one "
+        "process per number of threads, after their results, gradients included, have been checked "
+        "against NumPy in float64.\n\n"
         f"{datetime.date.today().isoformat()}, Python {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}, {processor}, {os.cpu_count()} processors. "
         f"{libraries}."

@@ -7,6 +7,7 @@ what remains after the leading terms that the vector code adds exactly. Needs mp
 """
 
 import mpmath as mp
+import numpy as np
 
 mp.mp.dps = 60
 LN2_HALF = mp.log(2) / 2 * mp.mpf("1.001")
@@ -129,7 +130,9 @@ def main():
     for name, value in SPLITS:
         print(f"{name}_32 = {split(value, 3, 11)}")
         print(f"{name}_64 = {split(value, 3, 33)}")
-    print(f"LN2_REST = {float(mp.log(2) - mp.mpf(float(mp.log(2))))}  # beyond the nearest double")
+    near = mp.mpf(float(np.float32(float(mp.log(2)))))
+    print(f"LN2_FUSED32 = {(float(near), float(mp.log(2) - near))}  # nearest float, and the rest")
+    print(f"LN2_FUSED64 = {(float(mp.log(2)), float(mp.log(2) - mp.mpf(float(mp.log(2)))))}")
     for name, value in (("LOG2_E", 1 / mp.log(2)), ("LOG10_E", mp.log10(mp.e))):
         print(f"{name} = {(float(value), float(value - mp.mpf(float(value))))}  # high, low")
 

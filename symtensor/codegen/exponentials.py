@@ -21,11 +21,12 @@ from symtensor.ir.dtypes import float32, float64
 def _reduce_by_ln2(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
     """Return (n, r) with x = n ln 2 + r and |r| <= ln(2)/2."""
     whole, n = f.round_to_int(f.mul(x, f.c(1 / math.log(2))))
-    high, middle, low = getattr(C, f"LN2_{f.suffix}")
-    minus = f.s.neg(whole)
-    r = f.fma(minus, f.c(high), x)
-    r = f.fma(minus, f.c(middle), r)
-    return n, f.fma(minus, f.c(low), r)
+    # fused, n ln 2 may have more bits than a float; else each part must leave room for n
+    parts = getattr(C, f"LN2_{'FUSED' if f.s.target.has_fma else ''}{f.suffix}")
+    minus, r = f.s.neg(whole), x
+    for part in parts:
+        r = f.fma(minus, f.c(part), r)
+    return n, r
 
 
 def _exp_limits(f: Formula) -> tuple[float, float]:
@@ -314,7 +315,7 @@ def _exp2_parts(f: Formula, x: Lanes, rest: Lanes) -> Lanes:
     x = f.clamp(x, -1080.0, 1030.0)
     whole, n = f.round_to_int(x)
     t = f.sub(x, whole)
-    high, low = math.log(2), C.LN2_REST
+    high, low = math.log(2), C.LN2_FUSED64[1]
     r, r_rest = f.product(t, f.c(high))
     r_rest = f.add(r_rest, f.fma(t, f.c(low), f.mul(rest, f.c(high))))
     correction = f.mul(f.mul(r, r), f.poly(r, f.table("EXP")))

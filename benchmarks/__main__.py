@@ -43,6 +43,7 @@ def environment(threads: str, caches: str | None = None) -> dict[str, str]:
         found.pop(name, None)
     for library in ("OMP", "OPENBLAS", "MKL", "NUMBA", "NUMEXPR", "VECLIB", "SYMTENSOR"):
         found[f"{library}_NUM_THREADS"] = threads
+    found["OPENBLAS_THREAD_TIMEOUT"] = "20"  # else its threads spin on into the others' turns
     found["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if not hasattr(os, "sched_setaffinity"):
         found["NPROC"] = threads  # XLA's; slows its small calls, so only where we can't pin threads

@@ -22,7 +22,7 @@ from benchmarks.workloads import Workload, all_workloads
 
 BATCH_SECONDS = 0.02
 """Calls shorter than this are timed several at a time."""
-SETTLE_SECONDS = 0.06
+SETTLE_SECONDS = 0.1
 """Other libraries' threads go on spinning about this long after their last call."""
 
 

@@ -39,8 +39,9 @@ GRAIN = 5_000_000
 """Picoseconds of one range, at least."""
 MOST = 256
 """Ranges of one job, at most."""
-LOOKS = 2000
-"""How often a worker looks for work before it sleeps; some fifty microseconds."""
+LOOKS = 20_000
+"""How often a worker looks for work before it sleeps; about half a millisecond. A thread that wakes may be
+put beside the one that woke it, and wait there while processors are idle."""
 PATIENCE = 20_000
 """How often a caller looks whether all is done before it offers its processor to others."""
 

@@ -1,0 +1,110 @@
+"""Activations and normalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import symtensor as st
+from symtensor.backend.tensors import as_tensor
+
+
+def relu(x: Any, alpha: Any = 0.0, max_value: Any = None, threshold: Any = 0.0) -> st.Tensor:
+    """Return x above `threshold`, at most `max_value`, and alpha * (x - threshold) elsewhere."""
+    x = as_tensor(x)
+    if not isinstance(alpha, st.Tensor) and max_value is None and alpha == 0 and threshold == 0:
+        return st.relu(x)
+    edge = as_tensor(threshold, x.dtype)
+    above = x if max_value is None else st.minimum(x, as_tensor(max_value, x.dtype))
+    return st.where(x > edge, above, as_tensor(alpha, x.dtype) * (x - edge))
+
+
+def elu(x: Any, alpha: Any = 1.0) -> st.Tensor:
+    """Return x above 0 and alpha * (exp(x) - 1) elsewhere."""
+    return st.elu(as_tensor(x), alpha)
+
+
+def softmax(x: Any, axis: int = -1) -> st.Tensor:
+    """Return exp(x) / sum(exp(x)) along an axis, without overflow."""
+    return st.softmax(as_tensor(x), axis)
+
+
+def softplus(x: Any) -> st.Tensor:
+    """Return log(1 + exp(x)), without overflow."""
+    return st.softplus(as_tensor(x))
+
+
+def softsign(x: Any) -> st.Tensor:
+    """Return x / (1 + |x|)."""
+    return st.softsign(as_tensor(x))
+
+
+def sigmoid(x: Any) -> st.Tensor:
+    """Return 1 / (1 + exp(-x))."""
+    return st.sigmoid(as_tensor(x))
+
+
+def hard_sigmoid(x: Any) -> st.Tensor:
+    """Return 0.2 * x + 0.5, limited to [0, 1]."""
+    return st.hard_sigmoid(as_tensor(x))
+
+
+def tanh(x: Any) -> st.Tensor:
+    """Return the hyperbolic tangent."""
+    return st.tanh(as_tensor(x))
+
+
+def l2_normalize(x: Any, axis: Any = None) -> st.Tensor:
+    """Return x divided by its Euclidean norm along axes, all of them for None."""
+    return st.l2_normalize(as_tensor(x), tuple(axis) if isinstance(axis, list) else axis)
+
+
+def normalize_batch_in_training(
+    x: Any, gamma: Any, beta: Any, reduction_axes: Any, epsilon: float = 1e-3
+) -> tuple[st.Tensor, st.Tensor, st.Tensor]:
+    """Return x normalized over `reduction_axes`, and the mean and biased variance used.
+
+    The statistics have the other axes only; gamma and beta, of their shape, may be None.
+    """
+    x = as_tensor(x)
+    axes = tuple(a % x.ndim for a in reduction_axes)
+    mean, variance = st.moments(x, axes)
+
+    def spread(value: Any) -> Any:
+        return None if value is None else st.expand_dims(_fit(value, mean), axes)
+
+    normed = _normalized(x, spread(mean), spread(variance), spread(beta), spread(gamma), epsilon)
+    return normed, mean, variance
+
+
+def _fit(value: Any, like: st.Tensor) -> st.Tensor:
+    given = as_tensor(value)
+    return given if given.ndim == like.ndim else st.reshape(given, like.shape)
+
+
+def _normalized(
+    x: st.Tensor, mean: Any, variance: Any, beta: Any, gamma: Any, epsilon: float
+) -> st.Tensor:
+    scale = st.rsqrt(variance + epsilon)
+    out: st.Tensor = (x - mean) * (scale if gamma is None else scale * gamma)
+    return out if beta is None else st.add(out, beta)
+
+
+def batch_normalization(
+    x: Any, mean: Any, var: Any, beta: Any, gamma: Any, axis: int = -1, epsilon: float = 1e-3
+) -> st.Tensor:
+    """Return ``(x - mean) / sqrt(var + epsilon) * gamma + beta``.
+
+    Statistics are vectors along `axis`, or broadcast against x; beta and gamma may be None.
+    """
+    x = as_tensor(x)
+    others = tuple(a for a in range(x.ndim) if a != axis % x.ndim)
+
+    def along_axis(value: Any) -> Any:
+        if value is None:
+            return None
+        value = as_tensor(value)
+        return st.expand_dims(value, others) if value.ndim == 1 and x.ndim > 1 else value
+
+    return _normalized(
+        x, along_axis(mean), along_axis(var), along_axis(beta), along_axis(gamma), epsilon
+    )

@@ -1,0 +1,70 @@
+"""Conditions, phases and loops over the leading axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import symtensor as st
+from symtensor.backend.tensors import as_tensor, fresh, learning_phase
+
+
+def _called(x: Any) -> st.Tensor:
+    return as_tensor(x() if callable(x) and not isinstance(x, st.Tensor) else x)
+
+
+def switch(condition: Any, then_expression: Any, else_expression: Any) -> st.Tensor:
+    """Return one of two expressions, tensors or functions without arguments.
+
+    A condition of some rank is aligned with the leading axes of the branches; its rank must not
+    exceed theirs (ValueError). Anything but 0 is true.
+    """
+    test = st.cast(as_tensor(condition), "bool")
+    then, other = _called(then_expression), _called(else_expression)
+    rank = max(then.ndim, other.ndim)
+    if test.ndim > rank:
+        raise ValueError(f"switch: a condition of {test.ndim} axes for branches of {rank}")
+    if test.ndim == 0:
+        branches: st.Tensor = st.cond(test, then, other)
+        return branches
+    return st.where(st.expand_dims(test, tuple(range(test.ndim, rank))), then, other)
+
+
+def in_train_phase(x: Any, alt: Any, training: Any = None) -> Any:
+    """Return `x` in training and `alt` otherwise; without `training` the learning phase decides."""
+    chosen = learning_phase() if training is None else training
+    if not isinstance(chosen, st.Tensor):
+        return _called(x if chosen else alt)
+    out = fresh(switch(chosen, x, alt), x, alt)
+    if training is None:
+        vars(out).update(_phase_flag=True)
+    return out
+
+
+def in_test_phase(x: Any, alt: Any, training: Any = None) -> Any:
+    """Return `alt` in training and `x` otherwise."""
+    return in_train_phase(alt, x, training)
+
+
+def map_fn(fn: Any, elems: Any, name: str | None = None, dtype: Any = None) -> Any:
+    """Return the results of `fn` on the elements along axis 0, stacked."""
+    rows = elems if isinstance(elems, (list, tuple)) else [elems]
+    out, _ = st.scan(lambda *xs: fn(*xs), [as_tensor(x) for x in rows])
+    return out if dtype is None else st.cast(out, dtype)
+
+
+def foldl(fn: Any, elems: Any, initializer: Any = None, name: str | None = None) -> st.Tensor:
+    """Return fn(… fn(fn(initializer, e0), e1) …); the initializer is e0 unless given."""
+    return _fold(fn, as_tensor(elems), initializer)
+
+
+def foldr(fn: Any, elems: Any, initializer: Any = None, name: str | None = None) -> st.Tensor:
+    """Return the fold that starts from the last element."""
+    return _fold(fn, st.flip(as_tensor(elems), 0), initializer)
+
+
+def _fold(fn: Any, elems: st.Tensor, initializer: Any) -> st.Tensor:
+    if initializer is None:
+        elems, initializer = elems[1:], elems[0]
+    steps, _ = st.scan(lambda x, acc: fn(acc, x), [elems], [as_tensor(initializer, elems.dtype)])
+    last: st.Tensor = steps[-1]
+    return last

@@ -1,0 +1,119 @@
+"""Elementwise functions and comparisons; Python numbers count as floatx."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import symtensor as st
+from symtensor.backend.tensors import as_tensor
+
+
+def _pair(x: Any, y: Any) -> tuple[st.Tensor, st.Tensor]:
+    """Return operands as tensors; what is none takes the dtype of the other."""
+    kind = next((v.dtype for v in (x, y) if isinstance(v, st.Tensor)), None)
+    if kind is not None and (kind.is_integer or kind.is_bool):
+        kind = None if any(isinstance(v, float) for v in (x, y)) else kind
+    return as_tensor(x, kind), as_tensor(y, kind)
+
+
+def square(x: Any) -> st.Tensor:
+    """Return x * x."""
+    return st.square(as_tensor(x))
+
+
+def abs(x: Any) -> st.Tensor:
+    """Return the absolute value; its derivative at 0 is 0."""
+    return st.abs(as_tensor(x))
+
+
+def sqrt(x: Any) -> st.Tensor:
+    """Return the square root; of negative numbers 0."""
+    return st.sqrt(st.maximum(as_tensor(x), 0.0))
+
+
+def exp(x: Any) -> st.Tensor:
+    """Return e to the power of x."""
+    return st.exp(as_tensor(x))
+
+
+def log(x: Any) -> st.Tensor:
+    """Return the natural logarithm."""
+    return st.log(as_tensor(x))
+
+
+def round(x: Any) -> st.Tensor:
+    """Return the nearest integers, halves to the even one."""
+    return st.rint(as_tensor(x))
+
+
+def sign(x: Any) -> st.Tensor:
+    """Return -1, 0 or 1."""
+    return st.sign(as_tensor(x))
+
+
+def pow(x: Any, a: Any) -> st.Tensor:
+    """Return x to the power of a number or tensor."""
+    return st.power(*_pair(x, a))
+
+
+def clip(x: Any, min_value: Any, max_value: Any) -> st.Tensor:
+    """Return x limited to an interval; None is no bound, a maximum below the minimum becomes it."""
+    x = as_tensor(x)
+    numbers = not any(isinstance(v, st.Tensor) or v is None for v in (min_value, max_value))
+    if numbers and max_value < min_value:
+        max_value = min_value
+    low = -np.inf if min_value is None else min_value
+    high = np.inf if max_value is None else max_value
+    return st.clip(x, *(as_tensor(v, x.dtype) for v in (low, high)))
+
+
+def equal(x: Any, y: Any) -> st.Tensor:
+    """Return where x == y, as bool."""
+    return st.equal(*_pair(x, y))
+
+
+def not_equal(x: Any, y: Any) -> st.Tensor:
+    """Return where x != y, as bool."""
+    return st.not_equal(*_pair(x, y))
+
+
+def greater(x: Any, y: Any) -> st.Tensor:
+    """Return where x > y, as bool."""
+    return st.greater(*_pair(x, y))
+
+
+def greater_equal(x: Any, y: Any) -> st.Tensor:
+    """Return where x >= y, as bool."""
+    return st.greater_equal(*_pair(x, y))
+
+
+def less(x: Any, y: Any) -> st.Tensor:
+    """Return where x < y, as bool."""
+    return st.less(*_pair(x, y))
+
+
+def less_equal(x: Any, y: Any) -> st.Tensor:
+    """Return where x <= y, as bool."""
+    return st.less_equal(*_pair(x, y))
+
+
+def maximum(x: Any, y: Any) -> st.Tensor:
+    """Return the larger of x and y."""
+    return st.maximum(*_pair(x, y))
+
+
+def minimum(x: Any, y: Any) -> st.Tensor:
+    """Return the smaller of x and y."""
+    return st.minimum(*_pair(x, y))
+
+
+def sin(x: Any) -> st.Tensor:
+    """Return the sine."""
+    return st.sin(as_tensor(x))
+
+
+def cos(x: Any) -> st.Tensor:
+    """Return the cosine."""
+    return st.cos(as_tensor(x))

@@ -1,0 +1,47 @@
+"""Names of Keras 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import symtensor as st
+from symtensor.backend import convolution, shapes
+from symtensor.backend.elementwise import less, less_equal
+
+_LAYOUTS = {"default": None, "tf": "channels_last", "th": "channels_first"}
+
+lesser = less
+lesser_equal = less_equal
+pack = shapes.stack
+
+
+def asymmetric_temporal_padding(x: Any, left_pad: int = 1, right_pad: int = 1) -> st.Tensor:
+    """Return `temporal_padding` by (left_pad, right_pad)."""
+    return shapes.temporal_padding(x, (left_pad, right_pad))
+
+
+def asymmetric_spatial_2d_padding(
+    x: Any, top_pad: int = 1, bottom_pad: int = 1, left_pad: int = 1, right_pad: int = 1,
+    dim_ordering: str = "default",
+) -> st.Tensor:  # fmt: skip
+    """Return `spatial_2d_padding` by four amounts."""
+    pads = ((top_pad, bottom_pad), (left_pad, right_pad))
+    return shapes.spatial_2d_padding(x, pads, _LAYOUTS[dim_ordering])
+
+
+def deconv2d(
+    x: Any, kernel: Any, output_shape: Any, strides: Any = (1, 1), border_mode: str = "valid",
+    dim_ordering: str = "default", image_shape: Any = None, filter_shape: Any = None,
+) -> st.Tensor:  # fmt: skip
+    """Return `conv2d_transpose`; the two last arguments were hints."""
+    layout = _LAYOUTS[dim_ordering]
+    return convolution.conv2d_transpose(x, kernel, output_shape, strides, border_mode, layout)
+
+
+def atrous_conv2d(
+    x: Any, kernel: Any, rate: int = 1, border_mode: str = "valid",
+    dim_ordering: str = "default", image_shape: Any = None, filter_shape: Any = None,
+) -> st.Tensor:  # fmt: skip
+    """Return `conv2d` with a dilation."""
+    layout = _LAYOUTS[dim_ordering]
+    return convolution.conv2d(x, kernel, 1, border_mode, layout, rate)

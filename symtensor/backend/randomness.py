@@ -1,0 +1,84 @@
+"""Random numbers: new ones at every run. Without a seed one is taken from numpy.random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import symtensor as st
+from symtensor.backend.configuration import floatx
+from symtensor.backend.sizes import as_shape
+from symtensor.backend.tensors import as_tensor, variable
+
+
+def _stream(seed: int | None) -> st.RandomStream:
+    return st.RandomStream(int(np.random.randint(10**6)) if seed is None else int(seed))
+
+
+def random_normal(
+    shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: int | None = None
+) -> st.Tensor:
+    """Return normal numbers."""
+    return _stream(seed).normal(as_shape(shape), mean, stddev, dtype or floatx())
+
+
+def random_uniform(
+    shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: int | None = None
+) -> st.Tensor:
+    """Return numbers uniform in [minval, maxval)."""
+    return _stream(seed).uniform(as_shape(shape), minval, maxval, dtype or floatx())
+
+
+def random_binomial(
+    shape: Any, p: Any = 0.0, dtype: Any = None, seed: int | None = None
+) -> st.Tensor:
+    """Return 1 with probability p, else 0."""
+    return _stream(seed).bernoulli(as_shape(shape), p, dtype or floatx())
+
+
+def random_bernoulli(
+    shape: Any, p: Any = 0.0, dtype: Any = None, seed: int | None = None
+) -> st.Tensor:
+    """Return 1 with probability p, else 0."""
+    return random_binomial(shape, p, dtype, seed)
+
+
+def truncated_normal(
+    shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: int | None = None
+) -> st.Tensor:
+    """Return normal numbers within two standard deviations of the mean."""
+    return _stream(seed).truncated_normal(as_shape(shape), mean, stddev, dtype or floatx())
+
+
+def random_uniform_variable(
+    shape: Any, low: Any, high: Any, dtype: Any = None, name: Any = None, seed: Any = None
+) -> Any:
+    """Return a variable of numbers uniform in [low, high)."""
+    return variable(random_uniform(shape, low, high, dtype, seed), dtype, name)
+
+
+def random_normal_variable(
+    shape: Any, mean: Any, scale: Any, dtype: Any = None, name: Any = None, seed: Any = None
+) -> Any:
+    """Return a variable of normal numbers."""
+    return variable(random_normal(shape, mean, scale, dtype, seed), dtype, name)
+
+
+def dropout(x: Any, level: float, noise_shape: Any = None, seed: int | None = None) -> st.Tensor:
+    """Return x with elements set to 0 with probability `level`, the others scaled by 1/(1-level).
+
+    `noise_shape` with ones broadcasts the mask. Raises ValueError for levels outside [0, 1).
+    """
+    if not 0 <= level < 1:
+        raise ValueError(f"dropout: expected a level in [0, 1), found {level}")
+    x = as_tensor(x)
+    sizes = x.shape if noise_shape is None else _noise_shape(x, noise_shape)
+    return st.multiply(x, _stream(seed).dropout_mask(sizes, float(level), x.dtype))
+
+
+def _noise_shape(x: st.Tensor, shape: Any) -> Any:
+    """Return the mask's sizes; None in `shape` is the size of x."""
+    if isinstance(shape, (tuple, list)):
+        shape = [own if s is None else s for own, s in zip(x.shape, shape, strict=True)]
+    return as_shape(shape)

@@ -1,0 +1,287 @@
+"""Variables, placeholders, constants, and what can be asked about a tensor.
+
+The tensors are symtensor's own. Keras hangs attributes on them: a handle is a new object per build
+call, so `_keras_history` set on one of two equal expressions stays on that one; `identity` gives a
+new handle. `_keras_shape` and `_uses_learning_phase`, which Keras reads from every tensor, are worked
+out on demand (docs/decisions/0011).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import symtensor as st
+from symtensor.backend import configuration
+from symtensor.backend.sizes import as_shape
+from symtensor.ir.dims import DimExpr
+from symtensor.ir.graph import toposort
+from symtensor.ir.node import Node
+
+KerasShape = tuple[int | None, ...]
+
+_phase = st.placeholder((), "bool", name="keras_learning_phase")
+_fixed_phase: list[int] = []
+
+
+# --- the learning phase --------------------------------------------------------------------------
+
+
+def learning_phase() -> Any:
+    """Return the symbolic bool scalar, 0 unless fed, or the int 0 or 1 once it is fixed."""
+    return _fixed_phase[0] if _fixed_phase else symbolic_learning_phase()
+
+
+def symbolic_learning_phase() -> st.Tensor:
+    """Return the symbolic phase even where it is fixed."""
+    return _phase
+
+
+def set_learning_phase(value: Any) -> None:
+    """Fix the phase. Raises ValueError for anything but 0 and 1."""
+    if value not in (0, 1):
+        raise ValueError(f"learning phase: expected 0 or 1, found {value!r}")
+    _fixed_phase[:] = [int(value)]
+
+
+def free_learning_phase() -> None:
+    """Make the phase symbolic again."""
+    _fixed_phase.clear()
+
+
+def clear_session() -> None:
+    """Forget counters, names and a fixed learning phase."""
+    configuration.reset_uids()
+    configuration.forget_variable_names()
+    free_learning_phase()
+
+
+# --- attributes that Keras reads from every tensor -----------------------------------------------
+
+
+def _static_shape(x: st.Tensor) -> KerasShape:
+    return tuple(size if isinstance(size, int) else None for size in x.shape)
+
+
+def _get_keras_shape(x: st.Tensor) -> KerasShape:
+    own = _static_shape(x)
+    hint = x.__dict__.get("_shape_hint")
+    if hint is None or len(hint) != len(own):
+        return own
+    return tuple(b if a is None else a for a, b in zip(own, hint, strict=True))
+
+
+def _set_keras_shape(x: st.Tensor, shape: Any) -> None:
+    x.__dict__["_shape_hint"] = None if shape is None else tuple(shape)
+
+
+def _get_uses_phase(x: st.Tensor) -> bool:
+    """Return what was set, else whether the tensor depends on the symbolic phase."""
+    known = x.__dict__.get("_phase_flag")
+    if known is None:
+        known = x.__dict__["_phase_flag"] = _phase.node in toposort([x.node])
+    return bool(known)
+
+
+def _set_uses_phase(x: st.Tensor, value: bool) -> None:
+    x.__dict__["_phase_flag"] = value
+
+
+def _install_attributes() -> None:
+    """Give tensors the two attributes that Keras reads from all of them."""
+    vars_ = {
+        "_keras_shape": property(_get_keras_shape, _set_keras_shape),
+        "_uses_learning_phase": property(_get_uses_phase, _set_uses_phase),
+    }
+    for name, value in vars_.items():
+        setattr(st.Tensor, name, value)
+
+
+_install_attributes()
+
+
+# --- making tensors ------------------------------------------------------------------------------
+
+
+def as_tensor(x: Any, dtype: Any = None) -> st.Tensor:
+    """Return `x` as a tensor; what is none takes `dtype`, by default floatx."""
+    return x if isinstance(x, st.Tensor) else constant(x, dtype)
+
+
+def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: Any = None) -> Any:
+    """Return a variable of a value, in floatx unless `dtype` says otherwise.
+
+    A symbolic value is evaluated first. Raises TypeError for an unknown dtype.
+    """
+    from symtensor.backend.evaluation import eval as evaluate
+
+    if isinstance(value, st.Tensor):
+        value = evaluate(value)
+    kind = configuration.floatx() if dtype is None else dtype
+    out = st.variable(value, st.as_dtype(kind), configuration.variable_name(name))
+    vars(out).update(constraint=constraint, trainable=True, _phase_flag=False)
+    return out
+
+
+def constant(
+    value: Any, dtype: Any = None, shape: Any = None, name: str | None = None
+) -> st.Tensor:
+    """Return a constant in floatx unless `dtype` says otherwise.
+
+    `shape` fills with a scalar, or reshapes a value of the same size.
+    """
+    kind = st.as_dtype(configuration.floatx() if dtype is None else dtype)
+    array = np.asarray(value).astype(kind.numpy)
+    if shape is not None:
+        array = np.full(shape, array) if array.size == 1 else array.reshape(shape)
+    return st.constant(array, name=name)
+
+
+def placeholder(
+    shape: Any = None,
+    ndim: int | None = None,
+    dtype: Any = None,
+    sparse: bool = False,
+    name: str | None = None,
+) -> st.Tensor:
+    """Return a tensor to be fed, of a shape with None for unknown sizes, or of `ndim` unknown ones."""
+    if sparse:
+        raise NotImplementedError("sparse placeholders are not supported")
+    if shape is None:
+        if ndim is None:
+            raise ValueError("placeholder: expected a shape or a number of axes")
+        shape = (None,) * ndim
+    out = st.placeholder(tuple(shape), dtype or configuration.floatx(), name)
+    vars(out).update(_phase_flag=False)
+    return out
+
+
+def zeros(shape: Any, dtype: Any = None, name: str | None = None) -> Any:
+    """Return a variable of zeros; a tensor where the shape is symbolic."""
+    return _filled(0, shape, dtype, name)
+
+
+def ones(shape: Any, dtype: Any = None, name: str | None = None) -> Any:
+    """Return a variable of ones; a tensor where the shape is symbolic."""
+    return _filled(1, shape, dtype, name)
+
+
+def _filled(value: int, shape: Any, dtype: Any, name: str | None) -> Any:
+    sizes = as_shape(shape)
+    if any(isinstance(size, DimExpr) for size in sizes):
+        return st.full(sizes, value, dtype or configuration.floatx())
+    return variable(np.full(sizes, value), dtype, name)
+
+
+def eye(size: Any, dtype: Any = None, name: str | None = None) -> Any:
+    """Return a variable of the identity matrix of `size`, or of (rows, columns)."""
+    rows, columns = size if isinstance(size, (tuple, list)) else (size, size)
+    return variable(np.eye(rows, columns), dtype, name)
+
+
+def zeros_like(x: Any, dtype: Any = None, name: str | None = None) -> st.Tensor:
+    """Return zeros of the shape of `x`, in floatx unless `dtype` says otherwise."""
+    return st.zeros_like(as_tensor(x), dtype or configuration.floatx())
+
+
+def ones_like(x: Any, dtype: Any = None, name: str | None = None) -> st.Tensor:
+    """Return ones of the shape of `x`, in floatx unless `dtype` says otherwise."""
+    return st.ones_like(as_tensor(x), dtype or configuration.floatx())
+
+
+def cast(x: Any, dtype: Any) -> st.Tensor:
+    """Return `x`, a tensor or a number, in another dtype."""
+    return st.cast(as_tensor(x, dtype), dtype)
+
+
+def identity(x: Any, name: str | None = None) -> st.Tensor:
+    """Return a new handle on the value of `x`, with attributes of its own."""
+    return st.Tensor(as_tensor(x).node)
+
+
+def fresh(x: st.Tensor, *operands: Any) -> st.Tensor:
+    """Return `x`, as a new handle where it is one of the operands: results carry own attributes."""
+    return identity(x) if any(x is operand for operand in operands) else x
+
+
+# --- asking --------------------------------------------------------------------------------------
+
+
+def is_variable(x: Any) -> bool:
+    """Return True for variables."""
+    return isinstance(x, st.Variable)
+
+
+def is_placeholder(x: Any) -> bool:
+    """Return True for placeholders."""
+    return isinstance(x, st.Tensor) and x.op.name == "placeholder"
+
+
+def is_tensor(x: Any) -> bool:
+    """Return True for any symbolic value."""
+    return isinstance(x, st.Tensor)
+
+
+def is_keras_tensor(x: Any) -> bool:
+    """Return True for outputs of Keras layers. Raises ValueError for what is no tensor."""
+    if not is_tensor(x):
+        raise ValueError(f"expected a symbolic tensor, found {type(x).__name__}")
+    return hasattr(x, "_keras_history")
+
+
+def is_sparse(tensor: Any) -> bool:
+    """Return True for sparse tensors: False, for there are none yet."""
+    return False
+
+
+def to_dense(tensor: Any) -> Any:
+    """Return a dense tensor of the same value."""
+    return tensor
+
+
+def shape(x: Any) -> st.Tensor:
+    """Return the shape as an int64 vector, which reshape, tile and the like take again."""
+    x = as_tensor(x)
+    if not x.ndim:
+        return st.constant(np.zeros(0, np.int64))
+    return st.stack([_size_tensor(size) for size in x.shape])
+
+
+def _size_tensor(size: Any) -> st.Tensor:
+    return st.dim_value(size)
+
+
+def int_shape(x: Any) -> KerasShape:
+    """Return the shape with None for unknown sizes."""
+    return _get_keras_shape(x) if is_tensor(x) else tuple(np.shape(x))
+
+
+def get_variable_shape(x: Any) -> KerasShape:
+    """Return the shape of a variable."""
+    return int_shape(x)
+
+
+def ndim(x: Any) -> int:
+    """Return the number of axes."""
+    return int(x.ndim) if is_tensor(x) else int(np.ndim(x))
+
+
+def dtype(x: Any) -> str:
+    """Return the name of the dtype."""
+    return str(x.dtype)
+
+
+def size(x: Any, name: str | None = None) -> st.Tensor:
+    """Return the number of elements as an int64 scalar."""
+    return st.dim_value(as_tensor(x).size)
+
+
+def count_params(x: Any) -> int:
+    """Return the number of elements of a tensor of known shape."""
+    return int(np.prod([n or 0 for n in int_shape(x)], dtype=np.int64))
+
+
+def depends_on_phase(nodes: list[Node]) -> bool:
+    """Return True where one of the nodes reads the symbolic learning phase."""
+    return _phase.node in toposort(nodes)

@@ -115,6 +115,7 @@ from symtensor.backend.randomness import (
     random_uniform_variable,
     truncated_normal,
 )
+from symtensor.backend.recurrent import rnn
 from symtensor.backend.reductions import (
     all,
     any,
@@ -131,6 +132,7 @@ from symtensor.backend.reductions import (
     sum,
     var,
 )
+from symtensor.backend.resizing import resize_images, resize_volumes
 from symtensor.backend.shapes import (
     arange,
     batch_flatten,
@@ -295,7 +297,10 @@ __all__ = [
     "repeat_elements",
     "reset_uids",
     "reshape",
+    "resize_images",
+    "resize_volumes",
     "reverse",
+    "rnn",
     "round",
     "separable_conv1d",
     "separable_conv2d",

@@ -112,9 +112,24 @@ def test_names_of_keras_1():
     assert y.shape == (1, 6, 6, 3)
 
 
+def test_resizing():
+    x = RNG.normal(size=(2, 3, 4, 5)).astype("f4")
+    found = run(lambda a: K.resize_images(a, 2, 3, "channels_last"), x)
+    np.testing.assert_array_equal(found, x.repeat(2, 1).repeat(3, 2))
+    found = run(lambda a: K.resize_volumes(a, 1, 2, 2, "channels_first"), x[None])
+    np.testing.assert_array_equal(found, x[None].repeat(2, 3).repeat(2, 4))
+    found = run(lambda a: K.resize_images(a, 2, 3, "channels_first", "bilinear"), x)
+    for axis, factor in ((2, 2), (3, 3)):
+        n = x.shape[axis]
+        at = np.arange(n * factor) / factor
+        x = np.apply_along_axis(lambda v: np.interp(at, np.arange(n), v), axis, x)  # noqa: B023
+    np.testing.assert_allclose(found, x, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("bad", [
     lambda x: K.pool2d(x, (2, 2), pool_mode="median"),
     lambda x: K.conv2d(x, x, padding="full"),
+    lambda x: K.resize_images(x, 2, 2, "channels_last", "cubic"),
     lambda x: K.pool2d(x, (2, 2), data_format="channels_middle"),
 ])  # fmt: skip
 def test_refusals(bad):

@@ -47,11 +47,15 @@ from symtensor.backend.convolution import (
     conv3d,
     conv3d_transpose,
     depthwise_conv2d,
+    local_conv,
+    local_conv1d,
+    local_conv2d,
     pool2d,
     pool3d,
     separable_conv1d,
     separable_conv2d,
 )
+from symtensor.backend.ctc import ctc_batch_cost, ctc_decode
 from symtensor.backend.elementwise import (
     abs,
     clip,
@@ -97,6 +101,7 @@ from symtensor.backend.legacy import (
     deconv2d,
     lesser,
     lesser_equal,
+    maxpool2d,
     pack,
 )
 from symtensor.backend.losses import (
@@ -215,6 +220,8 @@ __all__ = [
     "conv3d_transpose",
     "cos",
     "count_params",
+    "ctc_batch_cost",
+    "ctc_decode",
     "cumprod",
     "cumsum",
     "deconv2d",
@@ -261,11 +268,15 @@ __all__ = [
     "less_equal",
     "lesser",
     "lesser_equal",
+    "local_conv",
+    "local_conv1d",
+    "local_conv2d",
     "log",
     "logsumexp",
     "map_fn",
     "max",
     "maximum",
+    "maxpool2d",
     "mean",
     "min",
     "minimum",

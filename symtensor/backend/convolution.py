@@ -7,6 +7,7 @@ from typing import Any
 import symtensor as st
 from symtensor.backend.configuration import normalize_data_format
 from symtensor.backend.sizes import as_dim
+from symtensor.backend.spellings import old_keywords
 from symtensor.backend.tensors import as_tensor
 
 
@@ -24,6 +25,7 @@ def _conv(
     return st.conv(as_tensor(x), as_tensor(kernel), strides, padding, dilation, data_format=layout)
 
 
+@old_keywords
 def conv1d(
     x: Any, kernel: Any, strides: Any = 1, padding: str = "valid",
     data_format: str | None = None, dilation_rate: Any = 1,
@@ -32,6 +34,7 @@ def conv1d(
     return _conv(x, kernel, strides, _padding(padding, True), data_format, dilation_rate)
 
 
+@old_keywords
 def conv2d(
     x: Any, kernel: Any, strides: Any = (1, 1), padding: str = "valid",
     data_format: str | None = None, dilation_rate: Any = (1, 1),
@@ -40,6 +43,7 @@ def conv2d(
     return _conv(x, kernel, strides, _padding(padding), data_format, dilation_rate)
 
 
+@old_keywords
 def conv3d(
     x: Any, kernel: Any, strides: Any = (1, 1, 1), padding: str = "valid",
     data_format: str | None = None, dilation_rate: Any = (1, 1, 1),
@@ -60,6 +64,7 @@ def _transposed(
     )
 
 
+@old_keywords
 def conv2d_transpose(
     x: Any, kernel: Any, output_shape: Any, strides: Any = (1, 1), padding: str = "valid",
     data_format: str | None = None, dilation_rate: Any = (1, 1),
@@ -68,6 +73,7 @@ def conv2d_transpose(
     return _transposed(x, kernel, output_shape, strides, padding, data_format, dilation_rate)
 
 
+@old_keywords
 def conv3d_transpose(
     x: Any, kernel: Any, output_shape: Any, strides: Any = (1, 1, 1), padding: str = "valid",
     data_format: str | None = None,
@@ -76,6 +82,7 @@ def conv3d_transpose(
     return _transposed(x, kernel, output_shape, strides, padding, data_format, 1)
 
 
+@old_keywords
 def depthwise_conv2d(
     x: Any, depthwise_kernel: Any, strides: Any = (1, 1), padding: str = "valid",
     data_format: str | None = None, dilation_rate: Any = (1, 1),
@@ -99,6 +106,7 @@ def _separable(
     return st.conv(deep, as_tensor(pointwise), data_format=layout)
 
 
+@old_keywords
 def separable_conv1d(
     x: Any, depthwise_kernel: Any, pointwise_kernel: Any, strides: Any = 1,
     padding: str = "valid", data_format: str | None = None, dilation_rate: Any = 1,
@@ -109,6 +117,7 @@ def separable_conv1d(
     )
 
 
+@old_keywords
 def separable_conv2d(
     x: Any, depthwise_kernel: Any, pointwise_kernel: Any, strides: Any = (1, 1),
     padding: str = "valid", data_format: str | None = None, dilation_rate: Any = (1, 1),
@@ -127,6 +136,7 @@ def _pool(x: Any, sizes: Any, strides: Any, padding: str, data_format: Any, mode
     return pool(as_tensor(x), sizes, strides, _padding(padding), layout)
 
 
+@old_keywords
 def pool2d(
     x: Any, pool_size: Any, strides: Any = (1, 1), padding: str = "valid",
     data_format: str | None = None, pool_mode: str = "max",
@@ -135,6 +145,7 @@ def pool2d(
     return _pool(x, pool_size, strides, padding, data_format, pool_mode)
 
 
+@old_keywords
 def pool3d(
     x: Any, pool_size: Any, strides: Any = (1, 1, 1), padding: str = "valid",
     data_format: str | None = None, pool_mode: str = "max",
@@ -143,6 +154,7 @@ def pool3d(
     return _pool(x, pool_size, strides, padding, data_format, pool_mode)
 
 
+@old_keywords
 def bias_add(x: Any, bias: Any, data_format: str | None = None) -> st.Tensor:
     """Return x plus a bias: one value per channel, or of the rank of x without the batch.
 
@@ -158,3 +170,46 @@ def bias_add(x: Any, bias: Any, data_format: str | None = None) -> st.Tensor:
     if bias.ndim == 1:
         return st.add(x, st.reshape(bias, (1, bias.shape[0], *(1,) * (x.ndim - 2))))
     return st.add(x, st.reshape(bias, (1, bias.shape[-1], *bias.shape[:-1])))
+
+
+def local_conv(
+    inputs: Any, kernel: Any, kernel_size: Any, strides: Any, output_shape: Any,
+    data_format: str | None = None,
+) -> st.Tensor:  # fmt: skip
+    """Return a convolution whose kernel differs from place to place.
+
+    The kernel is (places, elements of a patch, filters); a patch is (spatial…, channels), with
+    channels_first (channels, spatial…). `output_shape` holds the spatial sizes of the result.
+    """
+    x, kernel = as_tensor(inputs), as_tensor(kernel)
+    first = normalize_data_format(data_format) == "channels_first"
+    n = len(kernel_size)
+    axes = range(2, n + 2) if first else range(1, n + 1)
+    seen = st.windows(x, tuple(kernel_size), tuple(axes), tuple(strides))
+    place, within = "pqr"[:n], "hwd"[:n]
+    channels = x.shape[1 if first else -1]
+    patch = (channels, *kernel_size) if first else (*kernel_size, channels)
+    weights = st.reshape(kernel, (*map(as_dim, output_shape), *patch, kernel.shape[-1]))
+    labels = (
+        f"bc{place}{within},{place}c{within}f->bf{place}"
+        if first
+        else f"b{place}c{within},{place}{within}cf->b{place}f"
+    )
+    return st.einsum(labels, seen, weights)
+
+
+def local_conv1d(
+    inputs: Any, kernel: Any, kernel_size: Any, strides: Any, data_format: str | None = None
+) -> st.Tensor:
+    """Return `local_conv` over one axis of (batch, length, channels), whatever the data format."""
+    normalize_data_format(data_format)
+    places = as_tensor(kernel).shape[:1]
+    return local_conv(inputs, kernel, kernel_size, strides, places, "channels_last")
+
+
+def local_conv2d(
+    inputs: Any, kernel: Any, kernel_size: Any, strides: Any, output_shape: Any,
+    data_format: str | None = None,
+) -> st.Tensor:  # fmt: skip
+    """Return `local_conv` over two axes."""
+    return local_conv(inputs, kernel, kernel_size, strides, output_shape, data_format)

@@ -7,12 +7,12 @@ from typing import Any
 import symtensor as st
 from symtensor.backend import convolution, shapes
 from symtensor.backend.elementwise import less, less_equal
-
-_LAYOUTS = {"default": None, "tf": "channels_last", "th": "channels_first"}
+from symtensor.backend.spellings import layout_of
 
 lesser = less
 lesser_equal = less_equal
 pack = shapes.stack
+maxpool2d = convolution.pool2d
 
 
 def asymmetric_temporal_padding(x: Any, left_pad: int = 1, right_pad: int = 1) -> st.Tensor:
@@ -26,7 +26,7 @@ def asymmetric_spatial_2d_padding(
 ) -> st.Tensor:  # fmt: skip
     """Return `spatial_2d_padding` by four amounts."""
     pads = ((top_pad, bottom_pad), (left_pad, right_pad))
-    return shapes.spatial_2d_padding(x, pads, _LAYOUTS[dim_ordering])
+    return shapes.spatial_2d_padding(x, pads, layout_of(dim_ordering))
 
 
 def deconv2d(
@@ -34,7 +34,7 @@ def deconv2d(
     dim_ordering: str = "default", image_shape: Any = None, filter_shape: Any = None,
 ) -> st.Tensor:  # fmt: skip
     """Return `conv2d_transpose`; the two last arguments were hints."""
-    layout = _LAYOUTS[dim_ordering]
+    layout = layout_of(dim_ordering)
     return convolution.conv2d_transpose(x, kernel, output_shape, strides, border_mode, layout)
 
 
@@ -43,5 +43,5 @@ def atrous_conv2d(
     dim_ordering: str = "default", image_shape: Any = None, filter_shape: Any = None,
 ) -> st.Tensor:  # fmt: skip
     """Return `conv2d` with a dilation."""
-    layout = _LAYOUTS[dim_ordering]
+    layout = layout_of(dim_ordering)
     return convolution.conv2d(x, kernel, 1, border_mode, layout, rate)

@@ -9,6 +9,7 @@ import numpy as np
 import symtensor as st
 from symtensor.backend.configuration import floatx
 from symtensor.backend.sizes import as_shape
+from symtensor.backend.spellings import old_keywords
 from symtensor.backend.tensors import as_tensor, variable
 
 
@@ -16,6 +17,7 @@ def _stream(seed: int | None) -> st.RandomStream:
     return st.RandomStream(int(np.random.randint(10**6)) if seed is None else int(seed))
 
 
+@old_keywords
 def random_normal(
     shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: int | None = None
 ) -> st.Tensor:
@@ -23,6 +25,7 @@ def random_normal(
     return _stream(seed).normal(as_shape(shape), mean, stddev, dtype or floatx())
 
 
+@old_keywords
 def random_uniform(
     shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: int | None = None
 ) -> st.Tensor:
@@ -44,6 +47,7 @@ def random_bernoulli(
     return random_binomial(shape, p, dtype, seed)
 
 
+@old_keywords
 def truncated_normal(
     shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: int | None = None
 ) -> st.Tensor:
@@ -51,6 +55,7 @@ def truncated_normal(
     return _stream(seed).truncated_normal(as_shape(shape), mean, stddev, dtype or floatx())
 
 
+@old_keywords
 def random_uniform_variable(
     shape: Any, low: Any, high: Any, dtype: Any = None, name: Any = None, seed: Any = None
 ) -> Any:
@@ -58,6 +63,7 @@ def random_uniform_variable(
     return variable(random_uniform(shape, low, high, dtype, seed), dtype, name)
 
 
+@old_keywords
 def random_normal_variable(
     shape: Any, mean: Any, scale: Any, dtype: Any = None, name: Any = None, seed: Any = None
 ) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import symtensor as st
 from symtensor.backend.configuration import normalize_data_format
+from symtensor.backend.spellings import old_keywords
 from symtensor.backend.tensors import as_tensor
 
 
@@ -32,6 +33,7 @@ def _resized(x: Any, factors: tuple[int, ...], data_format: str, interpolation: 
     return out
 
 
+@old_keywords
 def resize_images(
     x: Any, height_factor: int, width_factor: int, data_format: str, interpolation: str = "nearest"
 ) -> st.Tensor:
@@ -39,6 +41,7 @@ def resize_images(
     return _resized(x, (height_factor, width_factor), data_format, interpolation)
 
 
+@old_keywords
 def resize_volumes(
     x: Any, depth_factor: int, height_factor: int, width_factor: int, data_format: str
 ) -> st.Tensor:

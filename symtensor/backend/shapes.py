@@ -9,6 +9,7 @@ from typing import Any
 import symtensor as st
 from symtensor.backend.configuration import normalize_data_format
 from symtensor.backend.sizes import as_dim, as_shape
+from symtensor.backend.spellings import old_keywords
 from symtensor.backend.tensors import as_tensor, fresh
 from symtensor.ir.dims import DimExpr, product
 
@@ -79,6 +80,7 @@ def batch_flatten(x: Any) -> st.Tensor:
     return reshape(x, (x.shape[0], product(x.shape[1:])))
 
 
+@old_keywords
 def expand_dims(x: Any, axis: int = -1) -> st.Tensor:
     """Return x with an axis of size 1 put in."""
     return st.expand_dims(as_tensor(x), axis)
@@ -101,6 +103,7 @@ def _spatial_padding(x: Any, padding: Sequence[Pair], data_format: str | None) -
     return st.pad(as_tensor(x), [(0, 0), *pairs, (0, 0)])
 
 
+@old_keywords
 def spatial_2d_padding(
     x: Any, padding: Sequence[Pair] = ((1, 1), (1, 1)), data_format: str | None = None
 ) -> st.Tensor:
@@ -108,6 +111,7 @@ def spatial_2d_padding(
     return _spatial_padding(x, padding, data_format)
 
 
+@old_keywords
 def spatial_3d_padding(
     x: Any, padding: Sequence[Pair] = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None
 ) -> st.Tensor:
@@ -121,6 +125,7 @@ def stack(x: Sequence[Any], axis: int = 0) -> st.Tensor:
     return st.stack([as_tensor(v, kind) for v in x], axis)
 
 
+@old_keywords
 def one_hot(indices: Any, num_classes: int) -> st.Tensor:
     """Return float32 vectors with a 1 at each index; an index outside gives zeros."""
     labels = st.cast(as_tensor(indices, "int64"), "int64")

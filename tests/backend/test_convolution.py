@@ -135,3 +135,31 @@ def test_resizing():
 def test_refusals(bad):
     with pytest.raises(ValueError):
         bad(K.placeholder((1, 3, 3, 3)))
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1)])
+def test_local_convolution(layout, strides):
+    x = RNG.normal(size=(2, 6, 5, 3)).astype("f4")
+    rows, columns = (6 - 3) // strides[0] + 1, (5 - 2) // strides[1] + 1
+    kernel = RNG.normal(size=(rows * columns, 3 * 2 * 3, 4)).astype("f4")
+    wanted = np.zeros((2, rows, columns, 4), "f4")
+    for row, column in itertools.product(range(rows), range(columns)):
+        top, left = row * strides[0], column * strides[1]
+        patch = x[:, top : top + 3, left : left + 2]
+        patch = patch if layout == "channels_last" else np.moveaxis(patch, -1, 1)
+        wanted[:, row, column] = patch.reshape(2, -1) @ kernel[row * columns + column]
+    given = x if layout == "channels_last" else np.moveaxis(x, -1, 1)
+    found = run(
+        lambda a, k: K.local_conv2d(a, k, (3, 2), strides, (rows, columns), layout), given, kernel
+    )
+    found = found if layout == "channels_last" else np.moveaxis(found, 1, -1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_local_convolution_over_one_axis():
+    x = RNG.normal(size=(2, 7, 3)).astype("f4")
+    kernel = RNG.normal(size=(3, 2 * 3, 4)).astype("f4")
+    found = run(lambda a, k: K.local_conv1d(a, k, (2,), (2,)), x, kernel)
+    wanted = np.stack([x[:, 2 * o : 2 * o + 2].reshape(2, -1) @ kernel[o] for o in range(3)], 1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

@@ -55,7 +55,7 @@ from symtensor.backend.convolution import (
     separable_conv1d,
     separable_conv2d,
 )
-from symtensor.backend.ctc import ctc_batch_cost, ctc_decode
+from symtensor.backend.ctc import ctc_batch_cost, ctc_decode, ctc_label_dense_to_sparse
 from symtensor.backend.elementwise import (
     abs,
     clip,
@@ -222,6 +222,7 @@ __all__ = [
     "count_params",
     "ctc_batch_cost",
     "ctc_decode",
+    "ctc_label_dense_to_sparse",
     "cumprod",
     "cumsum",
     "deconv2d",

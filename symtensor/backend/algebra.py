@@ -6,6 +6,7 @@ import string
 from typing import Any
 
 import symtensor as st
+from symtensor.backend.sparse import SparseTensor, sparse_dot
 from symtensor.backend.tensors import as_tensor
 
 
@@ -15,6 +16,8 @@ def dot(x: Any, y: Any) -> st.Tensor:
     The shape is ``x.shape[:-1] + y.shape[:-2] + y.shape[-1:]``: (2, 3) with (4, 3, 5) gives (2, 4, 5).
     """
     x, y = as_tensor(x), as_tensor(y)
+    if isinstance(x, SparseTensor) and y.ndim == 2:
+        return sparse_dot(x, y)
     return st.dot(x, y)
 
 

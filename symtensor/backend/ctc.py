@@ -11,6 +11,7 @@ from typing import Any
 import symtensor as st
 from symtensor.backend.beam_search import ctc_beam_search
 from symtensor.backend.configuration import epsilon
+from symtensor.backend.sparse import SparseTensor
 from symtensor.backend.tensors import as_tensor
 
 _NEVER = -1e30  # the logarithm of 0: finite, for differences of two of them are taken
@@ -38,6 +39,18 @@ def _with_blanks(labels: st.Tensor, lengths: st.Tensor, blank: Any) -> st.Tensor
     blanks = st.full((n, m), blank, "int64")
     pairs = st.stack([blanks, st.where(inside, labels, blanks)], 2)
     return st.concatenate([st.reshape(pairs, (n, 2 * m)), st.full((n, 1), blank, "int64")], 1)
+
+
+def ctc_label_dense_to_sparse(labels: Any, label_lengths: Any) -> SparseTensor:
+    """Return labels (n, m) as a sparse matrix of those before each row's length."""
+    x = as_tensor(labels)
+    n, m = x.shape
+    inside = st.ravel(st.arange(m) < st.expand_dims(_counts(label_lengths), 1))
+    beyond = st.cast(st.logical_not(inside), "int64")
+    count = st.sum(st.cast(inside, "int64"))
+    kept = st.take(st.argsort(beyond), st.arange(count), 0)
+    values = st.take(st.ravel(x), kept, 0)
+    return SparseTensor(values, kept // m, kept % m, (n, m))
 
 
 def _shifted(x: st.Tensor, by: int) -> st.Tensor:

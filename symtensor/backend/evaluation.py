@@ -14,6 +14,7 @@ import numpy as np
 
 import symtensor as st
 from symtensor.backend import tensors
+from symtensor.backend.sparse import SparsePlaceholder
 from symtensor.backend.tensors import as_tensor
 from symtensor.ir.graph import replace_nodes
 
@@ -151,6 +152,9 @@ class KerasFunction:
             i for i, x in enumerate(given) if isinstance(x, int) or x.node is phase
         ]  # a fixed phase is an int among the inputs
         self._inputs = [x for i, x in enumerate(given) if i not in self._phase_at]
+        self._parts = [
+            part for x in self._inputs for part in getattr(x, "parts", [x])
+        ]  # a sparse input is fed in parts
         listed = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         plain = [as_tensor(x) for x in listed]
         self._updates = _collected(plain, updates)
@@ -162,15 +166,24 @@ class KerasFunction:
         values = list(inputs)
         phase = any(bool(values[i]) for i in self._phase_at)
         fed = [v for i, v in enumerate(values) if i not in self._phase_at]
+        if len(self._parts) != len(self._inputs):
+            fed = self._in_parts(fed)
         result: list[Array] = self.program(phase)(*fed)
         return result
+
+    def _in_parts(self, fed: list[Any]) -> list[Any]:
+        if len(fed) != len(self._inputs):
+            raise ValueError(f"expected {len(self._inputs)} inputs, found {len(fed)}")
+        pairs = zip(self._inputs, fed, strict=True)
+        values = [x.feed(v) if isinstance(x, SparsePlaceholder) else [v] for x, v in pairs]
+        return [part for value in values for part in value]
 
     def program(self, phase: bool = False) -> st.Function:
         """Return the compiled function of one learning phase, compiled at its first use."""
         if phase not in self._programs:
             roots = [*self._outputs, *self._updates.values()]
             self._programs[phase] = st.function(
-                self._inputs,
+                self._parts,
                 self._outputs,
                 list(self._updates.items()),
                 _phase_givens(roots, phase),

@@ -9,6 +9,7 @@ from typing import Any
 import symtensor as st
 from symtensor.backend.configuration import normalize_data_format
 from symtensor.backend.sizes import as_dim, as_shape
+from symtensor.backend.sparse import SparseTensor, sparse_concatenate
 from symtensor.backend.spellings import old_keywords
 from symtensor.backend.tensors import as_tensor, fresh
 from symtensor.ir.dims import DimExpr, product
@@ -17,8 +18,10 @@ Pair = Sequence[int]
 
 
 def concatenate(tensors: Sequence[Any], axis: int = -1) -> st.Tensor:
-    """Return tensors joined along an axis."""
-    return st.concatenate([as_tensor(x) for x in tensors], axis)
+    """Return tensors joined along an axis; sparse ones stay sparse among themselves."""
+    xs = [as_tensor(x) for x in tensors]
+    sparse = [x for x in xs if isinstance(x, SparseTensor)]
+    return sparse_concatenate(sparse, axis) if xs == sparse else st.concatenate(xs, axis)
 
 
 def reshape(x: Any, shape: Any) -> st.Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 import symtensor as st
 from symtensor.backend import configuration
 from symtensor.backend.sizes import as_shape
+from symtensor.backend.sparse import SparsePlaceholder, SparseTensor, sparse_constant
 from symtensor.ir.dims import DimExpr
 from symtensor.ir.graph import toposort
 from symtensor.ir.node import Node
@@ -112,13 +113,16 @@ def as_tensor(x: Any, dtype: Any = None) -> st.Tensor:
 def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: Any = None) -> Any:
     """Return a variable of a value, in floatx unless `dtype` says otherwise.
 
-    A symbolic value is evaluated first. Raises TypeError for an unknown dtype.
+    A symbolic value is evaluated first; a scipy.sparse matrix gives a sparse tensor.
+    Raises TypeError for an unknown dtype.
     """
     from symtensor.backend.evaluation import eval as evaluate
 
+    kind = configuration.floatx() if dtype is None else dtype
+    if hasattr(value, "tocoo"):
+        return sparse_constant(value, kind)
     if isinstance(value, st.Tensor):
         value = evaluate(value)
-    kind = configuration.floatx() if dtype is None else dtype
     out = st.variable(value, st.as_dtype(kind), configuration.variable_name(name))
     vars(out).update(constraint=constraint, trainable=True, _phase_flag=False)
     return out
@@ -146,12 +150,12 @@ def placeholder(
     name: str | None = None,
 ) -> st.Tensor:
     """Return a tensor to be fed, of a shape with None for unknown sizes, or of `ndim` unknown ones."""
-    if sparse:
-        raise NotImplementedError("sparse placeholders are not supported")
     if shape is None:
         if ndim is None:
             raise ValueError("placeholder: expected a shape or a number of axes")
         shape = (None,) * ndim
+    if sparse:
+        return SparsePlaceholder(tuple(shape), dtype or configuration.floatx(), name)
     out = st.placeholder(tuple(shape), dtype or configuration.floatx(), name)
     vars(out).update(_phase_flag=False)
     return out
@@ -215,7 +219,8 @@ def is_variable(x: Any) -> bool:
 
 def is_placeholder(x: Any) -> bool:
     """Return True for placeholders."""
-    return isinstance(x, st.Tensor) and x.op.name == "placeholder"
+    plain = isinstance(x, st.Tensor) and x.op.name == "placeholder"
+    return plain or isinstance(x, SparsePlaceholder)
 
 
 def is_tensor(x: Any) -> bool:
@@ -231,13 +236,13 @@ def is_keras_tensor(x: Any) -> bool:
 
 
 def is_sparse(tensor: Any) -> bool:
-    """Return True for sparse tensors: False, for there are none yet."""
-    return False
+    """Return True for tensors made sparse, however many zeros others hold."""
+    return isinstance(tensor, SparseTensor)
 
 
 def to_dense(tensor: Any) -> Any:
     """Return a dense tensor of the same value."""
-    return tensor
+    return st.Tensor(tensor.node) if is_sparse(tensor) else tensor
 
 
 def shape(x: Any) -> st.Tensor:

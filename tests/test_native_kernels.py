@@ -489,3 +489,13 @@ def test_rows_of_another_length_are_not_shared():
     found = compiled([x], [y, z])(given)
     np.testing.assert_allclose(found[0], np.exp(given[:, :4]) / sums, rtol=1e-12)
     np.testing.assert_allclose(found[1], np.exp(given[:, ::-1]) / sums, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [16, None])
+def test_a_sum_beside_a_sum_inside_another_sum(rows):
+    """Both run over the rows, but the inner one varies with a loop that is not open outside."""
+    d, h = st.placeholder((rows, 1), "float32"), st.placeholder((rows, 4), "float32")
+    total = st.sum(d, 0) * st.sum(st.square(st.sum(h * d, 0)))
+    a, b = RNG.normal(size=(16, 1)).astype("f4"), RNG.normal(size=(16, 4)).astype("f4")
+    wanted = a.sum(0, dtype="f8") * ((a.astype("f8") * b).sum(0) ** 2).sum()
+    np.testing.assert_allclose(st.function([d, h], total)(a, b), wanted, rtol=1e-5)

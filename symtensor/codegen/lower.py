@@ -302,12 +302,14 @@ class _Placement:
 
     def _siblings(self, value: Value, depth: int) -> list[Value]:
         """Return the reductions that can share the loops of `value`: same axes, same place, ready."""
+        bound = {level.axis for level in self.levels}
         return [
             other
             for other in self.reductions
             if other is value
             or (
                 other.data.axes == value.data.axes
+                and other.axes <= bound  # it may be inside another reduction that is not open yet
                 and not self._is_placed(other)
                 and self._depth(other) == depth
                 and self._ready(other)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,14 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)
 def test_example_runs(path):
-    if "sklearn" in path.read_text(encoding="utf-8"):
+    text = path.read_text(encoding="utf-8")
+    if "sklearn" in text:
         pytest.importorskip("sklearn")
+    keras = "from keras" in text  # of 2019: it warns
+    if keras and (find_spec("keras") is None or find_spec("h5py") is None):
+        pytest.skip("Keras is not installed")
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(path)],
+        [sys.executable, *(() if keras else ("-W", "error")), str(path)],
         capture_output=True,
         text=True,
         timeout=300,

@@ -6,6 +6,7 @@ that gradients, fusion and every engine come by themselves.
 
 from __future__ import annotations
 
+from symtensor.backend import compatibility as _compatibility
 from symtensor.backend.activations import (
     batch_normalization,
     elu,
@@ -186,6 +187,9 @@ from symtensor.backend.tensors import (
     zeros,
     zeros_like,
 )
+
+if _compatibility.needed():
+    _compatibility.install()
 
 __all__ = [
     "abs",

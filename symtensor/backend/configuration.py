@@ -22,12 +22,23 @@ _variable_names: defaultdict[str, int] = defaultdict(int)
 _scopes: list[str] = []
 
 
-def _get(setting: str) -> Any:
-    """Return a setting: Keras's own where Keras runs on this package, else ours."""
+def _keras() -> Any:
+    """Return the module of Keras's own settings where Keras runs on this package, else None."""
     loader = sys.modules.get("keras.backend.load_backend")
-    if getattr(loader, "_BACKEND", None) == __package__:
-        return getattr(sys.modules["keras.backend.common"], setting)()
-    return _settings[setting]
+    ours = getattr(loader, "_BACKEND", None) == __package__
+    return sys.modules["keras.backend.common"] if ours else None
+
+
+def _get(setting: str) -> Any:
+    keras = _keras()
+    return _settings[setting] if keras is None else getattr(keras, setting)()
+
+
+def _set(setting: str, value: Any) -> None:
+    keras = _keras()
+    if keras is not None:
+        getattr(keras, f"set_{setting}")(value)
+    _settings[setting] = value
 
 
 def _one_of(value: Any, choices: tuple[str, ...], what: str) -> str:
@@ -48,7 +59,7 @@ def epsilon() -> float:
 
 def set_epsilon(e: float) -> None:
     """Set the value of `epsilon`."""
-    _settings["epsilon"] = float(e)
+    _set("epsilon", float(e))
 
 
 def floatx() -> str:
@@ -58,7 +69,7 @@ def floatx() -> str:
 
 def set_floatx(floatx: str) -> None:
     """Set the default float dtype. Raises ValueError for any other."""
-    _settings["floatx"] = _one_of(floatx, ("float16", "float32", "float64"), "floatx")
+    _set("floatx", _one_of(floatx, ("float16", "float32", "float64"), "floatx"))
 
 
 def cast_to_floatx(x: Any) -> np.ndarray[Any, Any]:
@@ -73,7 +84,7 @@ def image_data_format() -> str:
 
 def set_image_data_format(data_format: str) -> None:
     """Set the default layout of images. Raises ValueError for any other."""
-    _settings["image_data_format"] = normalize_data_format(data_format)
+    _set("image_data_format", normalize_data_format(data_format))
 
 
 def normalize_data_format(value: str | None) -> str:

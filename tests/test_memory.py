@@ -70,3 +70,18 @@ def test_warm_calls_take_no_memory():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4096  # a 0-d result and Python's own bookkeeping
+
+
+@pytest.mark.parametrize("loose", [False, True])
+def test_a_checked_value_keeps_its_memory(loose):
+    """`assert_` hands its operand on: what comes later must not write over it."""
+    x = st.placeholder((None if loose else 6,))
+    checked = st.assert_(st.exp(x), st.all(x < 100), "x: expected values below 100")
+    runs = st.cumsum(st.sort(st.exp(x) * 2))
+    given = np.linspace(0, 1, 6, dtype="f4")
+    for engine in ("numpy", "llvm"):
+        outputs = [checked, runs, st.flip(st.cumsum(runs * 3), 0), checked]
+        found = st.function([x], outputs, engine=engine)(given)
+        np.testing.assert_allclose(found[0], np.exp(given), rtol=1e-6)
+        np.testing.assert_allclose(found[3], np.exp(given), rtol=1e-6)
+        assert not np.shares_memory(found[0], found[3])

@@ -280,7 +280,9 @@ class _Call:
         self.arrays[node] = value
         parts = value if isinstance(node.type, tuple) else (value,)
         for result, array in zip(results(node), parts, strict=True):
-            self._put_result(result, array)
+            # A view of an operand would change when the operand's memory is used again.
+            shared = any(np.may_share_memory(array, x) for x in values)
+            self._put_result(result, array.copy() if shared else array)
         if self._late:
             self._resolve_late()
 

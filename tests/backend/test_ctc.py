@@ -69,6 +69,29 @@ def test_cost_sums_over_all_alignments():
     np.testing.assert_allclose(found, wanted, rtol=2e-5)
 
 
+# tf.keras.backend.ctc_batch_cost (2.21) of the numbers below, and the sum of |gradient| of each row.
+TENSORFLOW = [14.25609, 15.81, 10.64947, 16.14196, 14.68899, 11.226]
+TENSORFLOW_SLOPES = [104.09842, 106.86035, 75.58579, 124.30112, 103.04704, 81.51508]
+
+
+def test_costs_and_gradients_are_tensorflows():
+    k = np.arange(6 * 12 * 7).reshape(6, 12, 7)
+    y = (np.exp(np.sin(1.7 * k)) / np.exp(np.sin(1.7 * k)).sum(-1, keepdims=True)).astype("f4")
+    labels = np.array(
+        [[3, 2, 1, 4], [1, 3, 1, 1], [3, 4, 3, 2], [1, 5, 5, 4], [1, 4, 3, 1], [4, 0, 3, 1]]
+    )
+    counts, steps = (
+        np.array([[1], [2], [2], [3], [1], [4]]),
+        np.array([[9], [12], [9], [12], [9], [10]]),
+    )
+    x = K.placeholder((None, 12, 7))
+    loss = K.ctc_batch_cost(labels, x, steps, counts)
+    found, slopes = K.function([x], [loss, *K.gradients(loss, [x])])([y])
+    np.testing.assert_allclose(found[:, 0], TENSORFLOW, rtol=1e-5)
+    np.testing.assert_allclose(abs(slopes).sum((1, 2)), TENSORFLOW_SLOPES, rtol=1e-4)
+    assert not slopes[0, 9:].any()
+
+
 def test_cost_with_sizes_known_at_the_call():
     given = batch()
     ins = [K.placeholder((None, None)), K.placeholder((None, None, 3)), *(

@@ -11,21 +11,32 @@ from symtensor.codegen.fusion import CallStep, ContractStep
 from symtensor.ir.dtypes import float32, float64, int32, int64
 
 HOST = target.host()
-TYPES = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 9 + [ctypes.c_void_p, ctypes.c_bool]
+TYPES = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 12 + [ctypes.c_void_p, ctypes.c_bool]
 
 
-def native(dtype):
-    """Return ``run(a, b, c, accumulate)`` for 2-D arrays of any positive strides."""
+def native_call(dtype):
+    """Return ``call(a, b, c, *numbers, accumulate)`` for arrays."""
     address = jit.load_gemm(HOST, dtype).address(gemm.NAME.format(dtype.name))
     call = ctypes.CFUNCTYPE(None, *TYPES)(address)
     scratch = np.empty(gemm.scratch_bytes(HOST, dtype), np.uint8)
 
+    def run(a, b, c, *numbers):
+        *sizes, accumulate = numbers
+        pointers = [x.ctypes.data for x in (a, b, c)]
+        call(*pointers, *sizes, scratch.ctypes.data, accumulate)
+
+    return run
+
+
+def native(dtype):
+    """Return ``run(a, b, c, accumulate)`` for 2-D arrays of any positive strides."""
+    call = native_call(dtype)
+
     def run(a, b, c, accumulate=False):
         arrays = (a, b, c)
         strides = [s // x.itemsize for x in arrays for s in x.strides]
-        pointers = [x.ctypes.data for x in arrays]
-        sizes = (*c.shape, a.shape[1])
-        call(*pointers, *sizes, *strides, scratch.ctypes.data, accumulate)
+        (am, ak), (bk, bn), (cm, cn) = (strides[i : i + 2] for i in (0, 2, 4))
+        call(*arrays, *c.shape, a.shape[1], 1, am, ak, 0, bk, bn, 0, cm, cn, accumulate)
 
     return run
 
@@ -79,6 +90,25 @@ def test_products_beyond_one_block(size):
     rng, run = np.random.default_rng(1), native(float32)
     for layouts in ((0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 3)):
         check_product(run, rng, float32, *size, layouts, False)
+
+
+@pytest.mark.parametrize("dtype", [float32, int64], ids=str)
+@pytest.mark.parametrize("m", [1, 30])
+@pytest.mark.parametrize("k", [0, 1, 9, 96, 300, 600])
+@pytest.mark.parametrize("n", [1, 5, 32, 140])
+def test_products_of_several_rounds(dtype, m, k, n):
+    """Sums over two labels: windows that overlap on the left, slices of a larger array on the right."""
+    rng, rounds = np.random.default_rng(m + k + n), 5
+    x = rng.integers(-9, 9, (m + rounds, k + rounds)).astype(dtype.numpy)
+    weights = rng.integers(-9, 9, (rounds, k + 2, n)).astype(dtype.numpy)
+    a = np.stack([x[r : r + m, r : r + k] for r in range(rounds)])
+    b, c = weights[:, :k], rng.integers(-9, 9, (m, n)).astype(dtype.numpy)
+    call = native_call(dtype)
+    for accumulate in (False, True):
+        wanted = (a @ b).sum(0) + accumulate * c
+        row = x.shape[1]
+        call(x, weights, c, m, n, k, rounds, row, 1, row + 1, n, 1, (k + 2) * n, n, 1, accumulate)
+        np.testing.assert_array_equal(c, wanted)  # exact: small whole numbers
 
 
 def test_products_keep_nan_and_infinities():

@@ -2,8 +2,8 @@
 
 The labels of a contraction fall into four groups: batch labels (in both operands and the result),
 rows (left and result), columns (right and result) and inner ones (summed). Neighbours of a group
-whose strides nest are merged to one. One label of rows, columns and inner each goes to the matrix
-product of `symtensor.codegen.gemm`; the others become loops around it. Views of operands are
+whose strides nest are merged to one. One label of rows and of columns and two inner ones go to the
+matrix product of `symtensor.codegen.gemm`; the others become loops around it. Views of operands are
 strides, so nothing is transposed in memory.
 """
 
@@ -63,13 +63,31 @@ class Plan:
     rows: Label
     columns: Label
     inner: Label
+    rounds: Label
+    """A second summed label."""
     outer: list[Label] = field(default_factory=list)
     """Loops around the product."""
     summed: list[Label] = field(default_factory=list)
     """Loops whose rounds add up, innermost."""
 
+    @property
+    def shared(self) -> list[Label]:
+        """The outer loops that threads share, as one loop."""
+        first = self.outer[0].size if self.outer else 0
+        return self.outer[: 2 if isinstance(first, int) and first < SEVERAL else 1]
+
 
 _ONE = Label(1, (0, 0, 0))
+LONG = 8
+"""Elements of a label that is worth a place in the matrix product, whatever its strides."""
+FAR = 1 << 62
+"""Stands for a stride known only at the call."""
+FEW = 8
+"""Rounds of the loops around a product that are too few to share evenly."""
+TALL = 24
+"""Rows of a product that is a piece of another at least: two high tiles."""
+SEVERAL = 32
+"""Rounds of a loop that are enough for the threads; below, they share two loops as one."""
 
 
 def plan(node: Node) -> tuple[Plan, Node, Node]:
@@ -97,11 +115,26 @@ def plan(node: Node) -> tuple[Plan, Node, Node]:
     inner = group(x for x in left if x not in out)
     offsets = (a[1].offset, b[1].offset, c.offset)
     row, column, depth = _main(rows), _main(columns), _main(inner)
-    found = Plan(offsets, row, column, depth)
+    rounds = _main([x for x in inner if x is not depth])
+    found = Plan(offsets, row, column, depth, rounds)
     others = [x for x in (*rows, *columns) if x is not row and x is not column]
     found.outer = [*batch, *others]
-    found.summed = [x for x in inner if x is not depth]
+    _split_rows(found)
+    found.summed = [x for x in inner if x is not depth and x is not rounds]
     return found, a[0], b[0]
+
+
+def _split_rows(found: Plan) -> None:
+    """Make the rows several products where the loops around them are too short for many threads."""
+    rounds, rows = D.product(label.size for label in found.outer), found.rows.size
+    if not found.outer or not isinstance(rounds, int) or not isinstance(rows, int):
+        return
+    if 0 < rounds < FEW:
+        pieces = max(n for n in (1, 2, 4, 8) if n == 1 or (rows % n == 0 and rows // n >= TALL))
+        inner = Label(rows // pieces, found.rows.strides)
+        a, b, c = (stride * inner.size for stride in found.rows.strides)
+        found.rows = inner
+        found.outer += [Label(pieces, (a, b, c))] if pieces > 1 else []
 
 
 def _positions(labels: str, axes: dict[str, Axis]) -> list[Affine]:
@@ -129,10 +162,13 @@ def _merge(labels: Sequence[Label]) -> list[Label]:
 
 
 def _main(labels: Sequence[Label]) -> Label:
-    """Return the label for the matrix product: one of unknown size, else the largest."""
+    """Return the label for the matrix product: the nearest in memory of those that are long."""
     if not labels:
         return _ONE
-    return max(labels, key=lambda x: x.size if isinstance(x.size, int) else 1 << 62)
+    long = [x for x in labels if not isinstance(x.size, int) or x.size >= LONG]
+    if not long:
+        return max(labels, key=lambda x: int(x.size))
+    return min(long, key=lambda x: max(y if isinstance(y, int) else FAR for y in x.strides))
 
 
 # --- code ----------------------------------------------------------------------------------------
@@ -140,7 +176,7 @@ def _main(labels: Sequence[Label]) -> Label:
 Body = Callable[[list[str], list[str]], None]
 """What a nest of loops does, given its pointers and its counters."""
 
-_ENTRY = "void @{}(ptr, ptr, ptr, i64, i64, i64, i64, i64, i64, i64, i64, i64, ptr, i1)"
+_ENTRY = f"void @{{}}(ptr, ptr, ptr, {'i64, ' * 12}ptr, i1)"
 
 
 def declarations(dtype: DType) -> set[str]:
@@ -179,13 +215,16 @@ class _Contraction:
             f.at(self.element, f"%{x}", self.size(offset))
             for x, offset in zip("abc", self.plan.offsets, strict=True)
         ]
-        self._nest(f, self.plan.outer, start, lambda at, _: self._sum(f, at))
+        if share is None:
+            self._sum(f, start)
+        else:
+            f.loop("%first", "%last", 1, lambda i, _: self._piece(f, i, start))
         f.do("ret i32 0")
         return f.text(), tuple(self.sizes), share
 
     def _entry(self, dtype: DType) -> str:
         plan = self.plan
-        work = D.product((plan.rows.size, plan.columns.size, plan.inner.size))
+        work = D.product((plan.rows.size, plan.columns.size, plan.inner.size, plan.rounds.size))
         small = isinstance(work, int) and work * PICOSECONDS * dtype.itemsize < WORTH
         return (ALONE if small and (plan.outer or plan.summed) else NAME).format(dtype.name)
 
@@ -193,9 +232,28 @@ class _Contraction:
         plan = self.plan
         if not plan.outer:
             return None
-        rest = (plan.rows, plan.columns, plan.inner, *plan.outer[1:], *plan.summed)
+        shared = plan.shared
+        inside = (plan.rows, plan.columns, plan.inner, plan.rounds)
+        rest = (*inside, *plan.outer[len(shared) :], *plan.summed)
         cost = D.product(label.size for label in rest) * (PICOSECONDS * self.itemsize)
-        return Share(plan.outer[0].size, cost, 1)
+        return Share(D.product(label.size for label in shared), cost, 1)
+
+    def _piece(self, f: FunctionText, i: str, start: Sequence[str]) -> None:
+        """Emit one round of the loops that threads share as one, and what is inside."""
+        shared = self.plan.shared
+        at, rest = list(start), i
+        for label in reversed(shared[1:]):
+            size = self.size(label.size)
+            at = self._moved(f, at, label, f.op(f"urem i64 {rest}, {size}"))
+            rest = f.op(f"udiv i64 {rest}, {size}")
+        at = self._moved(f, at, shared[0], rest)
+        self._nest(f, self.plan.outer[len(shared) :], at, lambda at, _: self._sum(f, at))
+
+    def _moved(self, f: FunctionText, at: Sequence[str], label: Label, i: str) -> list[str]:
+        return [
+            f.at(self.element, pointer, f.mul(i, self.size(stride)))
+            for pointer, stride in zip(at, label.strides, strict=True)
+        ]
 
     def size(self, dim: Dim) -> V:
         """Return the literal or the parameter for a dim."""
@@ -203,7 +261,8 @@ class _Contraction:
 
     def _number_sizes(self) -> None:
         plan = self.plan
-        for label in (plan.rows, plan.columns, plan.inner, *plan.outer, *plan.summed):
+        inside = (plan.rows, plan.columns, plan.inner, plan.rounds)
+        for label in (*inside, *plan.outer, *plan.summed):
             for dim in (label.size, *label.strides):
                 self._number(dim)
         for dim in plan.offsets:
@@ -228,15 +287,9 @@ class _Contraction:
         label, *rest = labels
 
         def one(i: str, _: list[str]) -> None:
-            moved = [
-                f.at(self.element, pointer, f.mul(i, self.size(stride)))
-                for pointer, stride in zip(at, label.strides, strict=True)
-            ]
-            self._nest(f, rest, moved, body, (*counters, i))
+            self._nest(f, rest, self._moved(f, at, label, i), body, (*counters, i))
 
-        outermost = self.plan.outer and label is self.plan.outer[0]
-        first, last = ("%first", "%last") if outermost else (0, self.size(label.size))
-        f.loop(first, last, 1, one)
+        f.loop(0, self.size(label.size), 1, one)
 
     def _sum(self, f: FunctionText, at: list[str]) -> None:
         """Emit the product; where several rounds add up, the first one writes."""
@@ -261,9 +314,9 @@ class _Contraction:
         plan = self.plan
         k = self.size(plan.inner.size) if depth is None else depth
         (am, _, cm), (_, bn, cn) = plan.rows.strides, plan.columns.strides
-        ak, bk, _ = plan.inner.strides
+        (ak, bk, _), (ar, br, _) = plan.inner.strides, plan.rounds.strides
         a, b, c = at
         numbers = [self.size(plan.rows.size), self.size(plan.columns.size), k]
-        numbers += [self.size(x) for x in (am, ak, bk, bn, cm, cn)]
+        numbers += [self.size(x) for x in (plan.rounds.size, am, ak, ar, bk, bn, br, cm, cn)]
         f.do(f"call void @{self.entry}(ptr {a}, ptr {b}, ptr {c}, "
              f"{', '.join(f'i64 {x}' for x in numbers)}, ptr %scratch, i1 {accumulate})")  # fmt: skip

@@ -1,15 +1,17 @@
 """Matrix products: a module of native code per dtype, for matrices of any strides.
 
-    gemm(ptr a, ptr b, ptr c, i64 m, i64 n, i64 k,
-         i64 am, i64 ak, i64 bk, i64 bn, i64 cm, i64 cn, ptr scratch, i1 accumulate)
+    gemm(ptr a, ptr b, ptr c, i64 m, i64 n, i64 k, i64 rounds,
+         i64 am, i64 ak, i64 ar, i64 bk, i64 bn, i64 br, i64 cm, i64 cn, ptr scratch, i1 accumulate)
 
-computes ``c[i, j] (+)= sum_l a[i, t] b[t, j]`` where ``x[i, j]`` is at ``x + i xm + j xn`` elements.
+computes ``c[i, j] (+)= sum_r sum_t a[i, t, r] b[t, j, r]`` for ``t < k`` and ``r < rounds``, where
+``a[i, t, r]`` is at ``a + i am + t ak + r ar`` elements, and so on. Rounds are for sums over two labels
+that are not one in memory: the rows of a convolution's window.
 The method is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
 (2008), in the form of BLIS (Van Zee and van de Geijn, 2015): a tile of rows x columns of c stays in
 registers while t runs; panels of a and b are copied ("packed") so that the tile reads them in order.
 Small products skip the packing. A row or column result goes through dot products or row sums.
 
-The sum over t runs in blocks of `Blocking.depth`, in order, so the bits of a result do not depend on
+The sum over r and t runs in blocks of about `DEPTH` terms, in order, so the bits of a result do not depend on
 what else is computed, nor on the number of threads.
 """
 
@@ -30,6 +32,8 @@ ALONE = "symtensor_gemm_alone_{}"
 """The entry for products too small to share."""
 DEPTH = 256
 """Terms added before a partial sum goes to memory; panels of this depth fit the L1 cache."""
+DEEPEST = 320
+"""Terms of a block of several rounds at most."""
 COLUMNS = 512
 """Columns of b packed at a time; with `DEPTH` rows in float32, half of a common L2 cache."""
 GEMV_DEPTH = 4096
@@ -43,7 +47,7 @@ packing for fewer would not pay."""
 RANGES = 4
 """Ranges per thread, so that a late thread does not hold up the others."""
 
-Word = IntEnum("Word", "A B C M N K AM AK BK BN CM CN SCRATCH ADDS COLUMNS", start=0)
+Word = IntEnum("Word", "A B C M N K ROUNDS AM AK AR BK BN BR CM CN SCRATCH ADDS COLUMNS", start=0)
 """Words of the block in which a product is handed to the threads."""
 POINTERS = (Word.A, Word.B, Word.C, Word.SCRATCH)
 
@@ -51,7 +55,7 @@ POINTERS = (Word.A, Word.B, Word.C, Word.SCRATCH)
 def scratch_bytes(target: Target, dtype: DType) -> int:
     """Return the bytes of scratch that one running product needs."""
     block = blocking(target, dtype)
-    return DEPTH * (COLUMNS + block.width + block.height) * dtype.itemsize
+    return DEEPEST * (COLUMNS + block.width + block.height) * dtype.itemsize
 
 
 @functools.cache
@@ -77,10 +81,14 @@ class _Gemm(Microkernels):
     # --- the loops around the tile ---------------------------------------------------------------
 
     PARAMETERS = (
-        ("ptr", "a"), ("ptr", "b"), ("ptr", "c"), ("i64", "m"), ("i64", "n"), ("i64", "k"),
-        ("i64", "am"), ("i64", "ak"), ("i64", "bk"), ("i64", "bn"), ("i64", "cm"), ("i64", "cn"),
-        ("ptr", "scratch"), ("i1", "accumulate"),
+        ("ptr", "a"), ("ptr", "b"), ("ptr", "c"),
+        ("i64", "m"), ("i64", "n"), ("i64", "k"), ("i64", "rounds"),
+        ("i64", "am"), ("i64", "ak"), ("i64", "ar"), ("i64", "bk"), ("i64", "bn"), ("i64", "br"),
+        ("i64", "cm"), ("i64", "cn"), ("ptr", "scratch"), ("i1", "accumulate"),
     )  # fmt: skip
+    OPERANDS = PARAMETERS[:-2]
+    SWAPPED = "b a c n m k rounds bn bk br ak am ar cn cm".split()
+    """What takes the place of each operand in the transposed product."""
 
     def blocked(self) -> str:
         """Return the product in blocks of columns and depth."""
@@ -88,22 +96,38 @@ class _Gemm(Microkernels):
         f.do(f"%tile = alloca {self.element}, i64 {self.block.height * self.block.width}, align 64")
         packed_b = self.packs_b(f)
 
+        together = self.rounds_together(f)
+
+        def block(at: tuple[str, str, str], n: V, k: V, rounds: V) -> None:
+            j, r, t = at
+            b = f.at(
+                self.element, "%b", f.add(f.add(f.mul(r, "%br"), f.mul(t, "%bk")), f.mul(j, "%bn"))
+            )
+            self.pack_columns(f, b, n, k, rounds, packed_b)
+            a = f.at(self.element, "%a", f.add(f.mul(r, "%ar"), f.mul(t, "%ak")))
+            c = f.at(self.element, "%c", f.mul(j, "%cn"))
+            later = f.either(f.compare("ne", r, 0), f.compare("ne", t, 0))
+            later = f.either("%accumulate", later)
+            self.row_panels(f, a, b, c, n, k, rounds, packed_b, later)
+
         def columns(j: str, _: list[str]) -> None:
             n = f.minimum(f.sub("%n", j), COLUMNS)
 
-            def depth(t: str, _: list[str]) -> None:
-                k = f.minimum(f.sub("%k", t), DEPTH)
-                b = f.at(self.element, "%b", f.add(f.mul(t, "%bk"), f.mul(j, "%bn")))
-                self.pack_columns(f, b, n, k, packed_b)
-                a = f.at(self.element, "%a", f.mul(t, "%ak"))
-                c = f.at(self.element, "%c", f.mul(j, "%cn"))
-                later = f.either("%accumulate", f.compare("ne", t, 0))
-                self.row_panels(f, a, b, c, n, k, packed_b, later)
+            def rounds(r: str, _: list[str]) -> None:
+                count = f.minimum(f.sub("%rounds", r), together)
+                f.loop(0, "%k", DEPTH, lambda t, _: block(
+                    (j, r, t), n, f.minimum(f.sub("%k", t), DEPTH), count))  # fmt: skip
 
-            f.loop(0, "%k", DEPTH, depth)
+            f.loop(0, "%rounds", together, rounds)
 
         f.loop(0, "%n", COLUMNS, columns)
         return f.text()
+
+    def rounds_together(self, f: FunctionText) -> V:
+        """Return how many rounds make a block: those that fit, or one that is cut in blocks itself."""
+        some = f.select(f.compare("sgt", "%k", 0), "i64", "%k", 1)
+        fitting = f.op(f"sdiv i64 {DEEPEST}, {some}")
+        return f.select(f.compare("sgt", fitting, 1), "i64", fitting, 1)
 
     def packs_b(self, f: FunctionText) -> str:
         """Return whether b is worth packing: not when it is read by few rows of tiles."""
@@ -116,26 +140,49 @@ class _Gemm(Microkernels):
         contiguous = f.compare("eq", "%bn", 1)
         return f.op(f"xor i1 {f.both(contiguous, direct)}, true")
 
-    def pack_columns(self, f: FunctionText, b: str, n: V, k: V, packed: str) -> None:
+    def pack_columns(self, f: FunctionText, b: str, n: V, k: V, rounds: V, packed: str) -> None:
         """Pack the panels of b; when b is read in place, only a last panel that is not full."""
         width = self.block.width
         full = f.mul(f.divide(n, width), width)
         start = f.select(packed, "i64", 0, full)
 
         def panel(j: str, _: list[str]) -> None:
-            to = f.at(self.element, "%scratch", f.mul(j, k))
+            to = f.at(self.element, "%scratch", f.mul(j, f.mul(k, rounds)))
             source = f.at(self.element, b, f.mul(j, "%bn"))
             count = f.minimum(f.sub(n, j), width)
-            f.do(f"call void @pack_{width}(ptr {to}, ptr {source}, i64 %bn, i64 %bk, "
-                 f"i64 {count}, i64 {k})")  # fmt: skip
+            self.pack_rounds(f, width, to, source, "%bn, i64 %bk", count, k, rounds, "%br")
 
         f.loop(start, n, width, panel)
 
+    def pack_rounds(
+        self, f: FunctionText, width: int, to: str, source: str, strides: str, count: V, k: V,
+        rounds: V, step: str,
+    ) -> None:  # fmt: skip
+        """Pack a panel of all rounds, one after the other."""
+
+        def one(r: str, _: list[str]) -> None:
+            place = f.at(self.element, to, f.mul(r, f.mul(k, width)))
+            part = f.at(self.element, source, f.mul(r, step))
+            f.do(
+                f"call void @pack_{width}(ptr {place}, ptr {part}, i64 {strides}, i64 {count}, i64 {k})"
+            )
+
+        f.loop(0, rounds, 1, one)
+
     def row_panels(
-        self, f: FunctionText, a: str, b: str, c: str, n: V, k: V, packed_b: str, later: str
+        self,
+        f: FunctionText,
+        a: str,
+        b: str,
+        c: str,
+        n: V,
+        k: V,
+        rounds: V,
+        packed_b: str,
+        later: str,
     ) -> None:
         height, width = self.block.height, self.block.width
-        panel_a = f.at(self.element, "%scratch", DEPTH * (COLUMNS + width))
+        panel_a = f.at(self.element, "%scratch", DEEPEST * (COLUMNS + width))
         packed_a = f.compare("sge", n, 4 * width)
 
         def panel(_: str, state: list[str]) -> list[V]:
@@ -144,13 +191,12 @@ class _Gemm(Microkernels):
             source = f.at(self.element, a, f.mul(i, "%am"))
 
             def pack() -> list[V]:
-                f.do(f"call void @pack_{height}(ptr {panel_a}, ptr {source}, i64 %am, i64 %ak, "
-                     f"i64 {rows}, i64 {k})")  # fmt: skip
+                self.pack_rounds(f, height, panel_a, source, "%am, i64 %ak", rows, k, rounds, "%ar")
                 return [panel_a]
 
             (chosen,) = f.branch(packed_a, pack, lambda: [source], ["ptr"])
             place = f.at(self.element, c, f.mul(i, "%cm"))
-            self.column_panels(f, chosen, packed_a, rows, b, packed_b, place, n, k, later)
+            self.column_panels(f, chosen, packed_a, rows, b, packed_b, place, n, k, rounds, later)
             return [f.add(i, rows)]
 
         # the index of this loop only counts rounds: the height of a panel varies
@@ -187,7 +233,7 @@ class _Gemm(Microkernels):
 
     def column_panels(
         self, f: FunctionText, a: str, packed_a: str, rows: V, b: str, packed_b: str, c: str,
-        n: V, k: V, later: str,
+        n: V, k: V, rounds: V, later: str,
     ) -> None:  # fmt: skip
         width = self.block.width
 
@@ -195,9 +241,10 @@ class _Gemm(Microkernels):
             columns = f.minimum(f.sub(n, j), width)
             partial = f.compare("slt", columns, width)
             in_scratch = f.either(packed_b, partial)
-            packed = f.at(self.element, "%scratch", f.mul(j, k))
+            packed = f.at(self.element, "%scratch", f.mul(j, f.mul(k, rounds)))
             source = f.select(in_scratch, "ptr", packed, f.at(self.element, b, f.mul(j, "%bn")))
             stride = f.select(in_scratch, "i64", width, "%bk")
+            step = f.select(in_scratch, "i64", f.mul(k, width), "%br")
             vectors = f.divide(f.add(columns, self.lanes - 1), self.lanes)
             place = f.at(self.element, c, f.mul(j, "%cn"))
             whole = f.compare("eq", f.op(f"and i64 {columns}, {self.lanes - 1}"), 0)
@@ -205,8 +252,9 @@ class _Gemm(Microkernels):
             to = f.select(direct, "ptr", place, "%tile")
             to_stride = f.select(direct, "i64", "%cm", width)
             adds = f.both(later, direct)
-            self.call_tile(f, rows, vectors, packed_a, a,
-                f"ptr {source}, i64 {stride}, ptr {to}, i64 {to_stride}, i64 {k}, i1 {adds}")  # fmt: skip
+            self.call_tile(f, rows, vectors, packed_a, a, k,
+                f"ptr {source}, i64 {stride}, i64 {step}, ptr {to}, i64 {to_stride}, i64 {k}, "
+                f"i64 {rounds}, i1 {adds}")  # fmt: skip
             f.branch(direct, lambda: None, lambda: f.do(
                 f"call void @copy_tile(ptr %tile, ptr {place}, i64 %cm, i64 %cn, i64 {rows}, "
                 f"i64 {columns}, i1 {later})"))  # fmt: skip
@@ -224,32 +272,32 @@ class _Gemm(Microkernels):
         f = FunctionText(NAME.format(self.dtype.name), self.PARAMETERS, linkage="")
         f.do(f"%block = alloca i64, i64 {len(Word)}, align 8")
         values = self.upright(f)
-        for kind, name in self.PARAMETERS[:12]:
+        for kind, name in self.OPERANDS:
             f.store(kind, values[name], f.at("i64", "%block", Word[name.upper()]), 8)
         f.store("ptr", "%scratch", f.at("i64", "%block", Word.SCRATCH), 8)
         f.store("i64", f.op("zext i1 %accumulate to i64"), f.at("i64", "%block", Word.ADDS), 8)
-        self.share_out(f, values["m"], values["n"], values["k"])
+        self.share_out(f, values["m"], values["n"], f.mul(values["k"], values["rounds"]))
         return f.text()
 
     def alone(self) -> str:
         """Return the entry for small products: one thread, nothing to share out."""
         f = FunctionText(ALONE.format(self.dtype.name), self.PARAMETERS, linkage="")
         values = self.upright(f)
-        arguments = [f"{kind} {values[name]}" for kind, name in self.PARAMETERS[:12]]
+        arguments = [f"{kind} {values[name]}" for kind, name in self.OPERANDS]
         self.product(f, values["m"], f"{', '.join(arguments)}, ptr %scratch, i1 %accumulate")
         return f.text()
 
     def upright(self, f: FunctionText) -> dict[str, V]:
         """Return the operands in the form that the loops do best, zeros filled in for empty sums."""
-        empty = f.both(f.compare("sle", "%k", 0), f.op("xor i1 %accumulate, true"))
+        nothing = f.either(f.compare("sle", "%k", 0), f.compare("sle", "%rounds", 0))
+        empty = f.both(nothing, f.op("xor i1 %accumulate, true"))
         f.branch(empty, lambda: self.fill_zero(f))
         one_column = f.both(f.compare("eq", "%n", 1), f.compare("ne", "%m", 1))
         across = f.both(f.compare("ne", "%cn", 1), f.compare("eq", "%cm", 1))
         swap = f.either(one_column, f.both(across, f.compare("ne", "%m", 1)))
-        swapped = ("b", "a", "c", "n", "m", "k", "bn", "bk", "ak", "am", "cn", "cm")
         return {
             name: f.select(swap, kind, f"%{other}", f"%{name}")
-            for (kind, name), other in zip(self.PARAMETERS[:12], swapped, strict=True)
+            for (kind, name), other in zip(self.OPERANDS, self.SWAPPED, strict=True)
         }
 
     def product(self, f: FunctionText, m: V, arguments: str) -> None:
@@ -303,7 +351,7 @@ class _Gemm(Microkernels):
         x["n"] = f.select(by_columns, "i64", count, x["n"])
         scratch = f.op(f"call ptr @{pool.SCRATCH}(ptr {x['scratch']}, i64 %number)")
         adds = f.compare("ne", x["adds"], 0)
-        arguments = [f"{kind} {x[name]}" for kind, name in self.PARAMETERS[:12]]
+        arguments = [f"{kind} {x[name]}" for kind, name in self.OPERANDS]
         self.product(f, rows, f"{', '.join(arguments)}, ptr {scratch}, i1 {adds}")
         f.do("ret i32 0")
         return f.text()
@@ -324,11 +372,12 @@ class _Gemm(Microkernels):
         row = f.both(row, f.compare("ne", "%n", 1))
         dot = f.both(f.compare("eq", "%ak", 1), f.compare("eq", "%bk", 1))
 
-        def depth(t: str, _: list[str]) -> None:
+        def depth(r: str, t: str) -> None:
             k = f.minimum(f.sub("%k", t), GEMV_DEPTH)
-            later = f.either("%accumulate", f.compare("ne", t, 0))
-            a = f.at(self.element, "%a", f.mul(t, "%ak"))
-            b = f.at(self.element, "%b", f.mul(t, "%bk"))
+            later = f.either(f.compare("ne", r, 0), f.compare("ne", t, 0))
+            later = f.either("%accumulate", later)
+            a = f.at(self.element, "%a", f.add(f.mul(r, "%ar"), f.mul(t, "%ak")))
+            b = f.at(self.element, "%b", f.add(f.mul(r, "%br"), f.mul(t, "%bk")))
 
             def by_rows() -> list[V]:
                 return [f.op(f"call i64 @row_times_matrix(ptr {a}, i64 %ak, ptr {b}, i64 %bk, "
@@ -347,8 +396,9 @@ class _Gemm(Microkernels):
             rest_b = f.at(self.element, b, f.mul(done, "%bn"))
             rest_c = f.at(self.element, "%c", f.mul(done, "%cn"))
             f.do(f"call void @blocked(ptr {a}, ptr {rest_b}, ptr {rest_c}, i64 1, i64 {left}, "
-                 f"i64 {k}, i64 %am, i64 %ak, i64 %bk, i64 %bn, i64 %cm, i64 %cn, ptr %scratch, "
-                 f"i1 {later})")  # fmt: skip
+                 f"i64 {k}, i64 1, i64 %am, i64 %ak, i64 0, i64 %bk, i64 %bn, i64 0, i64 %cm, i64 %cn, "
+                 f"ptr %scratch, i1 {later})")  # fmt: skip
 
-        f.loop(0, "%k", GEMV_DEPTH, depth)
+        f.loop(0, "%rounds", 1, lambda r, _: f.loop(
+            0, "%k", GEMV_DEPTH, lambda t, _: depth(r, t)) and None)  # fmt: skip
         return f.text()

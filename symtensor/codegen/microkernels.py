@@ -104,8 +104,9 @@ class Microkernels:
         A packed panel of a holds the rows of a full tile side by side, one t after the other.
         """
         f = FunctionText(self.tile_name(rows, vectors, packed), [
-            ("ptr", "a"), ("i64", "am"), ("i64", "ak"), ("ptr", "b"), ("i64", "bk"),
-            ("ptr", "c"), ("i64", "cm"), ("i64", "k"), ("i1", "accumulate")])  # fmt: skip
+            ("ptr", "a"), ("i64", "am"), ("i64", "ak"), ("i64", "ar"), ("ptr", "b"), ("i64", "bk"),
+            ("i64", "br"), ("ptr", "c"), ("i64", "cm"), ("i64", "k"), ("i64", "rounds"),
+            ("i1", "accumulate")])  # fmt: skip
         grid = [(r, v) for r in range(rows) for v in range(vectors)]
         starts = ["%a"] if packed else [f.at(self.element, "%a", f.mul("%am", r))
                                         for r in range(rows)]  # fmt: skip
@@ -129,9 +130,15 @@ class Microkernels:
                     sums[place] = self.multiply_add(f, self.vector, x, row[v], sums[place])
             return [f.add(a_at, a_step), f.add(b_at, "%bk"), *sums]
 
+        def one_round(_: str, state: list[str]) -> list[V]:
+            a_at, b_at, *sums = state
+            at: list[tuple[str, V]] = [("i64", a_at), ("i64", b_at)]
+            _, _, *sums = f.loop(0, "%k", 1, step, at + [(self.vector, x) for x in sums])
+            return [f.add(a_at, "%ar"), f.add(b_at, "%br"), *sums]
+
         first: list[tuple[str, V]] = [("i64", 0), ("i64", 0)]
         first += [(self.vector, "zeroinitializer")] * len(grid)
-        _, _, *sums = f.loop(0, "%k", 1, step, first)
+        _, _, *sums = f.loop(0, "%rounds", 1, one_round, first)
 
         def write(accumulate: bool) -> None:
             for (r, v), total in zip(grid, sums, strict=True):
@@ -160,7 +167,7 @@ class Microkernels:
         return strided + [(self.block.height, v, True) for v in widths]
 
     def call_tile(
-        self, f: FunctionText, rows: V, vectors: V, packed: str, a: str, arguments: str
+        self, f: FunctionText, rows: V, vectors: V, packed: str, a: str, k: V, arguments: str
     ) -> None:
         """Call the tile function for a height of `Blocking.rows`."""
         place: V = 0
@@ -172,8 +179,9 @@ class Microkernels:
         place = f.add(f.mul(place, self.block.vectors), f.sub(vectors, 1))
         am = f.select(packed, "i64", 1, "%am")
         ak = f.select(packed, "i64", self.block.height, "%ak")
+        ar = f.select(packed, "i64", f.mul(k, self.block.height), "%ar")
         entry = f.load("ptr", f.at("ptr", "@tiles", place), 8)
-        f.do(f"call void {entry}(ptr {a}, i64 {am}, i64 {ak}, {arguments})")
+        f.do(f"call void {entry}(ptr {a}, i64 {am}, i64 {ak}, i64 {ar}, {arguments})")
 
     # --- products with a vector ------------------------------------------------------------------
 
@@ -273,8 +281,8 @@ class Microkernels:
 
             def columns(j: str, _: list[str]) -> None:
                 b, c = f.at(self.element, rows, j), f.at(self.element, "%c", j)
-                f.do(f"call void @{self.tile_name(1, WIDE, False)}(ptr {a}, i64 0, i64 %ak, "
-                     f"ptr {b}, i64 %bk, ptr {c}, i64 0, i64 {k}, i1 {later})")  # fmt: skip
+                f.do(f"call void @{self.tile_name(1, WIDE, False)}(ptr {a}, i64 0, i64 %ak, i64 0, "
+                     f"ptr {b}, i64 %bk, i64 0, ptr {c}, i64 0, i64 {k}, i64 1, i1 {later})")  # fmt: skip
 
             f.loop(0, whole, width, columns)
 

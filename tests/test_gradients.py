@@ -233,3 +233,21 @@ def test_gradients_stay_small():
     forward = len(st.Graph((), (loss.node,)).nodes())
     whole = len(st.Graph((), tuple(g.node for g in st.gradients(loss, weights))).nodes())
     assert whole < 5 * forward
+
+
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+def test_a_transposed_convolution_of_unknown_sizes_has_gradients_and_checks_them(engine):
+    x = st.placeholder((None, None, None, 3), "float64")
+    kernel = st.placeholder((2, 2, 4, 3), "float64")
+    weights = np.random.default_rng(0).standard_normal((2, 6, 6, 4))
+    loss = st.sum(st.conv_transpose(x, kernel, (6, 6), strides=2) * weights)
+    f = st.function([x, kernel], st.gradients(loss, [x, kernel]), engine=engine)
+    given = np.random.default_rng(1).standard_normal((2, 3, 3, 3))
+    filters = np.random.default_rng(2).standard_normal((2, 2, 4, 3))
+    blocks = weights.reshape(2, 3, 2, 3, 2, 4)
+    by_x, by_kernel = f(given, filters)
+    np.testing.assert_allclose(by_x, np.einsum("niajbc,abcf->nijf", blocks, filters), rtol=1e-12)
+    np.testing.assert_allclose(by_kernel, np.einsum("niajbc,nijf->abcf", blocks, given), rtol=1e-12)
+    for sizes in ((2, 2, 3, 3), (2, 3, 4, 3)):
+        with pytest.raises(st.ShapeError):
+            f(np.ones(sizes), filters)

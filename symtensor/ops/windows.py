@@ -18,6 +18,7 @@ from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, Shape
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
+from symtensor.ops import movement
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axis
 from symtensor.ops.families import AxisMap, IndexMap, View
 from symtensor.ops.registry import define
@@ -190,15 +191,22 @@ def overlap_add(
 ) -> Tensor:
     """Return windows added up where they overlap, `shape` long on `axes`; see `windows`.
 
-    The last axes of `x` hold the elements of the windows.
+    The last axes of `x` hold the elements of the windows. There must be as many windows as fit; where
+    that can't be proved, a call checks it (`ShapeError`).
     """
     x = as_tensor(x)
     n = 1 if isinstance(axes, int) else len(axes)
     chosen = _axes(axes, x.ndim - n)
-    return apply(
-        OVERLAP_ADD, x, axes=chosen, shape=tuple(shape),
-        strides=per_axis(strides, n, "stride"), dilations=per_axis(dilations, n, "dilation"),
-    )  # fmt: skip
+    steps, gaps = per_axis(strides, n, "stride"), per_axis(dilations, n, "dilation")
+    attrs: dict[str, Any] = {
+        "axes": chosen,
+        "shape": tuple(shape),
+        "strides": steps,
+        "dilations": gaps,
+    }
+    added = apply(OVERLAP_ADD, x, **attrs)
+    fitting = windows(added, x.shape[-n:], chosen, steps, gaps).shape
+    return apply(OVERLAP_ADD, movement.specify_shape(x, fitting), **attrs)
 
 
 __all__ = ["OVERLAP_ADD", "WINDOWS", "overlap_add", "per_axis", "window_count", "windows"]

@@ -37,6 +37,7 @@ from symtensor.ops.build import as_tensor, cast_to
 from symtensor.ops.inputs import constant, placeholder
 from symtensor.ops.movement import specify_shape
 from symtensor.ops.variables import Store, Variable, variable, variable_of
+from symtensor.passes.sizes import decides_its_sizes, sizes_of, walk_sizes
 
 
 @dataclass(slots=True)
@@ -328,13 +329,13 @@ def check_graph(graph: Graph, on_unused_input: str) -> None:
     needed = toposort(graph.roots)
     _check_one_type(needed, graph)
     _check_fed(graph, needed)
-    used = _check_sizes(graph, needed)
+    used = _check_sizes(graph)
     if on_unused_input == "ignore":
         return
     reached = set(needed)
-    known = _sizes_of([x for x in graph.inputs if x in reached] + graph.variables())
+    known = sizes_of([x for x in graph.inputs if x in reached] + graph.variables())
     for node in graph.inputs:
-        if node in reached or (_sizes_of([node]) & used) - known:
+        if node in reached or (sizes_of([node]) & used) - known:
             continue
         message = f"no output and no update needs the input {node!r}"
         if on_unused_input == "raise":
@@ -364,17 +365,12 @@ def _check_one_type(needed: Sequence[Node], graph: Graph) -> None:
                 raise ShapeError(f"givens: sizes change {other!r} where {node!r} is needed too")
 
 
-def _check_sizes(graph: Graph, needed: Sequence[Node]) -> set[Symbol]:
+def _check_sizes(graph: Graph) -> set[Symbol]:
     """Return the symbols in use; raise when a call could not determine one."""
-    known = _sizes_of([*graph.inputs, *graph.variables()])
-    used: set[Symbol] = set()
-    for node in needed:
-        symbols = symbols_of(node)
-        used |= symbols
-        unknown = symbols - known
-        if unknown and node.op.family is None and node.op.name != "dim_value":
-            known |= unknown  # an opaque op may find the size of its own result
-        elif unknown:
+    found: set[Symbol] = set()
+    for node, used, unknown in walk_sizes(graph):
+        found |= used
+        if unknown and not decides_its_sizes(node):
             name = min(s.name for s in unknown)
             error = MissingInputError(
                 f"no input determines the size {name}",
@@ -382,26 +378,4 @@ def _check_sizes(graph: Graph, needed: Sequence[Node]) -> set[Symbol]:
             )
             error.add_context(node.op.name, [], node.loc)
             raise error
-    return used
-
-
-def _sizes_of(nodes: Iterable[Node]) -> set[Symbol]:
-    """Return the symbols that arrays for these nodes determine."""
-    found = (D.as_symbol(d) for node in nodes for d in node.tensor_type.shape)
-    return {symbol for symbol in found if symbol is not None}
-
-
-def symbols_of(node: Node) -> set[Symbol]:
-    """Return the symbols in the type and the attributes of a node."""
-    out: set[Symbol] = set()
-    types = (node.type,) if isinstance(node.type, TensorType) else node.type
-    pending: list[Any] = [*node.attrs.values(), *(t.shape for t in types)]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, (list, tuple)):
-            pending += value
-        elif isinstance(value, DimExpr):
-            out |= D.symbols_in(value)
-        elif isinstance(value, TensorType):
-            pending += value.shape
-    return out
+    return found

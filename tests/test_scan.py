@@ -143,3 +143,53 @@ def test_a_size_wrong_in_the_body_is_checked_only_when_it_runs():
     with pytest.raises(st.errors.ShapeError, match="3"):
         f(np.ones((2, 4), "f4"))
     assert f(np.ones((0, 4), "f4")).shape == (0, 3)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+def test_gradients_that_read_no_value_of_an_ended_loop_still_know_its_length(engine):
+    """What is left of the gradient is the number of steps, which only the loop itself finds out."""
+    x = st.placeholder((None, 3), "float64")
+    start = st.placeholder((3,), "float64")
+    step = lambda row, h: (h + row, st.until(st.sum(h + row) > 8.0))  # noqa: E731
+    sums, _ = st.scan(step, [x], [start])
+    by_start, by_x = st.gradients(st.sum(sums), [start, x])
+    f = st.function([x, start], by_start, engine=engine)
+    np.testing.assert_array_equal(f(np.ones((9, 3)), np.ones(3)), [2.0, 2.0, 2.0])
+    np.testing.assert_array_equal(f(np.ones((1, 3)), np.ones(3)), [1.0, 1.0, 1.0])
+    whole = st.function([x, start], by_x, engine=engine)(np.ones((4, 3)), np.ones(3))
+    np.testing.assert_array_equal(whole, np.array([2.0, 1.0, 0.0, 0.0])[:, None] * np.ones(3))
+
+
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+def test_second_derivatives_of_a_loop_that_ends_early(engine):
+    x = st.placeholder((None, 3), "float64")
+    start = st.placeholder((3,), "float64")
+    matrix = st.placeholder((3, 3), "float64")
+
+    def step(row, h):
+        following = st.dot(h, matrix) + row
+        return following, st.until(st.sum(following * following) > 2.0)
+
+    out, _ = st.scan(step, [x], [start])
+    by_start = st.gradients(st.sum(out), [start])[0]
+    norm = st.sum(by_start * by_start)
+    f = st.function([x, start, matrix], [norm, st.gradients(norm, [matrix])[0]], engine=engine)
+    rng = np.random.default_rng(0)
+    x0, h0, m0 = rng.standard_normal((4, 3)), np.full(3, 0.1), 0.2 * rng.standard_normal((3, 3))
+
+    def truth(m):
+        h, power, total = h0, np.eye(3), np.zeros(3)
+        for row in x0:
+            h, power = h @ m + row, power @ m
+            total = total + power @ np.ones(3)
+            if h @ h > 2.0:
+                break
+        return total @ total
+
+    value, slope = f(x0, h0, m0)
+    np.testing.assert_allclose(value, truth(m0), rtol=1e-12)
+    for at in np.ndindex(3, 3):
+        move = np.zeros((3, 3))
+        move[at] = 1e-6
+        estimate = (truth(m0 + move) - truth(m0 - move)) / 2e-6
+        np.testing.assert_allclose(slope[at], estimate, rtol=1e-6, atol=1e-8)

@@ -27,6 +27,7 @@ from symtensor.passes.fold_windows import fold_windows
 from symtensor.passes.prune_loops import prune_loops
 from symtensor.passes.rewrite import map_bodies
 from symtensor.passes.simplify_shapes import simplify_shapes
+from symtensor.passes.sizes import has_late_sizes, sizes_are_decided
 from symtensor.passes.specialize import specialize
 from symtensor.passes.split_loops import split_loops
 from symtensor.passes.stabilize import stabilize
@@ -154,15 +155,23 @@ def _names(text: str) -> list[str]:
 
 
 def run_pipeline(graph: Graph, passes: Any = None) -> list[PassRecord]:
-    """Run the passes one after the other and return a record of each."""
+    """Run the passes one after the other and return a record of each.
+
+    A pass after which a size would be used before it is decided is undone: rules look at values, and
+    what decides a size may not matter for the values any more.
+    """
     verify, dump = get_setting("verify"), get_setting("dump")
     if verify:
         verify_graph(graph, "the definition")
+    late = has_late_sizes(graph) and sizes_are_decided(graph)
     records: list[PassRecord] = []
     for step in select_passes(passes):
         fired: Counter[str] = Counter()
         start = time.perf_counter()
         new = _run(step, graph, fired)
+        if late and new is not graph and not sizes_are_decided(new):
+            new = graph
+            fired.clear()
         seconds = time.perf_counter() - start
         changed = new is not graph
         if verify:

@@ -1,0 +1,86 @@
+"""Which sizes a graph uses, and what decides them.
+
+A size is decided by an input that has it, or by the first node that finds it out while it runs: an
+``until`` ends a loop, a mask selects so many rows. Such a node must come before everything else that
+has the size, though no edge may say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from symtensor.ir import dims as D
+from symtensor.ir.dims import DimExpr, Symbol
+from symtensor.ir.graph import Graph, toposort
+from symtensor.ir.node import Node
+from symtensor.ir.types import TensorType
+
+
+def symbols_of(node: Node) -> set[Symbol]:
+    """Return the symbols in the type and the attributes of a node."""
+    out: set[Symbol] = set()
+    types = (node.type,) if isinstance(node.type, TensorType) else node.type
+    pending: list[Any] = [*node.attrs.values(), *(t.shape for t in types)]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, (list, tuple)):
+            pending += value
+        elif isinstance(value, DimExpr):
+            out |= D.symbols_in(value)
+        elif isinstance(value, TensorType):
+            pending += value.shape
+    return out
+
+
+def sizes_of(nodes: Iterable[Node]) -> set[Symbol]:
+    """Return the symbols that arrays for these nodes determine."""
+    found = (D.as_symbol(d) for node in nodes for d in node.tensor_type.shape)
+    return {symbol for symbol in found if symbol is not None}
+
+
+def walk_sizes(
+    graph: Graph, known: Iterable[Symbol] = ()
+) -> Iterator[tuple[Node, set[Symbol], set[Symbol]]]:
+    """Yield each needed node, producers first, the symbols it uses and the ones not decided so far.
+
+    `known` are the sizes decided outside of the graph.
+    """
+    decided = sizes_of([*graph.inputs, *graph.variables()]).union(known)
+    for node in toposort(graph.roots):
+        used = symbols_of(node)
+        unknown = used - decided
+        yield node, used, unknown
+        decided |= unknown
+
+
+def decides_its_sizes(node: Node) -> bool:
+    """Return True for a node that may find out the size of its own result."""
+    return node.op.family is None and node.op.name != "dim_value"
+
+
+def has_late_sizes(graph: Graph) -> bool:
+    """Return True when a size is not known before nodes, or the bodies of loops, have run."""
+    return any(unknown for g in (graph, *_bodies(graph)) for _, _, unknown in walk_sizes(g))
+
+
+def sizes_are_decided(graph: Graph, known: Iterable[Symbol] = ()) -> bool:
+    """Return True when every size is decided before it is used, in bodies of control flow too."""
+    outside = set(known) | sizes_of([*graph.inputs, *graph.variables()])
+    for node, used, unknown in walk_sizes(graph, known):
+        if unknown and not decides_its_sizes(node):
+            return False
+        outside |= used
+        if not all(sizes_are_decided(node.attrs[name], outside) for name in node.op.bodies):
+            return False
+    return True
+
+
+def _bodies(graph: Graph) -> Iterator[Graph]:
+    """Yield the bodies of control flow, those inside others too."""
+    pending = [graph]
+    while pending:
+        for node in pending.pop().nodes():
+            inner = [node.attrs[name] for name in node.op.bodies]
+            yield from inner
+            pending += inner

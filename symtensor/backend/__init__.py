@@ -7,6 +7,7 @@ that gradients, fusion and every engine come by themselves.
 from __future__ import annotations
 
 from symtensor.backend import compatibility as _compatibility
+from symtensor.backend import handles as _handles
 from symtensor.backend.activations import (
     batch_normalization,
     elu,
@@ -139,6 +140,12 @@ from symtensor.backend.reductions import (
     var,
 )
 from symtensor.backend.resizing import resize_images, resize_volumes
+from symtensor.backend.sessions import (
+    clear_session,
+    get_session,
+    manual_variable_initialization,
+    set_session,
+)
 from symtensor.backend.shapes import (
     arange,
     batch_flatten,
@@ -161,7 +168,6 @@ from symtensor.backend.shapes import (
 )
 from symtensor.backend.tensors import (
     cast,
-    clear_session,
     constant,
     count_params,
     dtype,
@@ -174,6 +180,7 @@ from symtensor.backend.tensors import (
     is_tensor,
     is_variable,
     learning_phase,
+    learning_phase_scope,
     ndim,
     ones,
     ones_like,
@@ -248,6 +255,7 @@ __all__ = [
     "foldr",
     "function",
     "gather",
+    "get_session",
     "get_uid",
     "get_value",
     "get_variable_shape",
@@ -269,6 +277,7 @@ __all__ = [
     "is_variable",
     "l2_normalize",
     "learning_phase",
+    "learning_phase_scope",
     "less",
     "less_equal",
     "lesser",
@@ -278,6 +287,7 @@ __all__ = [
     "local_conv2d",
     "log",
     "logsumexp",
+    "manual_variable_initialization",
     "map_fn",
     "max",
     "maximum",
@@ -325,6 +335,7 @@ __all__ = [
     "set_image_data_format",
     "set_image_dim_ordering",
     "set_learning_phase",
+    "set_session",
     "set_value",
     "shape",
     "sigmoid",
@@ -362,3 +373,6 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+for _name in __all__:
+    globals()[_name] = _handles.adopting(_name, globals()[_name])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import symtensor as st
-from symtensor.backend.tensors import as_tensor
+from symtensor.backend.handles import weakened
+from symtensor.backend.tensors import as_tensor, remember_logits
 
 
 def relu(x: Any, alpha: Any = 0.0, max_value: Any = None, threshold: Any = 0.0) -> st.Tensor:
@@ -20,12 +21,21 @@ def relu(x: Any, alpha: Any = 0.0, max_value: Any = None, threshold: Any = 0.0) 
 
 def elu(x: Any, alpha: Any = 1.0) -> st.Tensor:
     """Return x above 0 and alpha * (exp(x) - 1) elsewhere."""
-    return st.elu(as_tensor(x), alpha)
+    x = as_tensor(x)
+    return st.elu(x, weakened(alpha, x.dtype))
 
 
 def softmax(x: Any, axis: int = -1) -> st.Tensor:
-    """Return exp(x) / sum(exp(x)) along an axis, without overflow."""
-    return st.softmax(as_tensor(x), axis)
+    """Return exp(x) / sum(exp(x)) along an axis, without overflow.
+
+    The result remembers x: cross entropies of it are computed from the logits.
+    """
+    x = as_tensor(x)
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"softmax: there is no axis {axis} in {x.type}")
+    out = st.softmax(x, axis)
+    remember_logits(out, x, axis)
+    return out
 
 
 def softplus(x: Any) -> st.Tensor:
@@ -84,7 +94,7 @@ def _fit(value: Any, like: st.Tensor) -> st.Tensor:
 def _normalized(
     x: st.Tensor, mean: Any, variance: Any, beta: Any, gamma: Any, epsilon: float
 ) -> st.Tensor:
-    scale = st.rsqrt(variance + epsilon)
+    scale = st.rsqrt(variance + weakened(epsilon, x.dtype))
     out: st.Tensor = (x - mean) * (scale if gamma is None else scale * gamma)
     return out if beta is None else st.add(out, beta)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import symtensor as st
+from symtensor.backend.handles import adopt
 from symtensor.backend.tensors import as_tensor, fresh, learning_phase
 
 
@@ -48,7 +49,7 @@ def in_test_phase(x: Any, alt: Any, training: Any = None) -> Any:
 def map_fn(fn: Any, elems: Any, name: str | None = None, dtype: Any = None) -> Any:
     """Return the results of `fn` on the elements along axis 0, stacked."""
     rows = elems if isinstance(elems, (list, tuple)) else [elems]
-    out, _ = st.scan(lambda *xs: fn(*xs), [as_tensor(x) for x in rows])
+    out, _ = st.scan(lambda *xs: fn(*adopt(xs)), [as_tensor(x) for x in rows])
     return out if dtype is None else st.cast(out, dtype)
 
 
@@ -65,6 +66,8 @@ def foldr(fn: Any, elems: Any, initializer: Any = None, name: str | None = None)
 def _fold(fn: Any, elems: st.Tensor, initializer: Any) -> st.Tensor:
     if initializer is None:
         elems, initializer = elems[1:], elems[0]
-    steps, _ = st.scan(lambda x, acc: fn(acc, x), [elems], [as_tensor(initializer, elems.dtype)])
+    steps, _ = st.scan(
+        lambda x, acc: fn(*adopt((acc, x))), [elems], [as_tensor(initializer, elems.dtype)]
+    )
     last: st.Tensor = steps[-1]
     return last

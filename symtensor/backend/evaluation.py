@@ -14,6 +14,7 @@ import numpy as np
 
 import symtensor as st
 from symtensor.backend import tensors
+from symtensor.backend.handles import KerasTensor
 from symtensor.backend.sparse import SparsePlaceholder
 from symtensor.backend.tensors import as_tensor
 from symtensor.ir.graph import replace_nodes
@@ -21,7 +22,7 @@ from symtensor.ir.graph import replace_nodes
 Array = np.ndarray[Any, Any]
 
 
-class Update(st.Tensor):
+class Update(KerasTensor):
     """The next value of a variable, as a tensor; evaluating it stores it."""
 
     def __init__(self, target: st.Variable, value: Any) -> None:
@@ -126,13 +127,17 @@ def eval(x: Any) -> Array:
 
     The learning phase counts as 0. Nothing is compiled.
     """
-    x = as_tensor(x)
-    updates = _collected([x], ())
-    givens = _phase_givens([x, *updates.values()], False)
-    (out,) = _ordered([x], updates)
-    run = st.function([], out, list(updates.items()), givens, engine="numpy", passes=[])
-    value: Array = run()
-    return value
+    return evaluate([as_tensor(x)])[0]
+
+
+def evaluate(xs: list[st.Tensor]) -> list[Array]:
+    """Return the values of tensors without inputs, computed at once; updates are performed."""
+    updates = _collected(xs, ())
+    givens = _phase_givens([*xs, *updates.values()], False)
+    outputs = _ordered(xs, updates)
+    run = st.function([], outputs, list(updates.items()), givens, engine="numpy", passes=[])
+    values: list[Array] = run()
+    return values
 
 
 def _phase_givens(roots: list[st.Tensor], phase: bool) -> dict[st.Tensor, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 import symtensor as st
 from symtensor.backend.configuration import floatx
+from symtensor.backend.handles import weakened
 from symtensor.backend.sizes import as_shape
 from symtensor.backend.spellings import old_keywords
 from symtensor.backend.tensors import as_tensor, variable
@@ -17,12 +18,19 @@ def _stream(seed: int | None) -> st.RandomStream:
     return st.RandomStream(int(np.random.randint(10**6)) if seed is None else int(seed))
 
 
+def _numbers(dtype: Any, *values: Any) -> list[Any]:
+    """Return parameters of a distribution in a dtype, floatx for None, and the dtype."""
+    kind = st.as_dtype(dtype or floatx())
+    return [*(st.cast(v, kind) if isinstance(v, st.Tensor) else weakened(v, kind)
+              for v in values), kind]  # fmt: skip
+
+
 @old_keywords
 def random_normal(
     shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: int | None = None
 ) -> st.Tensor:
     """Return normal numbers."""
-    return _stream(seed).normal(as_shape(shape), mean, stddev, dtype or floatx())
+    return _stream(seed).normal(as_shape(shape), *_numbers(dtype, mean, stddev))
 
 
 @old_keywords
@@ -30,14 +38,14 @@ def random_uniform(
     shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: int | None = None
 ) -> st.Tensor:
     """Return numbers uniform in [minval, maxval)."""
-    return _stream(seed).uniform(as_shape(shape), minval, maxval, dtype or floatx())
+    return _stream(seed).uniform(as_shape(shape), *_numbers(dtype, minval, maxval))
 
 
 def random_binomial(
     shape: Any, p: Any = 0.0, dtype: Any = None, seed: int | None = None
 ) -> st.Tensor:
     """Return 1 with probability p, else 0."""
-    return _stream(seed).bernoulli(as_shape(shape), p, dtype or floatx())
+    return _stream(seed).bernoulli(as_shape(shape), *_numbers(dtype, p))
 
 
 def random_bernoulli(
@@ -52,7 +60,7 @@ def truncated_normal(
     shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: int | None = None
 ) -> st.Tensor:
     """Return normal numbers within two standard deviations of the mean."""
-    return _stream(seed).truncated_normal(as_shape(shape), mean, stddev, dtype or floatx())
+    return _stream(seed).truncated_normal(as_shape(shape), *_numbers(dtype, mean, stddev))
 
 
 @old_keywords

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import symtensor as st
+from symtensor.backend.handles import adopt
 from symtensor.backend.tensors import as_tensor
 
 Step = Callable[..., Any]
@@ -30,50 +31,79 @@ def rnn(
     constants: Sequence[Any] | None = None,
     unroll: bool = False,
     input_length: int | None = None,
+    time_major: bool = False,
+    zero_output_for_mask: bool = False,
 ) -> tuple[st.Tensor, st.Tensor, list[st.Tensor]]:
     """Return the last output, all outputs (samples, time, …) and the last states.
 
-    ``step_function(x, states + constants)`` returns an output and the next states. Where `mask`
-    (samples, time) is 0 a step repeats the output before it (zeros at first) and keeps the states.
-    `go_backwards` reverses inputs and mask; outputs stay in the order of computation. `unroll` needs
-    a known number of steps (ValueError).
+    ``step_function(x, states + constants)`` returns an output and the next states, as many as there
+    are initial ones (ValueError). Where `mask`, (samples, time) or (samples, time, 1), is 0 a step
+    repeats the output before it, zeros at first or with `zero_output_for_mask` always, and keeps the
+    states. `go_backwards` reverses inputs and mask; outputs stay in the order of computation. `unroll`
+    needs a known number of steps (ValueError). With `time_major` inputs, mask and outputs are
+    (time, samples, …). `input_length` is not needed: the inputs know it.
     """
-    x = _time_first(as_tensor(inputs))
+    arranged = (lambda v: v) if time_major else _time_first
+    x = as_tensor(inputs)
+    if x.ndim < 2:
+        raise ValueError(f"rnn: expected inputs (samples, time, …), found {x.type}")
+    x = arranged(x)
     states = [as_tensor(s) for s in initial_states]
     fixed = [as_tensor(c) for c in constants or ()]
     sequences = [x]
     if mask is not None:
-        seen = st.cast(as_tensor(mask), "bool")
-        seen = st.squeeze(seen, 2) if seen.ndim == 3 else seen
-        sequences.append(_time_first(seen))
+        sequences.append(arranged(_mask(mask)))
     if go_backwards:
         sequences = [st.flip(s, 0) for s in sequences]
     if mask is not None:
         # what the first step would return, for its type: zeros are repeated before it
-        first, _ = step_function(x[0], [*states, *fixed])
+        first, _ = step_function(adopt(x[0]), [*states, *fixed])
         states = [st.zeros_like(first), *states]
     run = _unrolled if unroll else _scanned
-    outputs, last = run(_one_step(step_function, fixed, mask is not None), sequences, states)
-    return outputs[-1], _time_first(outputs), last[mask is not None :]
+    step = _plain_step(step_function, fixed)
+    if mask is not None:
+        step = _masked_step(step, zero_output_for_mask)
+    outputs, last = run(step, sequences, states)
+    return outputs[-1], arranged(outputs), last[mask is not None :]
 
 
-def _one_step(step_function: Step, fixed: list[st.Tensor], masked: bool) -> Step:
-    """Return the step as ``(slices, states) -> (output, next states)``.
+def _mask(mask: Any) -> st.Tensor:
+    seen = st.cast(as_tensor(mask), "bool")
+    if seen.ndim == 3:
+        seen = st.squeeze(seen, 2)
+    if seen.ndim != 2:
+        raise ValueError(f"rnn: expected a mask (samples, time), found {seen.type}")
+    return seen
 
-    With a mask the output before is the first of the states.
+
+def _plain_step(step_function: Step, fixed: list[st.Tensor]) -> Step:
+    """Return the step as ``(slices, states) -> (output, next states)``."""
+
+    def step(slices: Sequence[st.Tensor], states: Sequence[st.Tensor]) -> Any:
+        output, following = step_function(adopt(slices[0]), adopt([*states, *fixed]))
+        following = [as_tensor(s) for s in following]
+        if len(following) != len(states):
+            raise ValueError(
+                f"rnn: the step returned {len(following)} states, expected {len(states)}"
+            )
+        return as_tensor(output), following
+
+    return step
+
+
+def _masked_step(step: Step, zero_output: bool) -> Step:
+    """Return the step that heeds the mask, the second of its slices.
+
+    The first of its states is what stands where a sample is masked: the output before it, or zeros.
     """
 
-    def plain(slices: Sequence[st.Tensor], states: Sequence[st.Tensor]) -> Any:
-        output, following = step_function(slices[0], [*states, *fixed])
-        return output, list(following)
+    def masked(slices: Sequence[st.Tensor], states: Sequence[st.Tensor]) -> Any:
+        output, following = step(slices, states[1:])
+        shown = _masked(slices[1], output, states[0])
+        kept = [_masked(slices[1], n, o) for n, o in zip(following, states[1:], strict=True)]
+        return shown, [states[0] if zero_output else shown, *kept]
 
-    def guarded(slices: Sequence[st.Tensor], states: Sequence[st.Tensor]) -> Any:
-        output, following = step_function(slices[0], [*states[1:], *fixed])
-        kept = [_masked(slices[1], n, o)
-                for n, o in zip([output, *following], states, strict=True)]  # fmt: skip
-        return kept[0], kept
-
-    return guarded if masked else plain
+    return masked
 
 
 def _unrolled(

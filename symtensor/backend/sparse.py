@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 import symtensor as st
+from symtensor.backend.handles import KerasTensor
 from symtensor.ir.dims import Dim
 
 Array = np.ndarray[Any, Any]
 
 
-class SparseTensor(st.Tensor):
+class SparseTensor(KerasTensor):
     """A matrix of `shape` with `values` at (`rows`, `columns`), zero elsewhere; equal places add up."""
 
     def __init__(

@@ -8,6 +8,8 @@ out on demand (docs/decisions/0011).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -51,7 +53,18 @@ def free_learning_phase() -> None:
     _fixed_phase.clear()
 
 
-def clear_session() -> None:
+@contextmanager
+def learning_phase_scope(value: Any) -> Iterator[None]:
+    """Fix the phase within; afterwards it is what it was. Raises ValueError for all but 0 and 1."""
+    before = list(_fixed_phase)
+    set_learning_phase(value)
+    try:
+        yield
+    finally:
+        _fixed_phase[:] = before
+
+
+def clear_names_and_phase() -> None:
     """Forget counters, names and a fixed learning phase."""
     configuration.reset_uids()
     configuration.forget_variable_names()
@@ -201,7 +214,22 @@ def cast(x: Any, dtype: Any) -> st.Tensor:
 
 def identity(x: Any, name: str | None = None) -> st.Tensor:
     """Return a new handle on the value of `x`, with attributes of its own."""
-    return st.Tensor(as_tensor(x).node)
+    x = as_tensor(x)
+    out = st.Tensor(x.node)
+    if "_logits" in vars(x):
+        vars(out).update(_logits=vars(x)["_logits"])
+    return out
+
+
+def remember_logits(probabilities: st.Tensor, logits: st.Tensor, axis: int) -> None:
+    """Let `probabilities` know that they are the softmax of `logits` along `axis`."""
+    vars(probabilities).update(_logits=(logits, axis % logits.ndim))
+
+
+def logits_of(probabilities: st.Tensor, axis: int) -> st.Tensor | None:
+    """Return the logits that a softmax along `axis` was made of, None for all else."""
+    logits, along = vars(probabilities).get("_logits", (None, None))
+    return logits if along == axis % probabilities.ndim else None
 
 
 def fresh(x: st.Tensor, *operands: Any) -> st.Tensor:

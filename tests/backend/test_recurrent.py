@@ -57,6 +57,35 @@ def test_values(masked, unroll, backwards):
     assert value.shape == () and g.shape == W.shape and np.isfinite(g).all() and abs(g).max() > 0
 
 
+@pytest.mark.parametrize("unroll", [False, True])
+def test_time_may_come_first_and_masked_outputs_be_zero(unroll):
+    x, h, mask = K.placeholder((5, None, 4)), K.placeholder((None, 2)), K.placeholder((5, None))
+    w, u = K.variable(W), K.variable(U)
+
+    def step(now, states):
+        new = K.tanh(K.dot(now, w) + K.dot(states[0], u))
+        return new * 2, [new]
+
+    last, outputs, (state,) = K.rnn(
+        step, x, [h], mask=mask, unroll=unroll, time_major=True, zero_output_for_mask=True
+    )
+    found = K.function([x, h, mask], [last, outputs, state])([X.swapaxes(0, 1), H, MASK.T])
+    _, repeated, kept = expected(X, MASK, 0)
+    zeroed = np.where(MASK[..., None] != 0, repeated, 0)
+    for a, b in zip(found, [zeroed[:, -1], zeroed.swapaxes(0, 1), kept], strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("step", "mask", "found"), [
+    (lambda x, s: (x, []), None, "0 states, expected 1"),
+    (lambda x, s: (x, s), np.ones((3, 5, 2)), "mask"),
+    (lambda x, s: (x, s), np.ones(3), "mask"),
+])  # fmt: skip
+def test_wrong_steps_and_masks_are_refused(step, mask, found):
+    with pytest.raises(ValueError, match=found):
+        K.rnn(step, K.placeholder((None, 5, 2)), [K.placeholder((None, 2))], mask=mask)
+
+
 def gradient_by_weights(unroll):
     x, w = K.placeholder((3, 5, 4)), K.variable(W)
 

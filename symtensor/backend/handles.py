@@ -1,0 +1,111 @@
+"""The backend's own handles: tensors beside which NumPy operands are as weak as Python numbers.
+
+To the library ``x * np.float64(2)`` is a product with a float64, as NumPy 2 has it; programs for Keras
+count on float32. So what a K function returns is a handle of a subclass, whose operators give NumPy
+numbers, arrays and lists of numbers the tensor's dtype where that is a float. Nodes know nothing of it
+(docs/decisions/0012).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+import symtensor as st
+
+_BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
+_COMPARISONS = ("lt", "le", "gt", "ge")
+_UNARY = ("neg", "abs", "invert")
+
+
+class KerasTensor(st.Tensor):
+    """A tensor whose operators take NumPy operands in its own float dtype, and return such tensors."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        kind = next((x.dtype for x in args if isinstance(x, st.Tensor)), self.dtype)
+        given = [weakened(x, kind) for x in args]
+        return adopt(super().__array_ufunc__(ufunc, method, *given, **kwargs))
+
+    def __getitem__(self, index: Any) -> st.Tensor:
+        found: st.Tensor = adopt(super().__getitem__(index))
+        return found
+
+    def eval(
+        self, values: Any = None, *, feed_dict: Any = None, session: Any = None, **options: Any
+    ) -> Any:
+        """Return the value, for values of placeholders given as a dict; a phase not fed is 0.
+
+        `session` is what `get_session` returns, and may be left away. Other options are those of
+        `symtensor.function`.
+        """
+        fed = values if feed_dict is None else feed_dict
+        if options:
+            return super().eval(fed, **options)
+        from symtensor.backend.sessions import get_session
+
+        return (session or get_session()).run(self, fed)
+
+
+class KerasVariable(KerasTensor, st.Variable):
+    """A variable with the operators of `KerasTensor`."""
+
+
+def weakened(value: Any, dtype: st.DType) -> Any:
+    """Return NumPy numbers, arrays and lists of numbers in a float `dtype`; all else as it is."""
+    if isinstance(value, (list, tuple)) and not any(isinstance(v, st.Tensor) for v in value):
+        value = np.asarray(value)
+    numeric = isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf"
+    return value.astype(dtype.numpy) if numeric and dtype.is_floating else value
+
+
+def adopt(value: Any) -> Any:
+    """Return `value`, a tensor or a list or tuple that may hold some, with handles of the backend.
+
+    A handle keeps its identity and its attributes; handles of a class of their own stay as they are.
+    """
+    if type(value) is list or type(value) is tuple:
+        return type(value)(adopt(item) for item in value)
+    if type(value) is st.Tensor:
+        value.__class__ = KerasTensor
+    elif type(value) is st.Variable:
+        value.__class__ = KerasVariable
+    return value
+
+
+def adopting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function `name` of the backend, which returns the backend's handles."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return adopt(function(*args, **kwargs))
+
+    # found by pickle under the name that users import
+    call.__module__, call.__name__, call.__qualname__ = __package__, name, name
+    return call
+
+
+def _binary(name: str) -> Callable[..., Any]:
+    plain = getattr(st.Tensor, name)
+
+    def operator(self: KerasTensor, other: Any) -> Any:
+        return adopt(plain(self, weakened(other, self.dtype)))
+
+    return wraps(plain)(operator)
+
+
+def _unary(name: str) -> Callable[..., Any]:
+    plain = getattr(st.Tensor, name)
+
+    def operator(self: KerasTensor) -> Any:
+        return adopt(plain(self))
+
+    return wraps(plain)(operator)
+
+
+for _name in (*_BINARY, *(f"r{name}" for name in _BINARY), *_COMPARISONS):
+    setattr(KerasTensor, f"__{_name}__", _binary(f"__{_name}__"))
+for _name in _UNARY:
+    setattr(KerasTensor, f"__{_name}__", _unary(f"__{_name}__"))

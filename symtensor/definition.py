@@ -37,7 +37,7 @@ from symtensor.ops.build import as_tensor, cast_to
 from symtensor.ops.inputs import constant, placeholder
 from symtensor.ops.movement import specify_shape
 from symtensor.ops.variables import Store, Variable, variable, variable_of
-from symtensor.passes.sizes import decides_its_sizes, sizes_of, walk_sizes
+from symtensor.passes.sizes import can_decide, sizes_of, walk_sizes
 
 
 @dataclass(slots=True)
@@ -370,7 +370,7 @@ def _check_sizes(graph: Graph) -> set[Symbol]:
     found: set[Symbol] = set()
     for node, used, unknown in walk_sizes(graph):
         found |= used
-        if unknown and not decides_its_sizes(node):
+        if unknown and not can_decide(node, unknown):
             name = min(s.name for s in unknown)
             error = MissingInputError(
                 f"no input determines the size {name}",

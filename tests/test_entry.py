@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
+from symtensor.codegen import frame
 
 
 def compiled(inputs, outputs, **options):
@@ -206,6 +207,29 @@ def test_many_threads_share_one_function():
     for t in threads:
         t.join()
     assert not wrong
+
+
+def test_two_threads_with_different_shapes_do_not_fill_one_frame_together(monkeypatch):
+    x = st.placeholder((None, 4))
+    f = compiled([x], [x * 2, st.sum(x, 0)])
+    few, many = np.ones((3, 4), "f4"), np.ones((50, 4), "f4")
+    inner = frame.aligned_bytes
+    others = [threading.Thread(target=f, args=(few,))]
+
+    def interrupted(size):
+        if others:
+            other = others.pop()
+            other.start()
+            other.join()
+        return inner(size)
+
+    monkeypatch.setattr(frame, "aligned_bytes", interrupted)
+    f(many)
+    assert not others
+    for given in (few, many, few, few):
+        doubled, total = f(given)
+        np.testing.assert_array_equal(doubled, 2 * given)
+        np.testing.assert_array_equal(total, given.sum(0))
 
 
 def test_no_update_is_lost_between_threads():

@@ -193,3 +193,15 @@ def test_second_derivatives_of_a_loop_that_ends_early(engine):
         move[at] = 1e-6
         estimate = (truth(m0 + move) - truth(m0 - move)) / 2e-6
         np.testing.assert_allclose(slope[at], estimate, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+def test_a_loop_as_long_as_one_that_ends_early_comes_after_it(engine):
+    x = st.placeholder((None,), "float64")
+    sums, _ = st.scan(lambda row, h: (h + row, st.until(h + row > 2.0)), [x], [st.constant(0.0)])
+    powers, _ = st.scan(lambda h: h * 2, initial=st.constant(1.0), n_steps=sums.shape[0])
+    f = st.function([x], [sums, powers], engine=engine)
+    for size, wanted in ((5, [2.0, 4.0, 8.0]), (1, [2.0])):
+        np.testing.assert_array_equal(f(np.ones(size))[1], wanted)
+    with pytest.raises(st.MissingInputError, match="no input determines the size"):
+        st.function([x], powers, engine=engine, on_unused_input="ignore")

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import sys
 import sysconfig
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ class Frame:
                      for x in (*self.arguments, *self.roots)]  # fmt: skip
         self.binding = binding
         self.layout: Any = None
+        self.filling = threading.Lock()
         self.keep: list[Any] = []
         self._set_records(binding)
         self._set_words(binding, callback)
@@ -122,10 +124,20 @@ class Frame:
         return make(ctypes.addressof(self.definition), self.words, None)
 
     def fill(self, layout: Any) -> None:
-        """Prepare the entry for the shapes of a layout, unless a call is using the frame."""
+        """Prepare the entry for the shapes of a layout, unless the frame is in use."""
         if layout is self.layout or not layout.complete or self.words[Word.BUSY]:
             return
-        self.words[Word.READY] = 0
+        if not self.filling.acquire(blocking=False):
+            return  # another thread fills it: of two halves nobody could make a whole
+        try:
+            self.words[Word.READY] = 0  # from here on no call begins
+            self.layout = None
+            if not self.words[Word.BUSY]:
+                self._fill(layout)
+        finally:
+            self.filling.release()
+
+    def _fill(self, layout: Any) -> None:
         program, env = self.program, layout.env
         for dims, node in zip(self.dims, (*self.arguments, *self.roots), strict=True):
             dims[: node.tensor_type.ndim] = [D.evaluate(d, env) for d in node.tensor_type.shape]

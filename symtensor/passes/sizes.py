@@ -54,9 +54,13 @@ def walk_sizes(
         decided |= unknown
 
 
-def decides_its_sizes(node: Node) -> bool:
-    """Return True for a node that may find out the size of its own result."""
-    return node.op.family is None and node.op.name != "dim_value"
+def can_decide(node: Node, unknown: set[Symbol]) -> bool:
+    """Return True when a node may find out `unknown` sizes of its own result.
+
+    A loop finds out how many steps it has run, but must know how many to run at most.
+    """
+    opaque = node.op.family is None and node.op.name != "dim_value"
+    return opaque and unknown.isdisjoint(D.symbols_in(node.attrs.get("steps", 0)))
 
 
 def has_late_sizes(graph: Graph) -> bool:
@@ -68,7 +72,7 @@ def sizes_are_decided(graph: Graph, known: Iterable[Symbol] = ()) -> bool:
     """Return True when every size is decided before it is used, in bodies of control flow too."""
     outside = set(known) | sizes_of([*graph.inputs, *graph.variables()])
     for node, used, unknown in walk_sizes(graph, known):
-        if unknown and not decides_its_sizes(node):
+        if unknown and not can_decide(node, unknown):
             return False
         outside |= used
         if not all(sizes_are_decided(node.attrs[name], outside) for name in node.op.bodies):

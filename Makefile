@@ -43,16 +43,21 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(VENV)/.bench: $(VENV)/.base pyproject.toml
-	$(BIN)/python -m pip install --quiet -e '.[bench]'
-	-$(BIN)/python -m pip install --quiet -e '.[bench-tensorflow]'
+# an environment of its own: Keras 3, which TensorFlow brings, and the Keras 2.3.1 of the tests have one name
+$(VENV)-bench/.done: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-bench/bin/python -m pip install --quiet -e '.[bench]'
+	-$(VENV)-bench/bin/python -m pip install --quiet -e '.[bench-tensorflow]'
+	$(VENV)-bench/bin/python -m pip install --quiet --no-deps --upgrade --target $(VENV)-bench/keras-2 \
+	  Keras==2.3.1 Keras-Applications==1.0.8 Keras-Preprocessing==1.1.2 six pyyaml
 	@touch $@
 
-bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks --write docs/benchmarks.md
+bench: $(VENV)-bench/.done
+	$(VENV)-bench/bin/python -m benchmarks --write docs/benchmarks.md
 
 exhaustive: $(VENV)/.test
 	$(BIN)/python tools/exhaustive.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache

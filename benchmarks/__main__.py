@@ -21,12 +21,14 @@ from pathlib import Path
 import llvmlite.binding as llvm
 
 from benchmarks.contestants import CONTESTANTS
+from benchmarks.keras_epochs import keras_epochs
 from benchmarks.measure import chosen_workloads
 from benchmarks.report import (
     Record,
     first_section,
     heading,
     import_section,
+    keras_section,
     names_in,
     speed_section,
 )
@@ -113,7 +115,12 @@ def report(given: argparse.Namespace) -> str:
     for threads in numbers:
         records = run(environment(threads), "speed", "--threads", threads, *options)
         versions |= names_in(records)
-        parts.append(speed_section(threads, records))
+        if any("medians" in record for record in records):
+            parts.append(speed_section(threads, records))
+    rounds = (given.rounds + 2) // 3  # an epoch lasts long
+    epochs = {n: keras_epochs(environment(n), given.only, rounds, given.peers) for n in numbers}
+    if any(epochs.values()):
+        parts.append(keras_section(epochs))
     if not given.quick:
         names = [name for name in versions if name not in ("numpy", "numexpr")]
         parts.append(first_section(first_results(names, numbers[-1], given.only), numbers[-1]))

@@ -39,24 +39,50 @@ def names_in(records: Sequence[Record]) -> dict[str, str]:
 
 def speed_section(threads: str, records: Sequence[Record]) -> str:
     """Return the table of one number of threads, the limits and who is left out."""
-    peers = [name for name in names_in(records) if name != "symtensor"]
     limits = next(r["limits"] for r in records if "limits" in r)
+    title = f"## {of_threads(threads)}"
+    rates = {
+        r["work"]: rate(r, r["medians"]["symtensor"], limits)
+        for r in records
+        if "symtensor" in r.get("medians", ())
+    }
+    lines = speed_table(records, {"rate, of the limit": rates})
+    return "\n\n".join([title, lines, limits_text(limits), *left_out(records)])
+
+
+def of_threads(threads: str) -> str:
+    return f"{threads} thread{'' if threads == '1' else 's'}"
+
+
+def speed_table(records: Sequence[Record], more: Mapping[str, Mapping[str, str]]) -> str:
+    """Return times and ratios, a row per workload; `more` is columns, each a text per workload."""
+    peers = [name for name in names_in(records) if name != "symtensor"]
     rows = []
     for record in records:
         if "symtensor" not in record.get("medians", ()):
             continue
-        medians = record["medians"]
+        medians, work = record["medians"], record["work"]
         mine = medians["symtensor"]
         ratios = {name: mine / medians[name] for name in peers if name in medians}
         worst = max(ratios.values(), default=float("nan"))
         cells = [f"{ratios[name]:.2f}" if name in ratios else "" for name in peers]
-        rows.append(
-            [record["work"], duration(mine), f"**{worst:.2f}**", *cells,
-             rate(record, mine, limits)]
-        )  # fmt: skip
-    heads = ["work", "symtensor", "to the best peer", *peers, "rate, of the limit"]
-    title = f"## {threads} thread{'' if threads == '1' else 's'}"
-    return "\n\n".join([title, table(heads, rows), limits_text(limits), *left_out(records)])
+        rest = [column.get(work, "") for column in more.values()]
+        rows.append([work, duration(mine), f"**{worst:.2f}**", *cells, *rest])
+    return table(["work", "symtensor", "to the best peer", *peers, *more], rows)
+
+
+def keras_section(runs: Mapping[str, Sequence[Record]]) -> str:
+    """Return the tables of epochs, one per number of threads."""
+    versions = names_in(next(iter(runs.values())))
+    parts = [
+        "## Keras: an epoch of training",
+        "`fit` of the same model from the same weights, in batches of 64, without shuffling, each in a "
+        "process of its own, in turns; the losses of the first epoch agree. Keras on "
+        f"{', '.join(f'{name} is {version}' for name, version in versions.items())}.",
+    ]
+    for threads, records in runs.items():
+        parts += [f"### {of_threads(threads)}", speed_table(records, {}), *left_out(records)]
+    return "\n\n".join(parts)
 
 
 def limits_text(limits: Record) -> str:

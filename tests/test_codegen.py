@@ -122,8 +122,8 @@ def test_loop_trees_print():
 
 def test_one_compile_for_all_batch_sizes(monkeypatch):
     compiles = []
-    original = jit.emit_object
-    monkeypatch.setattr(program, "emit_object",
+    original = program.load_module
+    monkeypatch.setattr(program, "load_module",
                         lambda *a: (compiles.append(1), original(*a))[1])  # fmt: skip
     x = st.placeholder((None, None))
     f = compiled([x], st.log_softmax(x @ st.transpose(x)))
@@ -297,15 +297,16 @@ def test_unknown_targets_and_bad_text():
     with pytest.raises(LoweringError, match="avx512"):
         target.named("vax")
     with pytest.raises(LoweringError, match="LLVM rejects"):
-        jit.emit_object("define i32 @f() { ret i64 0 }", HOST)
+        jit.emit_objects(["define i32 @f() { ret i64 0 }"], HOST)
 
 
 def test_library_functions_resolve():
     assert all(address for address in jit._library_functions().values())
-    code = jit.LoadedCode(jit.emit_object(
+    text = (
         "declare double @cbrt(double)\n"
-        "define double @f(double %x) {\n %y = call double @cbrt(double %x)\n ret double %y\n}", HOST
-    ), ["f"])  # fmt: skip
+        "define double @f(double %x) {\n %y = call double @cbrt(double %x)\n ret double %y\n}"
+    )
+    code = jit.LoadedCode(*jit.emit_objects([text], HOST), ["f"])
     call = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(code.address("f"))
     assert math.isclose(call(27.0), 3.0)
 

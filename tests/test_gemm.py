@@ -1,6 +1,7 @@
 """Matrix products: native code on every stride and size, and the contractions that use it."""
 
 import ctypes
+import functools
 
 import numpy as np
 import pytest
@@ -14,9 +15,16 @@ HOST = target.host()
 TYPES = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 12 + [ctypes.c_void_p, ctypes.c_bool]
 
 
+@functools.cache
+def product(dtype):
+    """Return the matrix product of a dtype, loaded."""
+    (objects,) = jit.emit_objects([gemm.gemm_module(HOST, dtype)], HOST)
+    return jit.LoadedCode(objects, [gemm.NAME.format(dtype.name)], [jit.load_pool()])
+
+
 def native_call(dtype):
     """Return ``call(a, b, c, *numbers, accumulate)`` for arrays."""
-    address = jit.load_gemm(HOST, dtype).address(gemm.NAME.format(dtype.name))
+    address = product(dtype).address(gemm.NAME.format(dtype.name))
     call = ctypes.CFUNCTYPE(None, *TYPES)(address)
     scratch = np.empty(gemm.scratch_bytes(HOST, dtype), np.uint8)
 

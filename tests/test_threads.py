@@ -170,15 +170,15 @@ def test_a_child_process_computes_too():
 def test_settings_choose_the_number(monkeypatch):
     monkeypatch.delenv("SYMTENSOR_NUM_THREADS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
-    assert threads.wanted() == 3
+    assert target.threads_wanted() == 3
     monkeypatch.setenv("SYMTENSOR_NUM_THREADS", "5")
-    assert threads.wanted() == 5
+    assert target.threads_wanted() == 5
     monkeypatch.delenv("SYMTENSOR_NUM_THREADS")
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert 1 <= threads.wanted() <= (os.cpu_count() or 1)
+    assert 1 <= target.threads_wanted() <= (os.cpu_count() or 1)
     monkeypatch.setenv("SYMTENSOR_NUM_THREADS", "-1")
     with pytest.raises(st.errors.ConfigError, match="num_threads"):
-        threads.wanted()
+        target.threads_wanted()
 
 
 @pytest.mark.parametrize("machine", ["avx2", "neon", "apple", "windows"])

@@ -1,7 +1,8 @@
 """LLVM text -> machine code in this process.
 
 The text is verified before anything else touches it (an invalid module can end the process), turned
-into an object file, and linked. The object's bytes are all that linking needs.
+into object files, and linked. The objects' bytes are all that linking needs. A long module is cut into
+parts, which threads compile side by side.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import importlib
 import itertools
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
+from llvmlite.binding import ffi
 
 from symtensor.codegen import cache, entry, gemm, pool
-from symtensor.codegen.target import Target, host
+from symtensor.codegen.parts import parts_of
+from symtensor.codegen.target import Target, host, threads_wanted
 from symtensor.codegen.vecmath import LIBRARY, RARELY
 from symtensor.errors import LoweringError
 from symtensor.ir.dtypes import DType
@@ -32,7 +35,7 @@ _engine: Any = None
 def verified_module(text: str) -> Any:
     """Return the parsed module; raises `LoweringError` with the text when LLVM rejects it."""
     try:
-        module = llvm.parse_assembly(text)
+        module = llvm.parse_assembly(text, llvm.create_context())
         module.verify()
     except RuntimeError as error:
         failure = LoweringError(f"LLVM rejects generated code: {error}")
@@ -41,25 +44,54 @@ def verified_module(text: str) -> Any:
     return module
 
 
-def emit_object(text: str, target: Target) -> bytes:
-    """Return the object file for a module's text, from the disk where it was compiled before."""
+def emit_objects(texts: Sequence[str], target: Target) -> list[list[bytes]]:
+    """Return the object files of some modules, from the disk where they were compiled before.
+
+    Modules are cut into parts, so each has a list of them. What is missing is compiled by as many
+    threads as compute.
+    """
+    cut = [parts_of(text) for text in texts]
     store = cache.configured()
-    if store is None:
-        return compile_object(text, target)
-    key = cache.object_key(text, target)
-    code = store.get(key)
-    if code is None:
-        code = compile_object(text, target)
-        store.put(key, code)
-    return code
+    code: dict[str, bytes | None] = dict.fromkeys(part for parts in cut for part in parts)
+    keys = {part: cache.object_key(part, target) for part in code} if store else {}
+    for part, key in keys.items():
+        code[part] = store.get(key) if store else None
+    missing = sorted((part for part in code if code[part] is None), key=len, reverse=True)
+    for part, made in zip(missing, _compiled(missing, target), strict=True):
+        code[part] = made
+        if store:
+            store.put(keys[part], made)
+    return [[code[part] or b"" for part in parts] for parts in cut]
+
+
+def _compiled(texts: Sequence[str], target: Target) -> Iterable[bytes]:
+    """Return the object file of each text; several threads share the work."""
+    workers = min(len(texts), threads_wanted())
+    if workers < 2:
+        return [compile_object(text, target) for text in texts]
+    from concurrent.futures import ThreadPoolExecutor  # here: often all is on the disk
+
+    with ThreadPoolExecutor(workers, "symtensor-compile") as pool:
+        return list(pool.map(compile_object, texts, [target] * len(texts)))
 
 
 def compile_object(text: str, target: Target) -> bytes:
-    """Return the object file for a module's text, made by LLVM."""
-    with _lock:
-        machine = target.machine()
-        module = verified_module(text)
+    """Return the object file for a module's text, made by LLVM; threads may do so at the same time."""
+    machine, module = target.machine(), verified_module(text)
+    emit = getattr(ffi.lib.LLVMPY_TargetMachineEmitToMemory, "_cfn", None)
+    if emit is None:  # another llvmlite: its methods take turns
         return bytes(machine.emit_object(module))
+    with ffi.OutputString() as problem:
+        buffer = emit(
+            machine, module, 1, problem
+        )  # without llvmlite's lock: nothing here is shared
+        if not buffer:
+            raise LoweringError(f"LLVM makes no object of generated code: {problem}")
+    try:
+        length = ffi.lib.LLVMPY_GetBufferSize(buffer)
+        return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(buffer), length)
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
 def emit_assembly(text: str, target: Target) -> str:
@@ -70,17 +102,19 @@ def emit_assembly(text: str, target: Target) -> str:
 
 
 class LoadedCode:
-    """An object file linked into this process; unloaded when dropped."""
+    """Object files linked into this process; unloaded when dropped."""
 
     def __init__(
         self,
-        code: bytes,
-        symbols: list[str],
+        code: Sequence[bytes],
+        symbols: Sequence[str],
         libraries: Sequence[LoadedCode] = (),
         imports: Mapping[str, int] | None = None,
     ) -> None:
         with _lock:
-            builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+            builder = llvm.JITLibraryBuilder().add_current_process()
+            for part in code:
+                builder.add_object_img(part)
             for name, address in (_library_functions() | dict(imports or {})).items():
                 builder.import_symbol(name, address)
             for library in libraries:
@@ -106,24 +140,32 @@ def load_pool() -> LoadedCode:
         functions = pool.SYSTEM.get(pool.system_of(target) or "", ())
         names = [text.partition("@")[2].partition("(")[0] for text in functions]
         imports = {x: ctypes.cast(getattr(library, x), ctypes.c_void_p).value or 0 for x in names}
-        code = emit_object(pool.pool_module(target), target)
+        (code,) = emit_objects([pool.pool_module(target)], target)
         return LoadedCode(code, list(pool.SYMBOLS), imports=imports)
 
 
 _products: dict[tuple[Target, DType], LoadedCode] = {}
 
 
-def load_gemm(target: Target, dtype: DType) -> LoadedCode:
-    """Return the matrix product of a dtype, compiled once per process."""
-    with _lock:
-        found = _products.get((target, dtype))
-        if found is None:
-            code = emit_object(gemm.gemm_module(target, dtype), target)
-            found = LoadedCode(
-                code, [x.format(dtype.name) for x in (gemm.NAME, gemm.ALONE)], [load_pool()]
-            )
-            _products[target, dtype] = found
-        return found
+def load_module(
+    text: str,
+    symbols: Sequence[str],
+    target: Target,
+    products: Iterable[DType] = (),
+    libraries: Sequence[LoadedCode] = (),
+) -> LoadedCode:
+    """Return a module linked with the matrix products that it calls, and other libraries.
+
+    Products that this process has not loaded yet are compiled beside it.
+    """
+    dtypes = list(products)
+    missing = [x for x in dtypes if (target, x) not in _products]
+    texts = [text, *(gemm.gemm_module(target, x) for x in missing)]
+    code, *more = emit_objects(texts, target)
+    for dtype, objects in zip(missing, more, strict=True):
+        names = [x.format(dtype.name) for x in (gemm.NAME, gemm.ALONE)]
+        _products.setdefault((target, dtype), LoadedCode(objects, names, [load_pool()]))
+    return LoadedCode(code, symbols, [*(_products[target, x] for x in dtypes), *libraries])
 
 
 @functools.cache
@@ -138,7 +180,7 @@ def load_entry() -> LoadedCode:
         }
         imports["PyArray_Type"] = id(np.ndarray)
         imports["PyArray_New"] = _array_interface()[93]
-        code = emit_object(entry.entry_module(), host())
+        (code,) = emit_objects([entry.entry_module()], host())
         return LoadedCode(code, [entry.NAME], imports=imports)
 
 

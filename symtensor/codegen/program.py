@@ -35,7 +35,7 @@ from symtensor.codegen.fusion import (
     storage_node,
 )
 from symtensor.codegen.gemm import scratch_bytes
-from symtensor.codegen.jit import LoadedCode, emit_object, load_gemm, load_pool
+from symtensor.codegen.jit import LoadedCode, load_module, load_pool
 from symtensor.codegen.kernel import Buffer, Kernel
 from symtensor.codegen.loops import Carry, LoopPlan, Rows, emit_copy, emit_loop
 from symtensor.codegen.lower import lower_kernel
@@ -160,11 +160,11 @@ def build_program(graph: Graph, target: Target) -> Program:
 
 def load_program(program: Program, target: Target) -> Program:
     """Compile the program's text and link it into this process."""
-    libraries = [load_gemm(target, dtype) for dtype in program.products]
+    libraries = []
     if program.shared or program.products:
         libraries.append(load_pool())
         threads.start()
-    program.code = LoadedCode(emit_object(program.llvm_ir, target), [NAME], libraries)
+    program.code = load_module(program.llvm_ir, [NAME], target, program.products, libraries)
     return program
 
 

@@ -7,11 +7,14 @@ emitted and looked at anywhere.
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
 
+from symtensor.config import get as get_setting
 from symtensor.errors import LoweringError
 
 OPTIONS: dict[str, Any] = {"opt": 2, "reloc": "pic", "codemodel": "jitdefault"}
@@ -97,3 +100,26 @@ def named(name: str) -> Target:
         raise LoweringError(f"expected a target among {', '.join(_NAMED)}, found {name!r}")
     triple, cpu, bits, fma, half = _NAMED[name]
     return Target(triple, cpu, "", bits, fma, half)
+
+
+def processors() -> int:
+    """Return how many processors this process may use: its affinity and its share (cgroup)."""
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        count = min(count, max(int(quota) // int(period), 1))
+    except (OSError, ValueError):
+        pass  # no cgroup, or no limit
+    return max(count, 1)
+
+
+def threads_wanted() -> int:
+    """Return the threads to compute with: the setting ``num_threads``, OMP_NUM_THREADS, or all."""
+    chosen = int(get_setting("num_threads"))
+    if chosen == 0:
+        first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+        chosen = int(first) if first.isdigit() else 0
+    return chosen or processors()

@@ -11,15 +11,13 @@ import ctypes
 import os
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 from symtensor.codegen import pool
 from symtensor.codegen.gemm import scratch_bytes
 from symtensor.codegen.jit import load_pool
 from symtensor.codegen.memory import aligned_bytes
-from symtensor.codegen.target import host
-from symtensor.config import get as get_setting
+from symtensor.codegen.target import host, threads_wanted
 from symtensor.ir.dtypes import float32, float64
 
 _lock = threading.Lock()
@@ -27,40 +25,17 @@ _workers: list[threading.Thread] = []
 _scratches: dict[int, Any] = {}
 
 
-def processors() -> int:
-    """Return how many processors this process may use: its affinity and its share (cgroup)."""
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        count = min(count, max(int(quota) // int(period), 1))
-    except (OSError, ValueError):
-        pass  # no cgroup, or no limit
-    return max(count, 1)
-
-
-def wanted() -> int:
-    """Return the threads to compute with: the setting ``num_threads``, OMP_NUM_THREADS, or all."""
-    chosen = int(get_setting("num_threads"))
-    if chosen == 0:
-        first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-        chosen = int(first) if first.isdigit() else 0
-    return chosen or processors()
-
-
 def start() -> None:
     """Make the pool as large as wanted."""
     with _lock:
-        for number in range(len(_workers) + 1, min(wanted(), pool.MOST_THREADS)):
+        for number in range(len(_workers) + 1, min(threads_wanted(), pool.MOST_THREADS)):
             _give_scratch(number)
             thread = threading.Thread(
                 target=_run, args=(number,), name=f"symtensor-{number}", daemon=True
             )
             thread.start()
             _workers.append(thread)
-        _set(pool.WORKERS, min(len(_workers), max(wanted() - 1, 0)))
+        _set(pool.WORKERS, min(len(_workers), max(threads_wanted() - 1, 0)))
 
 
 def _give_scratch(number: int) -> None:

@@ -24,13 +24,14 @@ from symtensor import serialize  # noqa: F401  (makes graphs, tensors and variab
 from symtensor.arguments import Arguments, Input, convert_argument
 from symtensor.definition import Definition, Options, define_graph
 from symtensor.engines.base import Engine, Executable, get_engine
-from symtensor.errors import EngineError, FunctionError, ShapeError, UpdateError
+from symtensor.errors import FunctionError, UpdateError
+from symtensor.inspect.inspectable import Inspectable
 from symtensor.ir import location
 from symtensor.ir.graph import Graph, replace_nodes
 from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
 from symtensor.ops.variables import Store, Variable
-from symtensor.passes.pipeline import PassRecord, run_pipeline
+from symtensor.passes.pipeline import Stage, run_pipeline
 
 Array = np.ndarray[Any, Any]
 Key = Tensor | str | int
@@ -76,8 +77,11 @@ def function(
     )
 
 
-class Function:
-    """A compiled function. Call it with values for its inputs, by position or by name."""
+class Function(Inspectable):
+    """A compiled function. Call it with values for its inputs, by position or by name.
+
+    What the compiler made of it is in the attributes of `Inspectable`: `stages`, `kernels`, …
+    """
 
     def __init__(self, definition: Definition) -> None:
         self._definition = definition
@@ -86,9 +90,9 @@ class Function:
         self.graph = definition.graph
         """The graph as it was defined, givens put in."""
         self.engine = get_engine(definition.engine)
-        self.stages: list[PassRecord] = run_pipeline(definition.graph, definition.passes)
-        """What each pass did."""
-        self.optimized: Graph = self.stages[-1].graph if self.stages else definition.graph
+        self.passes: list[Stage] = run_pipeline(definition.graph, definition.passes)
+        """What each pass did, those that changed nothing included."""
+        self.optimized: Graph = self.passes[-1].graph if self.passes else definition.graph
         """The graph after all passes: what the engine compiled."""
         self.executable: Executable = self.engine.compile(self.optimized)
         boxes = [None if s is None else s.attrs["store"] for s in definition.states]
@@ -171,34 +175,6 @@ class Function:
     def __setitem__(self, key: Key, value: Any) -> None:
         """Replace the default value, or the state, of an input."""
         self.arguments.set_default(key, value)
-
-    # --- looking inside --------------------------------------------------------------------------
-
-    def explain(self) -> str:
-        """Return what the passes did and how the engine runs the result, as text."""
-        lines = [f"function {self.name}, engine {self.engine.name}"]
-        for record in self.stages:
-            fired = ", ".join(f"{rule} x{n}" for rule, n in record.fired.items())
-            change = f"{record.before} -> {record.after} nodes" if record.changed else "no change"
-            lines.append(f"pass {record.name}: {change}{f' ({fired})' if fired else ''}")
-        explain = getattr(self.executable, "explain", None)
-        return "\n".join(lines + ([explain()] if explain else []))
-
-    def memory(self, *inputs: Any) -> Any:
-        """Return what a call needs, worked out without running it: an object with `peak` in bytes.
-
-        `inputs` are arrays, or shapes, by position. The llvm engine gives a `MemoryUse`: arguments,
-        results, temporaries (which later calls use again) and scratch. Raises `EngineError` where
-        the engine can't tell, `ShapeError` for shapes that do not fit, `SymbolicValueError` where
-        a size depends on data.
-        """
-        report = getattr(self.executable, "memory", None)
-        if report is None:
-            raise EngineError(f"the engine {self.engine.name} does not plan its memory")
-        if len(inputs) != self._arity:
-            raise ShapeError(f"{self.name}: expected {self._arity} shapes, found {len(inputs)}")
-        given = tuple(tuple(x) if isinstance(x, (tuple, list)) else np.shape(x) for x in inputs)
-        return report(given, tuple(store.array.shape for store in self._stores))
 
     # --- other functions of the same definition --------------------------------------------------
 

@@ -16,9 +16,9 @@ LAYERS = [
     {"codegen"},
     {"engines"},
     {"serialize"},
+    {"inspect"},
     {"arguments", "definition", "function"},
     {"testing"},
-    {"inspect"},
     {"backend", "__main__", "__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

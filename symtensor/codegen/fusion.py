@@ -75,12 +75,28 @@ class LoopStep:
 Step = KernelStep | ContractStep | LoopStep | CallStep
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a node: ``fused`` into kernels, ``read through`` as a view, or ``stored``."""
+
+    kind: str
+    node: Node
+    into: tuple[Node, ...] = ()
+    """Roots of the kernels that compute it."""
+    why: str = ""
+    """Why it is stored."""
+
+    def __str__(self) -> str:
+        tail = f": {self.why}" if self.why else f" into {', '.join(map(_label, self.into))}"
+        return f"{self.kind} {_label(self.node)}{tail}"
+
+
 @dataclass(slots=True)
 class Schedule:
-    """Steps in execution order, with a remark for each decision."""
+    """Steps in execution order, with all decisions."""
 
     steps: list[Step]
-    remarks: list[str] = field(default_factory=list)
+    remarks: list[Decision] = field(default_factory=list)
     bodies: dict[Node, Schedule] = field(default_factory=dict)
     """Node of each `LoopStep` -> the schedule of its body."""
 
@@ -122,7 +138,7 @@ class _Fusion:
         """Root -> all roots of its kernel (one shared list)."""
         self.weight: dict[int, int] = {}
         self.axes: dict[Shape, stage.Domain] = {}
-        self.remarks: list[str] = []
+        self.remarks: list[Decision] = []
 
     def run(self) -> Schedule:
         for node in reversed(self.nodes):
@@ -271,7 +287,7 @@ class _Fusion:
         self.group[node] = [node]
         self.weight[id(self.group[node])] = stage.elementwise_cost(node, self.target) or 1
         if reason:
-            self.remarks.append(f"stored {_label(node)}: {reason}")
+            self.remarks.append(Decision("stored", node, why=reason))
 
     def _loops(self, type_: TensorType) -> stage.Domain:
         """Return the loops over a type: the same for all of its shape."""
@@ -289,8 +305,8 @@ class _Fusion:
             self.weight[group] += own * len(uses)
         if not stage.is_scalar_source(node):
             how = "read through" if stage.view_map(node) is not None else "fused"
-            into = ", ".join(_label(root) for root in sorted(roots, key=self.rank.__getitem__))
-            self.remarks.append(f"{how} {_label(node)} into {into}")
+            into = tuple(sorted(roots, key=self.rank.__getitem__))
+            self.remarks.append(Decision(how, node, into))
 
     # --- kernels with several roots -----------------------------------------------------------------
 

@@ -121,6 +121,8 @@ class Program:
     """Dtypes of the matrix products that it calls."""
     shared: bool
     """True when threads share some of its kernels."""
+    calls: dict[Step, Call]
+    """What the driver, or that of a loop's body, does for each step."""
     code: LoadedCode | None = None
     place: dict[Node, int] = field(default_factory=dict)
     """Node -> index of its slot."""
@@ -154,6 +156,7 @@ def build_program(graph: Graph, target: Target) -> Program:
         text,
         frozenset(module.products),
         bool(module.ranges),
+        module.calls,
         place=builder.place,
     )
 
@@ -195,6 +198,7 @@ class _Module:
         self.products: set[DType] = set()
         self.kernels: dict[KernelStep, tuple[str, Kernel]] = {}
         self.checks: list[Checks] = []
+        self.calls: dict[Step, Call] = {}
         self.loops = 0
 
     def size(self, dim: Dim) -> int:
@@ -359,7 +363,9 @@ class _Builder:
     def driver(self, name: str) -> str:
         """Return the driver of this graph, after adding its kernels to the module."""
         self.module.checks.append(checks_of(self.graph.nodes(), self.rounds))
-        calls = [self._lower(number, step) for number, step in enumerate(self.schedule.steps)]
+        steps = self.schedule.steps
+        calls = [self._lower(number, step) for number, step in enumerate(steps)]
+        self.module.calls |= zip(steps, calls, strict=True)
         return emit_driver(calls, name)
 
     def _lower(self, number: int, step: Step) -> Call:

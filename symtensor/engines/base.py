@@ -40,6 +40,9 @@ class Executable(Protocol):
     arrays when all has gone well, and returns ``nothing``, ``one`` array or a ``list`` as `result`
     says. Arguments it does not know how to take it passes to `slow`, whose result it returns;
     and ``memory(inputs, variables)`` of shapes: what a call will need, with a ``peak`` in bytes.
+
+    For people who look inside (`symtensor.engines.records`) it may have ``kernel_records()``,
+    ``memory_plan()`` and ``remarks()``, an attribute ``llvm_ir`` and a method ``assembly(target)``.
     """
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:

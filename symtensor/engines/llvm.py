@@ -17,8 +17,9 @@ from symtensor.codegen.jit import emit_assembly
 from symtensor.codegen.kernel import format_kernel
 from symtensor.codegen.memory import MemoryUse
 from symtensor.codegen.program import Program, build_program, load_program
-from symtensor.codegen.target import Target, host
+from symtensor.codegen.target import Target, host, named
 from symtensor.engines.base import CAPABILITIES, Array
+from symtensor.engines.records import Kernel, MemoryPlan, Remark
 from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
@@ -87,8 +88,9 @@ class LLVMExecutable:
         """The LLVM text of all kernels and the driver."""
         return self.program.llvm_ir
 
-    def assembly(self, target: Target | None = None) -> str:
+    def assembly(self, target: Target | str | None = None) -> str:
         """Return the assembly for this machine, or for another target of `codegen.target`."""
+        target = named(target) if isinstance(target, str) else target
         if target is None or target == host():
             return emit_assembly(self.program.llvm_ir, host())
         return emit_assembly(build_program(self.program.graph, target).llvm_ir, target)
@@ -96,6 +98,24 @@ class LLVMExecutable:
     def kernels(self) -> dict[str, str]:
         """Return the loop tree of each distinct kernel as text."""
         return {name: format_kernel(k, name) for name, k in self.program.kernels.values()}
+
+    def kernel_records(self) -> tuple[Kernel, ...]:
+        """Return a record per step."""
+        from symtensor.engines import native_records  # here: most functions are never looked into
+
+        return native_records.kernels_of(self.program)
+
+    def memory_plan(self) -> MemoryPlan:
+        """Return all buffers with their lives."""
+        from symtensor.engines import native_records
+
+        return native_records.memory_plan_of(self.program)
+
+    def remarks(self) -> tuple[Remark, ...]:
+        """Return what was decided, and why."""
+        from symtensor.engines import native_records
+
+        return native_records.remarks_of(self.program)
 
     def explain(self) -> str:
         """Return steps, fusion decisions and call-outs as text."""
@@ -115,4 +135,4 @@ class LLVMExecutable:
             elif isinstance(step, CallStep):
                 lines.append(f"step {number}: call-out to NumPy for {step.node.op.name}"
                              f" {step.node.type} ({step.node.loc})")  # fmt: skip
-        return "\n".join([*lines, *self.program.schedule.remarks])
+        return "\n".join([*lines, *map(str, self.program.schedule.remarks)])

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symtensor.engines.base import CAPABILITIES, Array
+from symtensor.engines.records import Kernel
+from symtensor.ir import dims as D
 from symtensor.ir.graph import Graph
-from symtensor.ir.node import Node
+from symtensor.ir.node import RESULT, Node, results
+from symtensor.ops.cost import FREE, node_cost, type_bytes
 from symtensor.ops.interpret import run_graph
 
 
@@ -37,6 +40,27 @@ class NumpyExecutable:
         # copies in C order: a root may be an input, a view of one, or another root
         return [value.copy() for value in run_graph(self.graph, inputs, state)]
 
+    def kernel_records(self) -> tuple[Kernel, ...]:
+        """Return a record per node: each is a NumPy call."""
+        called = [n for n in self.graph.nodes() if n.op.name not in FREE and n.op is not RESULT]
+        return tuple(_record(i, node) for i, node in enumerate(called))
+
     def explain(self) -> str:
         """Return what there is to say about how it runs."""
         return f"interpreted: {len(self.graph.nodes())} nodes, one NumPy call each"
+
+
+def _record(number: int, node: Node) -> Kernel:
+    cost = node_cost(node)
+    written = D.minimum(type_bytes(node.type), cost.bytes)
+    return Kernel(
+        name=f"k{number}",
+        kind="call-out",
+        nodes=(node,),
+        outputs=results(node),
+        reads=tuple(dict.fromkeys(node.inputs)),
+        text=f"numpy {node.op.name}",
+        flops=cost.flops,
+        bytes_read=cost.bytes - written,
+        bytes_written=written,
+    )

@@ -25,7 +25,7 @@ from symtensor.passes.algebra import algebra
 from symtensor.passes.fold_constants import fold_constants
 from symtensor.passes.fold_windows import fold_windows
 from symtensor.passes.prune_loops import prune_loops
-from symtensor.passes.rewrite import map_bodies
+from symtensor.passes.rewrite import Fired, Rewrite, map_bodies
 from symtensor.passes.simplify_shapes import simplify_shapes
 from symtensor.passes.sizes import has_late_sizes, sizes_are_decided
 from symtensor.passes.specialize import specialize
@@ -57,11 +57,13 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True)
-class PassRecord:
+class Stage:
     """What one pass did to a graph."""
 
     name: str
+    """The pass, or ``definition``."""
     graph: Graph
+    """The graph after it."""
     changed: bool
     before: int
     """Nodes before."""
@@ -69,6 +71,9 @@ class PassRecord:
     """Nodes after."""
     seconds: float
     fired: dict[str, int] = field(default_factory=dict)
+    """How often each rule fired."""
+    rewrites: tuple[Rewrite, ...] = ()
+    """The firings of which the nodes are known."""
 
 
 PIPELINE = [
@@ -154,7 +159,7 @@ def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def run_pipeline(graph: Graph, passes: Any = None) -> list[PassRecord]:
+def run_pipeline(graph: Graph, passes: Any = None) -> list[Stage]:
     """Run the passes one after the other and return a record of each.
 
     A pass after which a size would be used before it is decided is undone: rules look at values, and
@@ -164,9 +169,9 @@ def run_pipeline(graph: Graph, passes: Any = None) -> list[PassRecord]:
     if verify:
         verify_graph(graph, "the definition")
     late = has_late_sizes(graph) and sizes_are_decided(graph)
-    records: list[PassRecord] = []
+    records: list[Stage] = []
     for step in select_passes(passes):
-        fired: Counter[str] = Counter()
+        fired = Fired()
         start = time.perf_counter()
         new = _run(step, graph, fired)
         if late and new is not graph and not sizes_are_decided(new):
@@ -180,7 +185,10 @@ def run_pipeline(graph: Graph, passes: Any = None) -> list[PassRecord]:
             print(f"# after {step.name}\n{print_graph(new)}", file=sys.stderr)
         sizes = len(graph.nodes()), len(new.nodes()) if changed else 0
         after = sizes[1] if changed else sizes[0]
-        records.append(PassRecord(step.name, new, changed, sizes[0], after, seconds, dict(fired)))
+        rewrites = tuple(fired.rewrites)
+        records.append(
+            Stage(step.name, new, changed, sizes[0], after, seconds, dict(fired), rewrites)
+        )
         graph = new
     return records
 

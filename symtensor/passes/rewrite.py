@@ -126,14 +126,35 @@ def build(pattern: Pattern, bindings: Bindings, like: Node) -> Node:
     return make_node(get_op(pattern.op), inputs, dict(pattern.attrs))
 
 
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """One firing of a rule."""
+
+    rule: str
+    before: Node
+    after: Node
+
+
+class Fired(Counter[str]):
+    """How often each rule fired, with a list of the firings of which the nodes are known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rewrites: list[Rewrite] = []
+
+    def clear(self) -> None:
+        super().clear()
+        self.rewrites.clear()
+
+
 class Rewriter:
-    """Applies rules to graphs and counts what fires."""
+    """Applies rules to graphs and notes what fires."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.by_op: dict[str, list[Rule]] = {}
         for rule in rules:
             self.by_op.setdefault(get_op(rule.pattern.op).name, []).append(rule)
-        self.fired: Counter[str] = Counter()
+        self.fired = Fired()
         self._normal: set[Node] = set()
 
     def __call__(self, graph: Graph) -> Graph:
@@ -187,6 +208,7 @@ class Rewriter:
             if found.type != node.type:
                 raise VerifyError(f"the rule {rule.name!r} turns {node.type} into {found.type}")
             self.fired[rule.name] += 1
+            self.fired.rewrites.append(Rewrite(rule.name, node, found))
             return found
         return None
 
@@ -223,6 +245,8 @@ def rewrite_graph(graph: Graph, rules: Iterable[Rule], fired: Counter[str]) -> G
     rewriter = Rewriter(rules)
     out = rewriter(graph)
     fired.update(rewriter.fired)
+    if isinstance(fired, Fired):
+        fired.rewrites += rewriter.fired.rewrites
     return out
 
 
@@ -265,7 +289,7 @@ def map_bodies(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
 
 
 __all__ = [
-    "FUEL", "Apply", "Bindings", "P", "Pattern", "Rewriter", "Rule", "Var", "build", "is_float",
-    "is_integer", "map_bodies", "match", "rewrite_graph", "rewrite_pass", "scalar_value",
-    "zeros_of",
+    "FUEL", "Apply", "Bindings", "Fired", "P", "Pattern", "Rewrite", "Rewriter", "Rule", "Var",
+    "build", "is_float", "is_integer", "map_bodies", "match", "rewrite_graph", "rewrite_pass",
+    "scalar_value", "zeros_of",
 ]  # fmt: skip

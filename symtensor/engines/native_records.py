@@ -1,0 +1,364 @@
+"""A native program, told as records: kernels with their costs, buffers with their lives, remarks.
+
+In: a `Program` of the llvm engine. Out: what `symtensor.engines.records` describes. Everything is read
+from the schedule, the loop trees and the calls of the driver; nothing is compiled or run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from symtensor.codegen import contraction
+from symtensor.codegen.driver import KernelCall
+from symtensor.codegen.emit import kernel_width
+from symtensor.codegen.fusion import (
+    CallStep,
+    ContractStep,
+    KernelStep,
+    LoopStep,
+    Schedule,
+    Step,
+    is_alias,
+    storage_node,
+)
+from symtensor.codegen.kernel import (
+    Affine,
+    Buffer,
+    Kernel,
+    Let,
+    Loop,
+    Reduce,
+    Reload,
+    Stmt,
+    Store,
+    Update,
+    Value,
+    format_kernel,
+    variation,
+)
+from symtensor.codegen.program import Program, roots_of
+from symtensor.codegen.sharing import shared_loop
+from symtensor.engines import records
+from symtensor.ir import dims as D
+from symtensor.ir.dims import Dim
+from symtensor.ir.node import Node, results
+from symtensor.ops.cost import fold_flops, node_cost, product_flops, rule_flops, type_bytes
+from symtensor.ops.families import Elementwise
+
+OWN_KINDS = {"call": "call-out", "pointer": ""}
+
+
+def kernels_of(program: Program) -> tuple[records.Kernel, ...]:
+    """Return a record per step, those inside native loops after their loop."""
+    return tuple(_Kernels(program).walk(program.schedule, "k", 1))
+
+
+@dataclass(slots=True)
+class _Traffic:
+    """What a loop tree does, gathered on a walk."""
+
+    flops: Dim
+    read: dict[Buffer, Dim]
+    """Elements that loads touch."""
+    written: dict[Buffer, Dim]
+
+
+class _Kernels:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.order = {node: i for i, node in enumerate(program.graph.nodes())}
+
+    def walk(self, plan: Schedule, prefix: str, runs: Dim) -> Iterator[records.Kernel]:
+        for number, step in enumerate(plan.steps):
+            name = f"{prefix}{number}"
+            if isinstance(step, KernelStep):
+                yield self._kernel(step, name, runs)
+            elif isinstance(step, ContractStep):
+                yield self._product(step, name, runs)
+            elif isinstance(step, LoopStep):
+                yield self._loop(step, name, runs)
+                inner = runs * step.node.attrs["steps"]
+                yield from self.walk(plan.bodies[step.node], f"{name}.", inner)
+            else:
+                yield self._call_out(step, name, runs)
+
+    def _kernel(self, step: KernelStep, name: str, runs: Dim) -> records.Kernel:
+        function, kernel = self.program.kernels[step]
+        call = self.program.calls[step]
+        assert isinstance(call, KernelCall)
+        stored = {
+            buffer: self.program.slots[place].node
+            for buffer, place in zip(kernel.buffers, call.buffers, strict=True)
+        }
+        found = _traffic(kernel)
+        nodes = self._members(step)
+        return records.Kernel(
+            name=name,
+            kind="kernel",
+            nodes=nodes,
+            outputs=step.roots,
+            reads=tuple(node for buffer, node in stored.items() if buffer in found.read),
+            text=format_kernel(kernel, function),
+            flops=found.flops,
+            bytes_read=_bytes(found.read, stored),
+            bytes_written=_bytes(found.written, stored),
+            runs=runs,
+            function=function,
+            lanes=kernel_width(kernel, self.program.target) if _has_lanes(kernel.body) else 1,
+            shared=call.share is not None,
+        )
+
+    def _members(self, step: KernelStep) -> tuple[Node, ...]:
+        """Return what a kernel computes, producers first."""
+        order: list[Node] = []
+        done: set[Node] = set()
+        stack = [(root, False) for root in reversed(step.roots)]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                order.append(node)
+            elif node in step.inlined and node not in done:
+                done.add(node)
+                stack.append((node, True))
+                stack += [(x, False) for x in reversed(node.inputs)]
+        return tuple(order)
+
+    def _product(self, step: ContractStep, name: str, runs: Dim) -> records.Kernel:
+        call, node = self.program.calls[step], step.node
+        assert isinstance(call, KernelCall)
+        plan, *operands = contraction.plan(node)
+        read: Dim = 0
+        for x, stored in zip(node.inputs, operands, strict=True):
+            read = read + D.minimum(type_bytes(x.type), type_bytes(storage_node(stored).type))
+        return records.Kernel(
+            name=name,
+            kind="product",
+            nodes=(node,),
+            outputs=(node,),
+            reads=tuple(dict.fromkeys(map(storage_node, operands))),
+            text=format_product(plan, call.name),
+            flops=product_flops(node),
+            bytes_read=read,
+            bytes_written=type_bytes(node.type),
+            runs=runs,
+            function=call.name,
+            lanes=self.program.target.lanes(node.tensor_type.dtype.bits),
+            shared=True,
+        )
+
+    def _loop(self, step: LoopStep, name: str, runs: Dim) -> records.Kernel:
+        """Return the loop itself: it moves pointers, the steps of its body do the work."""
+        node = step.node
+        return records.Kernel(
+            name=name,
+            kind="loop",
+            nodes=(node,),
+            outputs=results(node),
+            reads=tuple(dict.fromkeys(map(storage_node, node.inputs))),
+            text=f"for step < {node.attrs['steps']}:  # {name}.0, {name}.1, …",
+            flops=0,
+            bytes_read=0,
+            bytes_written=0,
+            runs=runs,
+            function=getattr(self.program.calls[step], "name", ""),
+        )
+
+    def _call_out(self, step: Step, name: str, runs: Dim) -> records.Kernel:
+        assert isinstance(step, CallStep)
+        node, cost = step.node, node_cost(step.node)
+        written = type_bytes(node.type)
+        return records.Kernel(
+            name=name,
+            kind="call-out",
+            nodes=(node,),
+            outputs=results(node),
+            reads=tuple(dict.fromkeys(node.inputs)),
+            text=f"numpy {node.op.name}",
+            flops=cost.flops,
+            bytes_read=D.maximum(cost.bytes - written, 0),
+            bytes_written=written,
+            runs=runs,
+        )
+
+
+def _traffic(kernel: Kernel) -> _Traffic:
+    found = _Traffic(0, {}, {})
+    _walk(kernel.body, 1, found)
+    return found
+
+
+def _walk(body: Sequence[Stmt], rounds: Dim, found: _Traffic) -> None:
+    """Add what statements do that run `rounds` times."""
+    for stmt in body:
+        if isinstance(stmt, Let):
+            _let(stmt.value, rounds, found)
+        elif isinstance(stmt, Reload):
+            _touch(found.read, stmt.buffer, stmt.at, rounds)
+        elif isinstance(stmt, Store):
+            _touch(found.written, stmt.buffer, stmt.at, rounds)
+        elif isinstance(stmt, Update):
+            flops = fold_flops(stmt.result.data.combiner, stmt.result.args[0].dtype)
+            found.flops = found.flops + rounds * flops
+        elif isinstance(stmt, Loop):
+            _walk(stmt.body, rounds * stmt.axis.extent, found)
+        else:
+            _walk(stmt.body, rounds, found)
+
+
+def _let(value: Value, rounds: Dim, found: _Traffic) -> None:
+    if value.kind == "load":
+        buffer, at = value.data
+        _touch(found.read, buffer, at, rounds)
+    elif value.kind == "apply":
+        dtypes = [x.dtype for x in value.args]
+        flops = rule_flops(value.data.scalar, dtypes, value.data.attrs)
+        found.flops = found.flops + rounds * flops
+
+
+def _touch(elements: dict[Buffer, Dim], buffer: Buffer, at: Affine, rounds: Dim) -> None:
+    """Add the places an access goes to: a round each, or fewer where some loops stay on the spot."""
+    named, axes = variation(at)
+    count = rounds if named else D.product(axis.extent for axis in axes)
+    elements[buffer] = elements.get(buffer, 0) + count
+
+
+def _bytes(elements: Mapping[Buffer, Dim], stored: Mapping[Buffer, Node]) -> Dim:
+    """Return bytes touched, of each buffer at most all."""
+    total: Dim = 0
+    for buffer, count in elements.items():
+        size = stored[buffer].tensor_type.size
+        total = total + D.minimum(count, size) * buffer.dtype.itemsize
+    return total
+
+
+def _has_lanes(body: Sequence[Stmt]) -> bool:
+    """Return True where some loop takes several elements at a time."""
+    return any(
+        (isinstance(stmt, Loop) and stmt.vector)
+        or (isinstance(stmt, (Loop, Reduce)) and _has_lanes(stmt.body))
+        for stmt in body
+    )
+
+
+def format_product(plan: contraction.Plan, name: str) -> str:
+    """Return the loops around a matrix product, and the product, as text."""
+    lines, depth = [f"{name}(a, b, c)"], 1
+    offsets = list(map(str, plan.offsets))
+    for i, loop in enumerate([*plan.outer, *plan.summed]):
+        lines.append(f"{'  ' * depth}for l{i} < {loop.size}:  # strides {_strides(loop)}")
+        depth += 1
+    pad = "  " * depth
+    accumulates = "+=" if plan.summed else "="
+    lines.append(f"{pad}c {accumulates} a @ b  # from {', '.join(offsets)}")
+    for title, found in (("rows", plan.rows), ("columns", plan.columns), ("inner", plan.inner),
+                         ("rounds", plan.rounds)):  # fmt: skip
+        if not D.same(found.size, 1):
+            lines.append(f"{pad}  {title} {found.size}, strides {_strides(found)}")
+    return "\n".join(lines)
+
+
+def _strides(found: contraction.Label) -> str:
+    return ", ".join(f"{x} {stride}" for x, stride in zip("abc", found.strides, strict=True))
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+def memory_plan_of(program: Program) -> records.MemoryPlan:
+    """Return the buffers of a program, in the order of its table."""
+    found = []
+    for slot in program.slots:
+        kind = OWN_KINDS.get(slot.kind, slot.kind)
+        if slot.kind == "input" and slot.node.op.name == "variable":
+            kind = "variable"
+        if kind:
+            size = type_bytes(slot.type)
+            name = f"b{slot.index}"
+            found.append(records.Buffer(name, kind, slot.node, size, slot.first, slot.last))
+    return records.MemoryPlan(tuple(found), len(program.schedule.steps), program.scratch_bytes)
+
+
+# --- remarks -------------------------------------------------------------------------------------
+
+
+def remarks_of(program: Program) -> tuple[records.Remark, ...]:
+    """Return the decisions of fusion, then how each step runs."""
+    made = {kernel.name: kernel for kernel in kernels_of(program)}
+    return tuple([*_decisions(program.schedule), *_steps(program, program.schedule, "k", made)])
+
+
+def _decisions(plan: Schedule) -> Iterator[records.Remark]:
+    for found in plan.remarks:
+        yield records.Remark(found.kind, found.node, found.why, found.into, "fusion")
+    for body in plan.bodies.values():
+        yield from _decisions(body)
+
+
+def _steps(
+    program: Program, plan: Schedule, prefix: str, made: Mapping[str, records.Kernel]
+) -> Iterator[records.Remark]:
+    for number, step in enumerate(plan.steps):
+        name = f"{prefix}{number}"
+        if isinstance(step, KernelStep):
+            yield from _kernel_remarks(program, step, made[name])
+        elif isinstance(step, ContractStep):
+            yield from _product_remarks(step.node, name, made[name].lanes)
+        elif isinstance(step, LoopStep):
+            yield records.Remark("loop", step.node, "native, no Python between its steps", (), name)
+            yield from _steps(program, plan.bodies[step.node], f"{name}.", made)
+        else:
+            why = why_call_out(step.node)
+            yield records.Remark("call-out", step.node, why, (), name)
+    for node in _aliases(plan):
+        yield records.Remark("in place", node, "the same memory under another shape", (), "fusion")
+
+
+def _aliases(plan: Schedule) -> Iterable[Node]:
+    """Return the reshapes between the steps that move nothing."""
+    found: dict[Node, None] = {}
+    for step in plan.steps:
+        nodes = step.inlined if isinstance(step, KernelStep) else (step.node,)
+        for node in nodes:
+            found |= dict.fromkeys(x for x in node.inputs if is_alias(x))
+    return sorted(found, key=lambda node: node.serial)
+
+
+def _kernel_remarks(
+    program: Program, step: KernelStep, record: records.Kernel
+) -> Iterator[records.Remark]:
+    root, name = roots_of(step)[0], record.name
+    if record.lanes > 1:
+        why = f"{record.lanes} elements at a time"
+        yield records.Remark("vectorized", root, why, (), name)
+    elif any(not D.same(d, 1) for d in root.tensor_type.shape) or "for " in record.text:
+        yield records.Remark("scalar", root, "each element needs the one before", (), name)
+    if record.shared:
+        loop = shared_loop(program.kernels[step][1])
+        extent = "" if loop is None else f"ranges of {loop.axis} < {loop.axis.extent}"
+        yield records.Remark("threads", root, extent, (), name)
+    else:
+        yield records.Remark("one thread", root, "it is not one loop over its result", (), name)
+
+
+def _product_remarks(node: Node, name: str, lanes: int) -> Iterator[records.Remark]:
+    why = f"{lanes} columns at a time, a multiply-add each"
+    yield records.Remark("vectorized", node, why, (), name)
+    why = "panels of both operands go through scratch that stays in the caches"
+    yield records.Remark("packed", node, why, (), name)
+    yield records.Remark(
+        "threads", node, "ranges of rows or columns, where it is worth it", (), name
+    )
+
+
+def why_call_out(node: Node) -> str:
+    """Return why a node runs by its NumPy rule."""
+    if node.op.name == "scan":
+        if node.attrs["until"]:
+            return "it may end early"
+        return "a step of its body runs in Python, refuses indices, or makes sizes of its own"
+    if node.op.bodies:
+        return "its branches are programs of their own, run as they are needed"
+    if isinstance(node.op.family, Elementwise):
+        return "its scalar rule has no native form for these dtypes"
+    return "the op has no native form"

@@ -1,0 +1,159 @@
+"""What a compiled function shows of itself; `symtensor.function.Function` inherits it.
+
+Everything here is worked out when it is asked for, from the graph and from what the executable tells
+(`symtensor.engines.records`); calls of the function know nothing of it. Where an engine has nothing to
+tell, `EngineError` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symtensor.errors import EngineError, ShapeError
+from symtensor.ir.dims import Symbol
+from symtensor.ir.graph import Graph
+from symtensor.passes.pipeline import Stage
+
+if TYPE_CHECKING:
+    from symtensor.engines.base import Engine, Executable
+    from symtensor.engines.records import Kernel, MemoryPlan, Remark
+    from symtensor.inspect.costs import CostTable
+    from symtensor.ops.variables import Store
+
+Shape = tuple[int, ...]
+
+
+class Explanation(str):
+    """Remarks as text; `remarks` has them as objects."""
+
+    __slots__ = ("remarks",)
+    remarks: tuple[Remark, ...]
+
+
+class Assembly(str):
+    """The assembly for this machine. Called with a target, it returns that for another."""
+
+    __slots__ = ("_emit",)
+    _emit: Any
+
+    def __call__(self, target: Any = None) -> str:
+        """Return the assembly for `target`: a name (avx512, avx2, sse2, neon, apple, windows), a
+        `symtensor.codegen.target.Target`, or None for this machine."""
+        return str(self) if target is None else str(self._emit(target))
+
+
+class Inspectable:
+    """The inspection side of a function."""
+
+    name: str
+    graph: Graph
+    optimized: Graph
+    passes: list[Stage]
+    engine: Engine
+    executable: Executable
+    _stores: list[Store]
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The graph as defined, then after each pass that changed something, with what fired."""
+        count = len(self.graph.nodes())
+        definition = Stage("definition", self.graph, False, count, count, 0.0)
+        return (definition, *(stage for stage in self.passes if stage.changed))
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The steps of a call in order, with members, loops, operations and bytes moved."""
+        return tuple(self._ask("kernel_records", "does not tell its kernels"))
+
+    @property
+    def memory_plan(self) -> MemoryPlan:
+        """All buffers of a call with their lives, and the peak as a formula in the sizes."""
+        plan: MemoryPlan = self._ask("memory_plan", "does not plan its memory")
+        return plan
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What was decided, and why: by the passes, then by the engine."""
+        from symtensor.inspect.remarks import remarks_of_stages
+
+        told = getattr(self.executable, "remarks", None)
+        return (*remarks_of_stages(self.passes), *(told() if told is not None else ()))
+
+    def explain(self) -> Explanation:
+        """Return what the passes did and how the engine runs the result, as text with `remarks`."""
+        from symtensor.inspect.remarks import explain_passes
+
+        lines = [f"function {self.name}, engine {self.engine.name}", *explain_passes(self.passes)]
+        explain = getattr(self.executable, "explain", None)
+        text = Explanation("\n".join(lines + ([explain()] if explain else [])))
+        text.remarks = self.remarks
+        return text
+
+    @property
+    def llvm_ir(self) -> str:
+        """The LLVM text of all kernels and the driver."""
+        return str(self._ask("llvm_ir", "makes no LLVM code"))
+
+    @property
+    def assembly(self) -> Assembly:
+        """The assembly for this machine; ``f.assembly("avx2")`` is that for another target."""
+        emit = self._ask("assembly", "makes no machine code", call=False)
+        text = Assembly(emit())
+        text._emit = emit
+        return text
+
+    def cost(self, *inputs: Any) -> CostTable:
+        """Return operations and bytes moved, in all and of each kernel.
+
+        `inputs` are arrays, or shapes, by position: the costs are numbers. Without them they are
+        formulas in the sizes. Engines that do not tell their kernels are counted node by node.
+        """
+        from symtensor.inspect.costs import cost_table
+
+        told = getattr(self.executable, "kernel_records", None)
+        kernels = None if told is None else told()
+        return cost_table(self.optimized, kernels, self.sizes(*inputs) if inputs else None)
+
+    def memory(self, *inputs: Any) -> Any:
+        """Return what a call needs, worked out without running it: an object with `peak` in bytes.
+
+        `inputs` are arrays, or shapes, by position. The llvm engine gives a `MemoryUse`: arguments,
+        results, temporaries (which later calls use again) and scratch. Raises `EngineError` where
+        the engine can't tell, `ShapeError` for shapes that do not fit, `SymbolicValueError` where
+        a size depends on data.
+        """
+        report = self._ask("memory", "does not plan its memory", call=False)
+        return report(self._shapes(inputs), self._variable_shapes())
+
+    def sizes(self, *inputs: Any) -> dict[Symbol, int]:
+        """Return the sizes that arrays or shapes for the inputs, and the variables, determine."""
+        from symtensor.ir.binding import bind_shapes
+
+        arguments = [*self.optimized.inputs, *self.optimized.variables()]
+        labels = [node.name or f"input {i}" for i, node in enumerate(arguments)]
+        found: dict[Symbol, int] = {}
+        shapes = (*self._shapes(inputs), *self._variable_shapes())
+        bind_shapes([node.tensor_type for node in arguments], shapes, labels, found)
+        return found
+
+    def _shapes(self, inputs: Sequence[Any]) -> tuple[Shape, ...]:
+        arity = len(self.optimized.inputs)
+        if len(inputs) != arity:
+            raise ShapeError(f"{self.name}: expected {arity} shapes, found {len(inputs)}")
+        return tuple(tuple(x) if isinstance(x, (tuple, list)) else np.shape(x) for x in inputs)
+
+    def _variable_shapes(self) -> tuple[Shape, ...]:
+        return tuple(store.array.shape for store in self._stores)
+
+    def _ask(self, name: str, otherwise: str, call: bool = True) -> Any:
+        """Return what the executable says, or raise an error that says what it does not."""
+        found = getattr(self.executable, name, None)
+        if found is None:
+            raise EngineError(
+                f"the engine {self.engine.name} {otherwise}",
+                help='compile with engine="llvm" to see it',
+            )
+        return found() if call and callable(found) else found

@@ -67,7 +67,7 @@ def gemm_module(target: Target, dtype: DType) -> str:
 class _Gemm(Microkernels):
     def module(self) -> str:
         functions = [self.tile(*tile) for tile in self.tiles()]
-        functions += [self.tile(1, WIDE, packed=False), self.dots()]
+        functions += [self.tile(1, WIDE, "strided"), self.dots()]
         functions += [self.pack(width) for width in sorted({self.block.height, self.block.width})]
         functions += [self.copy_tile(), self.row_times_matrix(), self.row_product()]
         functions += [self.blocked(), self.range(), self.gemm(), self.alone()]
@@ -103,12 +103,13 @@ class _Gemm(Microkernels):
             b = f.at(
                 self.element, "%b", f.add(f.add(f.mul(r, "%br"), f.mul(t, "%bk")), f.mul(j, "%bn"))
             )
-            self.pack_columns(f, b, n, k, rounds, packed_b)
+            packing = self.packs_in_passing(f, n, packed_b)
+            self.pack_columns(f, b, n, k, rounds, f.op(f"xor i1 {packed_b}, {packing}"))
             a = f.at(self.element, "%a", f.add(f.mul(r, "%ar"), f.mul(t, "%ak")))
             c = f.at(self.element, "%c", f.mul(j, "%cn"))
             later = f.either(f.compare("ne", r, 0), f.compare("ne", t, 0))
             later = f.either("%accumulate", later)
-            self.row_panels(f, a, b, c, n, k, rounds, packed_b, later)
+            self.row_panels(f, a, b, c, n, k, rounds, packed_b, packing, later)
 
         def columns(j: str, _: list[str]) -> None:
             n = f.minimum(f.sub("%n", j), COLUMNS)
@@ -140,8 +141,18 @@ class _Gemm(Microkernels):
         contiguous = f.compare("eq", "%bn", 1)
         return f.op(f"xor i1 {f.both(contiguous, direct)}, true")
 
+    def packs_in_passing(self, f: FunctionText, n: V, packed_b: str) -> str:
+        """Return whether the tiles of the first rows pack b: they read it as it is, row by row."""
+        rows = f.both(packed_b, f.compare("eq", "%bn", 1))
+        high = f.compare("sge", "%m", self.block.height)
+        return f.both(f.both(rows, high), self.packs_a(f, n))
+
+    def packs_a(self, f: FunctionText, n: V) -> str:
+        """Return whether a is worth packing: when its rows are read by enough tiles."""
+        return f.compare("sge", n, 4 * self.block.width)
+
     def pack_columns(self, f: FunctionText, b: str, n: V, k: V, rounds: V, packed: str) -> None:
-        """Pack the panels of b; when b is read in place, only a last panel that is not full."""
+        """Pack the panels of b; when not all are to be packed here, a last one that is not full."""
         width = self.block.width
         full = f.mul(f.divide(n, width), width)
         start = f.select(packed, "i64", 0, full)
@@ -179,11 +190,12 @@ class _Gemm(Microkernels):
         k: V,
         rounds: V,
         packed_b: str,
+        packing: str,
         later: str,
     ) -> None:
         height, width = self.block.height, self.block.width
         panel_a = f.at(self.element, "%scratch", DEEPEST * (COLUMNS + width))
-        packed_a = f.compare("sge", n, 4 * width)
+        packed_a = self.packs_a(f, n)
 
         def panel(_: str, state: list[str]) -> list[V]:
             (i,) = state
@@ -196,7 +208,10 @@ class _Gemm(Microkernels):
 
             (chosen,) = f.branch(packed_a, pack, lambda: [source], ["ptr"])
             place = f.at(self.element, c, f.mul(i, "%cm"))
-            self.column_panels(f, chosen, packed_a, rows, b, packed_b, place, n, k, rounds, later)
+            first = f.both(packing, f.compare("eq", i, 0))
+            self.column_panels(
+                f, chosen, packed_a, rows, b, packed_b, first, place, n, k, rounds, later
+            )
             return [f.add(i, rows)]
 
         # the index of this loop only counts rounds: the height of a panel varies
@@ -232,15 +247,17 @@ class _Gemm(Microkernels):
         return rows
 
     def column_panels(
-        self, f: FunctionText, a: str, packed_a: str, rows: V, b: str, packed_b: str, c: str,
-        n: V, k: V, rounds: V, later: str,
+        self, f: FunctionText, a: str, packed_a: str, rows: V, b: str, packed_b: str, packing: str,
+        c: str, n: V, k: V, rounds: V, later: str,
     ) -> None:  # fmt: skip
         width = self.block.width
+        ready = f.op(f"xor i1 {packed_b}, {packing}")
 
         def panel(j: str, _: list[str]) -> None:
             columns = f.minimum(f.sub(n, j), width)
             partial = f.compare("slt", columns, width)
-            in_scratch = f.either(packed_b, partial)
+            in_scratch = f.either(ready, partial)
+            packs = f.op(f"select i1 {partial}, i1 false, i1 {packing}")
             packed = f.at(self.element, "%scratch", f.mul(j, f.mul(k, rounds)))
             source = f.select(in_scratch, "ptr", packed, f.at(self.element, b, f.mul(j, "%bn")))
             stride = f.select(in_scratch, "i64", width, "%bk")
@@ -252,9 +269,9 @@ class _Gemm(Microkernels):
             to = f.select(direct, "ptr", place, "%tile")
             to_stride = f.select(direct, "i64", "%cm", width)
             adds = f.both(later, direct)
-            self.call_tile(f, rows, vectors, packed_a, a, k,
+            self.call_tile(f, rows, vectors, packed_a, packs, a, k,
                 f"ptr {source}, i64 {stride}, i64 {step}, ptr {to}, i64 {to_stride}, i64 {k}, "
-                f"i64 {rounds}, i1 {adds}")  # fmt: skip
+                f"i64 {rounds}, i1 {adds}, ptr {packed}")  # fmt: skip
             f.branch(direct, lambda: None, lambda: f.do(
                 f"call void @copy_tile(ptr %tile, ptr {place}, i64 %cm, i64 %cn, i64 {rows}, "
                 f"i64 {columns}, i1 {later})"))  # fmt: skip

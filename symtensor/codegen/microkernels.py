@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Literal
 
 from symtensor.codegen.lanes import memory_type, vector_of
 from symtensor.codegen.target import Target
@@ -20,6 +21,11 @@ WIDE = 8
 """Vectors of the accumulator of a product row x matrix."""
 DOT_ROWS, DOT_VECTORS = 4, 2
 """Rows, and vectors of each row, that go through dot products together."""
+AHEAD = 8
+"""Rows of b that a tile asks for before it packs them."""
+
+Access = Literal["strided", "packed", "packing"]
+"""How a tile reads its operands: a at strides or from a packed panel; or that, and it packs b."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,31 +101,36 @@ class Microkernels:
 
     # --- the tile --------------------------------------------------------------------------------
 
-    def tile_name(self, rows: int, vectors: int, packed: bool) -> str:
-        return f"tile_{rows}x{vectors}_{'packed' if packed else 'strided'}"
+    def tile_name(self, rows: int, vectors: int, access: Access) -> str:
+        return f"tile_{rows}x{vectors}_{access}"
 
-    def tile(self, rows: int, vectors: int, packed: bool) -> str:
+    def tile(self, rows: int, vectors: int, access: Access) -> str:
         """Return ``c (+)= a b`` for `rows` x `vectors` in registers, c contiguous along columns.
 
-        A packed panel of a holds the rows of a full tile side by side, one t after the other.
+        A packed panel of a holds the rows of a full tile side by side, one t after the other. A tile
+        that packs leaves what it read of b in `panel`.
         """
-        f = FunctionText(self.tile_name(rows, vectors, packed), [
+        f = FunctionText(self.tile_name(rows, vectors, access), [
             ("ptr", "a"), ("i64", "am"), ("i64", "ak"), ("i64", "ar"), ("ptr", "b"), ("i64", "bk"),
             ("i64", "br"), ("ptr", "c"), ("i64", "cm"), ("i64", "k"), ("i64", "rounds"),
-            ("i1", "accumulate")])  # fmt: skip
+            ("i1", "accumulate"), ("ptr", "panel")])  # fmt: skip
+        packed, packing = access != "strided", access == "packing"
         grid = [(r, v) for r in range(rows) for v in range(vectors)]
         starts = ["%a"] if packed else [f.at(self.element, "%a", f.mul("%am", r))
                                         for r in range(rows)]  # fmt: skip
         a_step: V = self.block.height if packed else "%ak"
         following = f.at(self.element, "%a", f.mul("%am", rows))
+        later = f.mul("%bk", AHEAD) if packing else 0
 
         def step(t: str, state: list[str]) -> list[V]:
-            a_at, b_at, *sums = state
+            a_at, b_at, to, *sums = state
             if not packed:  # the rows of the next tile, as far as they follow in memory
                 self.prefetch(f, f.at("i8", following, f.mul(t, CACHE_LINE)))
-            row = [f.load(self.vector, f.at(self.element, f.at(self.element, "%b", b_at),
-                                            v * self.lanes), self.align)
+            b = f.at(self.element, "%b", b_at)
+            row = [f.load(self.vector, f.at(self.element, b, v * self.lanes), self.align)
                    for v in range(vectors)]  # fmt: skip
+            if packing:
+                self.pack_row(f, b, row, to, later)
             for r in range(rows):
                 start = starts[0] if packed else starts[r]
                 one = f.at(self.element, start, a_at)
@@ -128,17 +139,18 @@ class Microkernels:
                 for v in range(vectors):
                     place = grid.index((r, v))
                     sums[place] = self.multiply_add(f, self.vector, x, row[v], sums[place])
-            return [f.add(a_at, a_step), f.add(b_at, "%bk"), *sums]
+            following_to = f.add(to, self.block.width) if packing else 0
+            return [f.add(a_at, a_step), f.add(b_at, "%bk"), following_to, *sums]
 
         def one_round(_: str, state: list[str]) -> list[V]:
-            a_at, b_at, *sums = state
-            at: list[tuple[str, V]] = [("i64", a_at), ("i64", b_at)]
-            _, _, *sums = f.loop(0, "%k", 1, step, at + [(self.vector, x) for x in sums])
-            return [f.add(a_at, "%ar"), f.add(b_at, "%br"), *sums]
+            a_at, b_at, to, *sums = state
+            at: list[tuple[str, V]] = [("i64", a_at), ("i64", b_at), ("i64", to)]
+            _, _, to, *sums = f.loop(0, "%k", 1, step, at + [(self.vector, x) for x in sums])
+            return [f.add(a_at, "%ar"), f.add(b_at, "%br"), to, *sums]
 
-        first: list[tuple[str, V]] = [("i64", 0), ("i64", 0)]
+        first: list[tuple[str, V]] = [("i64", 0), ("i64", 0), ("i64", 0)]
         first += [(self.vector, "zeroinitializer")] * len(grid)
-        _, _, *sums = f.loop(0, "%rounds", 1, one_round, first)
+        _, _, _, *sums = f.loop(0, "%rounds", 1, one_round, first)
 
         def write(accumulate: bool) -> None:
             for (r, v), total in zip(grid, sums, strict=True):
@@ -152,23 +164,35 @@ class Microkernels:
         f.branch("%accumulate", lambda: write(True), lambda: write(False))
         return f.text()
 
+    def pack_row(self, f: FunctionText, b: str, row: list[str], to: V, later: V) -> None:
+        """Store a row of b where its panel has it, and ask for one further on."""
+        panel = f.at(self.element, "%panel", to)
+        ahead = f.at(self.element, b, later)
+        for v, value in enumerate(row):
+            f.store(self.vector, value, f.at(self.element, panel, v * self.lanes), self.align)
+            self.prefetch(f, f.at(self.element, ahead, v * self.lanes))
+
     def prefetch(self, f: FunctionText, pointer: str) -> None:
         """Ask for a cache line; any address will do."""
         self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
         f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 3, i32 1)")
 
-    def tiles(self) -> list[tuple[int, int, bool]]:
-        """Return rows, vectors and whether packed of each tile, in the order of the table.
+    def tiles(self) -> list[tuple[int, int, Access]]:
+        """Return rows, vectors and access of each tile, in the order of the table.
 
         Only tiles of full height have code for packed rows: lower ones read them at strides.
         """
         widths = range(1, self.block.vectors + 1)
-        strided = [(r, v, False) for r in self.block.rows for v in widths]
-        return strided + [(self.block.height, v, True) for v in widths]
+        found: list[tuple[int, int, Access]] = [
+            (r, v, "strided") for r in self.block.rows for v in widths
+        ]
+        found += [(self.block.height, v, "packed") for v in widths]
+        return [*found, (self.block.height, self.block.vectors, "packing")]
 
     def call_tile(
-        self, f: FunctionText, rows: V, vectors: V, packed: str, a: str, k: V, arguments: str
-    ) -> None:
+        self, f: FunctionText, rows: V, vectors: V, packed: str, packing: str, a: str, k: V,
+        arguments: str,
+    ) -> None:  # fmt: skip
         """Call the tile function for a height of `Blocking.rows`."""
         place: V = 0
         for i, height in enumerate(self.block.rows):
@@ -177,6 +201,7 @@ class Microkernels:
         full = f.both(packed, f.compare("eq", rows, self.block.height))
         place = f.select(full, "i64", len(self.block.rows), place)
         place = f.add(f.mul(place, self.block.vectors), f.sub(vectors, 1))
+        place = f.add(place, f.op(f"zext i1 {packing} to i64"))
         am = f.select(packed, "i64", 1, "%am")
         ak = f.select(packed, "i64", self.block.height, "%ak")
         ar = f.select(packed, "i64", f.mul(k, self.block.height), "%ar")
@@ -281,8 +306,8 @@ class Microkernels:
 
             def columns(j: str, _: list[str]) -> None:
                 b, c = f.at(self.element, rows, j), f.at(self.element, "%c", j)
-                f.do(f"call void @{self.tile_name(1, WIDE, False)}(ptr {a}, i64 0, i64 %ak, i64 0, "
-                     f"ptr {b}, i64 %bk, i64 0, ptr {c}, i64 0, i64 {k}, i64 1, i1 {later})")  # fmt: skip
+                f.do(f"call void @{self.tile_name(1, WIDE, 'strided')}(ptr {a}, i64 0, i64 %ak, i64 0, "
+                     f"ptr {b}, i64 %bk, i64 0, ptr {c}, i64 0, i64 {k}, i64 1, i1 {later}, ptr null)")  # fmt: skip
 
             f.loop(0, whole, width, columns)
 

@@ -307,7 +307,8 @@ class Microkernels:
             def columns(j: str, _: list[str]) -> None:
                 b, c = f.at(self.element, rows, j), f.at(self.element, "%c", j)
                 f.do(f"call void @{self.tile_name(1, WIDE, 'strided')}(ptr {a}, i64 0, i64 %ak, i64 0, "
-                     f"ptr {b}, i64 %bk, i64 0, ptr {c}, i64 0, i64 {k}, i64 1, i1 {later}, ptr null)")  # fmt: skip
+                     f"ptr {b}, i64 %bk, i64 0, ptr {c}, i64 0, i64 {k}, i64 1, i1 {later}, "
+                     "ptr null)")  # fmt: skip
 
             f.loop(0, whole, width, columns)
 
@@ -354,27 +355,30 @@ class Microkernels:
         f.loop(0, "%k", 1, one)
 
     def transpose_blocks(self, f: FunctionText, width: int) -> None:
-        """Copy four rows by four t at a time through registers; what is left, one by one."""
-        whole, covered = f.round_down("%k", 4), width // 4 * 4
+        """Copy four rows by four t at a time through registers; what is left, one by one.
 
-        def block(t: str, _: list[str]) -> None:
-            source = f.at(self.element, "%x", t)
-            target = f.at(self.element, "%to", f.mul(t, width))
-            for first in range(0, covered, 4):
-                self.transpose_4x4(f, source, target, first, width)
+        Rows are read a cache line at a time: those of a panel may all fall into the same few places
+        of a cache.
+        """
+        line, covered = CACHE_LINE // self.dtype.itemsize, width // 4 * 4
+        whole = f.round_down("%k", 4)
 
-        f.loop(0, whole, 4, block)
+        def lines(start: str, _: list[str]) -> None:
+            end = f.minimum(f.add(start, line), whole)
+            f.loop(0, covered, 4, lambda i, _: f.loop(
+                start, end, 4, lambda t, _: self.transpose_4x4(f, i, t, width)) and None)  # fmt: skip
+
+        f.loop(0, whole, line, lines)
         self.copy_elements(f, 0, covered, whole, width)
         if covered < width:
             self.copy_elements(f, covered, width, 0, width)
 
-    def transpose_4x4(
-        self, f: FunctionText, source: str, target: str, first: int, width: int
-    ) -> None:
+    def transpose_4x4(self, f: FunctionText, first: str, t: str, width: int) -> None:
         kind = vector_of(self.element, 4)
+        source = f.at(self.element, f.at(self.element, "%x", t), f.mul(first, "%xi"))
+        target = f.at(self.element, f.at(self.element, "%to", f.mul(t, width)), first)
         rows = [
-            f.load(kind, f.at(self.element, source, f.mul(first + i, "%xi")), self.align)
-            for i in range(4)
+            f.load(kind, f.at(self.element, source, f.mul(i, "%xi")), self.align) for i in range(4)
         ]
 
         def shuffle(x: str, y: str, picked: tuple[int, ...]) -> str:
@@ -383,9 +387,9 @@ class Microkernels:
 
         low = [shuffle(rows[i], rows[i + 1], (0, 4, 1, 5)) for i in (0, 2)]
         high = [shuffle(rows[i], rows[i + 1], (2, 6, 3, 7)) for i in (0, 2)]
-        for t, (x, y) in enumerate(((low[0], low[1]),) * 2 + ((high[0], high[1]),) * 2):
-            column = shuffle(x, y, (0, 1, 4, 5) if t % 2 == 0 else (2, 3, 6, 7))
-            f.store(kind, column, f.at(self.element, target, t * width + first), self.align)
+        for i, (x, y) in enumerate(((low[0], low[1]),) * 2 + ((high[0], high[1]),) * 2):
+            column = shuffle(x, y, (0, 1, 4, 5) if i % 2 == 0 else (2, 3, 6, 7))
+            f.store(kind, column, f.at(self.element, target, i * width), self.align)
 
     def copy_elements(self, f: FunctionText, start: V, end: V, first: V, width: int) -> None:
         """Copy elements ``start <= i < end`` for all t from `first`."""

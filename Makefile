@@ -1,6 +1,7 @@
 # make demo   creates the venv, installs, trains an MLP on the digits data through the llvm engine
 # make test   creates the venv, installs, runs lint, types and tests
 # make bench  times symtensor beside every peer that installs; writes docs/benchmarks.md
+# make docs   builds the site of docs/ in build/site
 # make exhaustive  runs all 2**32 float32 numbers through each vector function
 # The rest assumes nothing either: every target makes the venv it needs.
 
@@ -8,10 +9,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types format bench exhaustive clean help
+.PHONY: demo test lint types format bench docs exhaustive clean help
 
 help:
-	@sed -n '1,6p' Makefile
+	@sed -n '1,7p' Makefile
 
 $(VENV)/.base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,7 +21,7 @@ $(VENV)/.base: pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.base pyproject.toml
-	$(BIN)/python -m pip install --quiet -e '.[examples,formats,test,dev]'
+	$(BIN)/python -m pip install --quiet -e '.[examples,formats,test,docs,dev]'
 	@touch $@
 
 demo: $(VENV)/.base
@@ -55,6 +56,9 @@ $(VENV)-bench/.done: pyproject.toml
 
 bench: $(VENV)-bench/.done
 	$(VENV)-bench/bin/python -m benchmarks --write docs/benchmarks.md
+
+docs: $(VENV)/.test
+	$(BIN)/python -m sphinx -W -q -b html docs build/site
 
 exhaustive: $(VENV)/.test
 	$(BIN)/python tools/exhaustive.py

@@ -87,5 +87,32 @@ def test_blocks_are_found_and_compared():
     assert matches("0.333\n", "0.33...\n") and not matches("0.4\n", "0.33...\n")
 
 
+def test_the_site_builds_without_warnings(tmp_path):
+    for module in ("sphinx", "myst_parser", "furo"):
+        pytest.importorskip(module)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-W",
+            "-q",
+            "-b",
+            "html",
+            ROOT / "docs",
+            tmp_path / "site",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    site = tmp_path / "site"
+    assert (site / "tutorial" / "op.html").exists()
+    assert "symtensor.placeholder" in (site / "reference.html").read_text(encoding="utf-8")
+
+
 if __name__ == "__main__":
     run(Path(sys.argv[1]))

@@ -88,7 +88,7 @@ def hard_sigmoid(x: TensorLike) -> Tensor:
 
 
 def softsign(x: TensorLike) -> Tensor:
-    """Return x / (1 + |x|)."""
+    """Return `x / (1 + |x|)`."""
     x = as_float(x)
     return e.divide(x, 1 + e.abs(x))
 

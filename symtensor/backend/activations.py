@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import symtensor as st
+from symtensor.backend import elementwise
 from symtensor.backend.handles import weakened
 from symtensor.backend.tensors import as_tensor, remember_logits
 
 
 def relu(x: Any, alpha: Any = 0.0, max_value: Any = None, threshold: Any = 0.0) -> st.Tensor:
-    """Return x above `threshold`, at most `max_value`, and alpha * (x - threshold) elsewhere."""
+    """Return x above `threshold`, and alpha * (x - threshold) elsewhere.
+
+    With `max_value` what is above a negative threshold is clipped to [0, max_value].
+    """
     x = as_tensor(x)
     if not isinstance(alpha, st.Tensor) and max_value is None and alpha == 0 and threshold == 0:
         return st.relu(x)
     edge = as_tensor(threshold, x.dtype)
-    above = x if max_value is None else st.minimum(x, as_tensor(max_value, x.dtype))
+    above = x if max_value is None else elementwise.clip(x, 0, max_value)
     return st.where(x > edge, above, as_tensor(alpha, x.dtype) * (x - edge))
 
 

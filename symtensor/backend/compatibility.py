@@ -11,6 +11,7 @@ import collections
 import collections.abc
 import os
 import sys
+from functools import wraps
 from importlib.util import find_spec
 from typing import Any
 
@@ -35,17 +36,28 @@ def needed() -> bool:
 def install() -> None:
     """Give `collections`, NumPy and h5py's attributes the names and types that Keras expects.
 
-    `collections` gets Iterable, Mapping and Sequence (gone in Python 3.10), NumPy gets Inf and string_
-    (gone in 2.0), and strings read from the attributes of HDF5 objects can be decoded once more. May be
-    called twice.
+    `collections` gets Container, Iterable, Mapping and Sequence (gone in Python 3.10), NumPy gets Inf,
+    string_ and unicode_ (gone in 2.0), strings read from the attributes of HDF5 objects can be decoded
+    once more, and a new HDF5 file in memory can be written. May be called twice.
     """
-    for name in ("Iterable", "Mapping", "Sequence"):
+    for name in ("Container", "Iterable", "Mapping", "Sequence"):
         if not hasattr(collections, name):
             setattr(collections, name, getattr(collections.abc, name))
-    for name, value in {"Inf": np.inf, "string_": np.bytes_}.items():
+    for name, value in {"Inf": np.inf, "string_": np.bytes_, "unicode_": np.str_}.items():
         vars(np).setdefault(name, value)
     if find_spec("h5py") is not None:
         _decode_attributes()
+        _write_in_memory()
+
+
+def complete_globals(step: Any) -> None:
+    """Give the step of Keras's TimeDistributed the global flag that it reads before it sets it.
+
+    TensorFlow's tensors lack `_uses_learning_phase` where it is false, and then the step reads nothing.
+    """
+    names = getattr(step, "__globals__", {})
+    if names.get("__name__") == "keras.layers.wrappers":
+        names.setdefault("uses_learning_phase", False)
 
 
 def _as_text(value: Any) -> Any:
@@ -69,3 +81,26 @@ def _decode_attributes() -> None:
 
     vars(text)["gives_text"] = True
     AttributeManager.__getitem__ = text
+
+
+def _write_in_memory() -> None:
+    """Let `h5py.File` make a file in memory where no mode is given, and name its handle `fid`.
+
+    Keras saves models into streams this way; h5py had both before version 3.
+    """
+    from h5py import File
+
+    open_ = File.__init__
+    if getattr(open_, "writes_in_memory", False):
+        return
+
+    @wraps(open_)
+    def opened(
+        self: Any, name: Any, mode: Any = None, driver: Any = None, *rest: Any, **options: Any
+    ) -> None:
+        new = driver == "core" and not options.get("backing_store", True)
+        open_(self, name, mode or ("a" if new else "r"), driver, *rest, **options)
+
+    vars(opened)["writes_in_memory"] = True
+    File.__init__ = opened
+    File.fid = property(lambda self: self.id)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import symtensor as st
+from symtensor.backend import compatibility
 from symtensor.backend.handles import adopt
 from symtensor.backend.tensors import as_tensor
 
@@ -47,6 +48,7 @@ def rnn(
     x = as_tensor(inputs)
     if x.ndim < 2:
         raise ValueError(f"rnn: expected inputs (samples, time, …), found {x.type}")
+    compatibility.complete_globals(step_function)
     x = arranged(x)
     states = [as_tensor(s) for s in initial_states]
     fixed = [as_tensor(c) for c in constants or ()]
@@ -55,10 +57,11 @@ def rnn(
         sequences.append(arranged(_mask(mask)))
     if go_backwards:
         sequences = [st.flip(s, 0) for s in sequences]
+    # Called outside of the loop first: what a step makes once and keeps, as cells of Keras do with
+    # masks of dropout, is the same at all steps then.
+    first, _ = step_function(adopt(sequences[0][0]), adopt([*states, *fixed]))
     if mask is not None:
-        # what the first step would return, for its type: zeros are repeated before it
-        first, _ = step_function(adopt(x[0]), [*states, *fixed])
-        states = [st.zeros_like(first), *states]
+        states = [st.zeros_like(first), *states]  # what is repeated before the first output
     run = _unrolled if unroll else _scanned
     step = _plain_step(step_function, fixed)
     if mask is not None:

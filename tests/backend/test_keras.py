@@ -1,47 +1,14 @@
 """Keras 2.3.1 itself, on this backend."""
 
-import os
-import warnings
-
 import numpy as np
 import pytest
+from on_keras import CLASSES, KB, ROWS, SERIES, TARGETS, keras, layers, models, sequential, trained
 
 from symtensor import backend as K
-from symtensor.backend import compatibility
 
-os.environ["KERAS_BACKEND"] = "symtensor.backend"
-compatibility.install()  # other tests of the process may have imported the backend already
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # Keras is of 2019
-    keras = pytest.importorskip("keras", minversion="2.3.1")
-
-from keras import backend as KB  # noqa: E402
-from keras import callbacks, layers, metrics, models, optimizers  # noqa: E402
-
+callbacks, metrics, optimizers = keras.callbacks, keras.metrics, keras.optimizers
 pytestmark = pytest.mark.filterwarnings("ignore")
 RNG = np.random.default_rng(4)
-IMAGES = RNG.normal(size=(16, 8, 8, 3)).astype("f4")
-SERIES = RNG.normal(size=(16, 6, 5)).astype("f4")
-ROWS = SERIES[:, 0]
-TARGETS = RNG.normal(size=(16, 1)).astype("f4")
-CLASSES = (TARGETS[:, 0] > 0).astype("i4")
-
-
-def sequential(*stack):
-    return models.Sequential(list(stack))
-
-
-def trained(model, x, y, loss="mse", optimizer="adam", epochs=2):
-    """Train; the weights and losses must stay finite, some weight must change, predictions fit."""
-    model.compile(optimizer, loss)
-    before = model.get_weights()
-    found = model.fit(x, y, epochs=epochs, batch_size=8, verbose=0).history["loss"]
-    after = model.get_weights()
-    assert np.isfinite(found).all()
-    assert all(np.isfinite(w).all() for w in after)
-    assert any((a != b).any() for a, b in zip(before, after, strict=True))
-    assert len(model.predict(x)) == len(y)
-    return found
 
 
 def test_the_backend_and_its_settings_are_shared():
@@ -51,101 +18,6 @@ def test_the_backend_and_its_settings_are_shared():
         assert other.floatx() == "float64" and K.dtype(other.variable(1)) == "float64"
         module.set_floatx("float32")
         assert other.floatx() == "float32"
-
-
-IMAGE_LAYERS = [
-    lambda: layers.Conv2D(4, 3, dilation_rate=2), lambda: layers.SeparableConv2D(4, 3),
-    lambda: layers.DepthwiseConv2D(3), lambda: layers.LocallyConnected2D(2, 3),
-    lambda: layers.Conv2DTranspose(4, 3, strides=2, padding="same"),
-    lambda: layers.MaxPooling2D(), lambda: layers.AveragePooling2D(padding="same"),
-    lambda: layers.GlobalMaxPooling2D(), lambda: layers.GlobalAveragePooling2D(),
-    lambda: layers.UpSampling2D(), lambda: layers.UpSampling2D(interpolation="bilinear"),
-    lambda: layers.ZeroPadding2D(), lambda: layers.Cropping2D(1), lambda: layers.Permute((2, 1, 3)),
-    lambda: layers.SpatialDropout2D(0.2), lambda: layers.GaussianNoise(0.1),
-    lambda: layers.GaussianDropout(0.1), lambda: layers.AlphaDropout(0.1), lambda: layers.PReLU(),
-    lambda: layers.LeakyReLU(), lambda: layers.ELU(), lambda: layers.ThresholdedReLU(0.1),
-    lambda: layers.Softmax(), lambda: layers.BatchNormalization(),
-    lambda: layers.BatchNormalization(axis=1), lambda: layers.Lambda(lambda x: x[:, :4] * 2),
-    lambda: layers.ActivityRegularization(0.1),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("number", range(len(IMAGE_LAYERS)))
-def test_layers_of_images(number):
-    model = sequential(
-        layers.InputLayer((8, 8, 3)), layers.Conv2D(3, 1), IMAGE_LAYERS[number](),
-        layers.Reshape((-1,)), layers.Dense(1),
-    )  # fmt: skip
-    trained(model, IMAGES, TARGETS)
-
-
-SERIES_LAYERS = [
-    lambda: layers.LSTM(4), lambda: layers.GRU(4), lambda: layers.GRU(4, reset_after=True),
-    lambda: layers.SimpleRNN(4), lambda: layers.LSTM(4, unroll=True),
-    lambda: layers.LSTM(4, dropout=0.2, recurrent_dropout=0.2),
-    lambda: layers.Bidirectional(layers.LSTM(4, return_sequences=True)),
-    lambda: layers.GRU(4, go_backwards=True), lambda: layers.TimeDistributed(layers.Dense(3)),
-    lambda: layers.RNN([layers.LSTMCell(3), layers.GRUCell(4)]),
-    lambda: sequential(layers.Masking(input_shape=(6, 5)), layers.LSTM(3)),
-    lambda: layers.Conv1D(4, 3, padding="causal"), lambda: layers.SeparableConv1D(4, 3),
-    lambda: layers.LocallyConnected1D(2, 3), lambda: layers.MaxPooling1D(),
-    lambda: layers.AveragePooling1D(), lambda: layers.GlobalMaxPooling1D(),
-    lambda: layers.UpSampling1D(), lambda: layers.Reshape((3, 10)),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("number", range(len(SERIES_LAYERS)))
-def test_layers_of_series(number):
-    model = sequential(
-        layers.InputLayer((6, 5)), SERIES_LAYERS[number](), layers.Reshape((-1,)), layers.Dense(1)
-    )
-    trained(model, SERIES, TARGETS)
-
-
-def test_volumes_and_convolutional_recurrence():
-    volumes = RNG.normal(size=(8, 5, 6, 6, 2)).astype("f4")
-    model = sequential(
-        layers.Conv3D(3, 2, input_shape=(5, 6, 6, 2)), layers.MaxPooling3D(), layers.UpSampling3D(),
-        layers.ZeroPadding3D(), layers.Conv3DTranspose(2, 2), layers.Flatten(), layers.Dense(1),
-    )  # fmt: skip
-    trained(model, volumes, TARGETS[:8])
-    model = sequential(
-        layers.ConvLSTM2D(3, 3, input_shape=(5, 6, 6, 2)), layers.Flatten(), layers.Dense(1)
-    )
-    trained(model, volumes, TARGETS[:8])
-
-
-def test_masked_steps_do_not_count():
-    x = layers.Input((6, 5))
-    model = models.Model(x, layers.LSTM(4)(layers.Masking()(x)))
-    padded = SERIES.copy()
-    padded[:, 4:] = 0
-    whole = model.predict(padded)
-    short = models.Model(x2 := layers.Input((4, 5)), layer := model.layers[-1](x2))
-    assert layer is not None
-    np.testing.assert_allclose(whole, short.predict(SERIES[:, :4]), rtol=1e-5, atol=1e-6)
-
-
-def test_an_lstm_is_the_one_of_the_book():
-    """Against the equations in NumPy; Keras 2.3 has the hard sigmoid off and forget bias 1."""
-    model = sequential(layers.LSTM(4, return_sequences=True, input_shape=(6, 5)))
-    kernel, recurrent, bias = (w.astype("f8") for w in model.get_weights())
-    assert bias[4:8].tolist() == [1, 1, 1, 1]
-    h, c = np.zeros((16, 4)), np.zeros((16, 4))
-    for step in range(6):
-        parts = np.split(SERIES[:, step] @ kernel + h @ recurrent + bias, 4, 1)
-        i, f, o = (1 / (1 + np.exp(-parts[k])) for k in (0, 1, 3))
-        c = f * c + i * np.tanh(parts[2])
-        h = o * np.tanh(c)
-    np.testing.assert_allclose(model.predict(SERIES)[:, -1], h, rtol=1e-4, atol=1e-5)
-
-
-def test_stateful_layers_go_on_where_they_stopped():
-    model = sequential(layers.LSTM(4, stateful=True, batch_input_shape=(8, 6, 5)), layers.Dense(1))
-    first, second = (model.predict(SERIES[:8], batch_size=8) for _ in range(2))
-    assert abs(first - second).max() > 1e-6
-    model.reset_states()
-    np.testing.assert_array_equal(model.predict(SERIES[:8], batch_size=8), first)
 
 
 def test_embedding_with_a_mask():

@@ -154,6 +154,11 @@ CASES = {
         lambda x: np.where(x > 0.2, np.minimum(x, 0.8), 0.1 * (x - 0.2)).astype("f4"),
         [A],
     ),
+    "relu clipped above a negative threshold": (
+        lambda x: K.relu(x, 0.1, 0.8, -0.6),
+        lambda x: np.where(x > -0.6, np.clip(x, 0, 0.8), 0.1 * (x + 0.6)),
+        [A],
+    ),
     "relu of 0-d arrays": (
         lambda x: K.relu(x, np.array(0.1, "f4"), np.array(0.0, "f4")),
         lambda x: np.where(x > 0, 0, 0.1 * x).astype("f4"),

@@ -11,7 +11,7 @@ import pytest
 import symtensor as st
 from symtensor.codegen import jit, program, target
 from symtensor.codegen.fusion import CallStep, KernelStep, schedule
-from symtensor.codegen.kernel import format_kernel
+from symtensor.codegen.kernel_text import format_kernel
 from symtensor.codegen.memory import ALIGNMENT, Lifetime, assign_offsets
 from symtensor.errors import LoweringError
 from symtensor.ops.elementwise_rule import FLOATING, elementwise
@@ -112,7 +112,7 @@ def test_loop_trees_print():
     x = st.placeholder((None, 3), name="x")
     f = compiled([x], st.mean(x, axis=1))
     (text,) = f.executable.kernels().values()
-    assert "sum:" in text and "(+)=" in text and "b0[i0] <-" in text
+    assert "sum over r0" in text and "(+)=" in text and "b0[i0] <-" in text
     ((_, kernel),) = f.executable.program.kernels.values()
     assert format_kernel(kernel, "k") == format_kernel(kernel, "k")
 

@@ -93,7 +93,7 @@ def backpropagate(
     for node in reversed(order):
         if node not in active:
             continue
-        with location.at(node.loc):
+        with location.at(node.loc, "gradient"):
             if node in tuples:
                 parts = tuples.pop(node)
                 assert isinstance(node.type, tuple)

@@ -49,7 +49,7 @@ def jvp(outputs: Any, wrt: Any, tangents: Any) -> Any:
         known[x.node] = cast_to(t, x.dtype)
     for node in toposort([x.node for x in out]):
         if node not in known:
-            with location.at(node.loc):
+            with location.at(node.loc, "tangent"):
                 _push(node, known)
     found = [known[x.node] if x.node in known else creation.zeros_like(x) for x in out]
     return found[0] if isinstance(outputs, Tensor) else found

@@ -14,7 +14,7 @@ loop tree:
     stmt    = Let value | Loop axis [stmt] | Reduce accumulators [stmt] | Store | Reload
 
 A value stands in the outermost loop in which all its axes are bound, so loop-invariant work is
-outside by construction. Both forms have a printer; sizes stay symbolic in both.
+outside by construction. Sizes stay symbolic in both. `symtensor.codegen.kernel_text` prints and reads it.
 """
 
 from __future__ import annotations
@@ -71,17 +71,6 @@ class Affine:
     def plus(self, other: Affine) -> Affine:
         """Return the sum of two affine forms."""
         return make_affine(self.offset + other.offset, [*self.terms, *other.terms])
-
-    def __str__(self) -> str:
-        parts = [a.name if D.same(c, 1) else f"{_factor(c)}*{a.name}" for a, c in self.terms]
-        if not parts or not D.same(self.offset, 0):
-            parts.append(str(self.offset))
-        return " + ".join(parts)
-
-
-def _factor(dim: Dim) -> str:
-    text = str(dim)
-    return f"({text})" if " " in text else text
 
 
 def make_affine(offset: Dim, terms: Sequence[tuple[Axis, Dim]]) -> Affine:
@@ -307,51 +296,3 @@ def values_in(body: list[Stmt]) -> list[Value]:
 def operands_of(value: Value) -> tuple[Value, ...]:
     """Return the values a value reads."""
     return value.args
-
-
-def format_kernel(kernel: Kernel, name: str = "kernel") -> str:
-    """Return the loop tree as text; names are numbered by position, so the text is stable."""
-    names: dict[Value, str] = {}
-    lines = [f"{name}({', '.join(f'{b}: {b.dtype.short}*' for b in kernel.buffers)})"]
-    _format_block(kernel.body, 1, names, lines)
-    return "\n".join(lines)
-
-
-def _format_block(body: list[Stmt], depth: int, names: dict[Value, str], out: list[str]) -> None:
-    pad = "  " * depth
-    for stmt in body:
-        if isinstance(stmt, Let):
-            names[stmt.value] = f"t{len(names)}"
-            out.append(f"{pad}{names[stmt.value]} = {_format_value(stmt.value, names)}")
-        elif isinstance(stmt, Store):
-            out.append(f"{pad}{stmt.buffer}[{stmt.at}] <- {names[stmt.value]}")
-        elif isinstance(stmt, Reload):
-            names[stmt.value] = f"t{len(names)}"
-            out.append(f"{pad}{names[stmt.value]} = reload {stmt.buffer}[{stmt.at}]")
-        elif isinstance(stmt, Loop):
-            kind = "vector" if stmt.vector else "tiled" if stmt.tiled else "for"
-            out.append(f"{pad}{kind} {stmt.axis} < {stmt.axis.extent}:")
-            _format_block(stmt.body, depth + 1, names, out)
-        elif isinstance(stmt, Reduce):
-            for result in stmt.results:
-                names[result] = f"t{len(names)}"
-                kind = "running " if result.data.is_running else ""
-                out.append(f"{pad}{names[result]} = {kind}{result.data.combiner}:")
-            _format_block(stmt.body, depth + 1, names, out)
-        else:
-            out.append(f"{pad}{names[stmt.result]} (+)= {names[stmt.result.args[0]]}")
-
-
-def _format_value(value: Value, names: dict[Value, str]) -> str:
-    kind = f": {value.dtype.short}"
-    if value.kind == "load":
-        buffer, at = value.data
-        named = "".join(f", {a} = {names[a.value]}" for a, _ in at.terms if isinstance(a, Indirect))
-        return f"load {buffer}[{at}]{named}{kind}"
-    if value.kind == "const":
-        return f"const {const_value(value)}{kind}"
-    if value.kind == "checked":
-        return f"{names[value.args[0]]} below {value.data}"
-    if value.kind in ("size", "index"):
-        return f"{value.kind} {value.data}{kind}"
-    return f"{value.data.name}({', '.join(names[x] for x in value.args)}){kind}"

@@ -262,7 +262,7 @@ def _offset(shape: Shape, positions: Sequence[Affine]) -> Affine:
     return at
 
 
-_CHECKED = Rule("checked", lambda s, x, *named: x, {}, "checked")
+CHECKED = Rule("checked", lambda s, x, *named: x, {}, "checked")
 
 
 class Reader:
@@ -326,7 +326,7 @@ class Reader:
     def after_checks(self, value: Value, names: Sequence[Affine]) -> Value:
         """Return a value that is there only when the positions are."""
         named = [place for at in names for place in variation(at)[0]]
-        return self.table.apply(_CHECKED, (value, *named), value.dtype) if named else value
+        return self.table.apply(CHECKED, (value, *named), value.dtype) if named else value
 
     def names(self, node: Node, indices: Sequence[Value]) -> list[Affine]:
         """Return the positions that the indices of a gather or scatter name."""

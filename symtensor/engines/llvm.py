@@ -14,7 +14,7 @@ from symtensor.codegen.execute import Executable, Shapes
 from symtensor.codegen.frame import Binding
 from symtensor.codegen.fusion import CallStep, ContractStep, KernelStep, LoopStep
 from symtensor.codegen.jit import emit_assembly
-from symtensor.codegen.kernel import format_kernel
+from symtensor.codegen.kernel_text import format_kernel
 from symtensor.codegen.memory import MemoryUse
 from symtensor.codegen.program import Program, build_program, load_program
 from symtensor.codegen.target import Target, host, named
@@ -23,6 +23,7 @@ from symtensor.engines.records import Kernel, MemoryPlan, Remark
 from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
+from symtensor.ir.printer import label_graph
 from symtensor.ops.variables import Store
 
 
@@ -97,7 +98,8 @@ class LLVMExecutable:
 
     def kernels(self) -> dict[str, str]:
         """Return the loop tree of each distinct kernel as text."""
-        return {name: format_kernel(k, name) for name, k in self.program.kernels.values()}
+        sizes = label_graph(self.program.graph).symbol
+        return {name: format_kernel(k, name, sizes) for name, k in self.program.kernels.values()}
 
     def kernel_records(self) -> tuple[Kernel, ...]:
         """Return a record per step."""

@@ -6,8 +6,8 @@ from the schedule, the loop trees and the calls of the driver; nothing is compil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from symtensor.codegen import contraction
 from symtensor.codegen.driver import KernelCall
@@ -34,15 +34,16 @@ from symtensor.codegen.kernel import (
     Store,
     Update,
     Value,
-    format_kernel,
     variation,
 )
+from symtensor.codegen.kernel_text import format_kernel
 from symtensor.codegen.program import Program, roots_of
 from symtensor.codegen.sharing import shared_loop
 from symtensor.engines import records
 from symtensor.ir import dims as D
-from symtensor.ir.dims import Dim
+from symtensor.ir.dims import Dim, Symbol
 from symtensor.ir.node import Node, results
+from symtensor.ir.printer import label_graph
 from symtensor.ops.cost import fold_flops, node_cost, product_flops, rule_flops, type_bytes
 from symtensor.ops.families import Elementwise
 
@@ -51,7 +52,29 @@ OWN_KINDS = {"call": "call-out", "pointer": ""}
 
 def kernels_of(program: Program) -> tuple[records.Kernel, ...]:
     """Return a record per step, those inside native loops after their loop."""
-    return tuple(_Kernels(program).walk(program.schedule, "k", 1))
+    made = _Kernels(program).walk(program.schedule, "k", 1)
+    equal = _guarded_sizes(program)
+    return tuple(_with_sizes(kernel, equal) if equal else kernel for kernel in made)
+
+
+def _guarded_sizes(program: Program) -> dict[Symbol, Dim]:
+    """Return the symbols that a guard makes equal to an older one: costs need only one of them."""
+    equal: dict[Symbol, Dim] = {}
+    for guard in (guard for checks in program.checks[:1] for guard in checks.guards):
+        pair = [D.as_symbol(D.substitute(dim, equal)) for dim in (guard.left, guard.right)]
+        if None not in pair and pair[0] is not pair[1]:
+            old, new = sorted((s for s in pair if s is not None), key=lambda s: s.serial)
+            equal = {k: D.substitute(v, {new: D.symbol_dim(old)}) for k, v in equal.items()}
+            equal[new] = D.symbol_dim(old)
+    return equal
+
+
+def _with_sizes(kernel: records.Kernel, sizes: Mapping[Symbol, Dim]) -> records.Kernel:
+    flops, read, written, runs = (
+        D.substitute(dim, sizes)
+        for dim in (kernel.flops, kernel.bytes_read, kernel.bytes_written, kernel.runs)
+    )
+    return replace(kernel, flops=flops, bytes_read=read, bytes_written=written, runs=runs)
 
 
 @dataclass(slots=True)
@@ -67,7 +90,7 @@ class _Traffic:
 class _Kernels:
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.order = {node: i for i, node in enumerate(program.graph.nodes())}
+        self.symbol = label_graph(program.graph).symbol
 
     def walk(self, plan: Schedule, prefix: str, runs: Dim) -> Iterator[records.Kernel]:
         for number, step in enumerate(plan.steps):
@@ -98,8 +121,12 @@ class _Kernels:
             kind="kernel",
             nodes=nodes,
             outputs=step.roots,
-            reads=tuple(node for buffer, node in stored.items() if buffer in found.read),
-            text=format_kernel(kernel, function),
+            reads=tuple(
+                node
+                for buffer, node in stored.items()
+                if buffer in found.read and node not in step.roots
+            ),
+            text=format_kernel(kernel, function, self.symbol),
             flops=found.flops,
             bytes_read=_bytes(found.read, stored),
             bytes_written=_bytes(found.written, stored),
@@ -137,7 +164,7 @@ class _Kernels:
             nodes=(node,),
             outputs=(node,),
             reads=tuple(dict.fromkeys(map(storage_node, operands))),
-            text=format_product(plan, call.name),
+            text=format_product(plan, call.name, self.symbol),
             flops=product_flops(node),
             bytes_read=read,
             bytes_written=type_bytes(node.type),
@@ -156,7 +183,8 @@ class _Kernels:
             nodes=(node,),
             outputs=results(node),
             reads=tuple(dict.fromkeys(map(storage_node, node.inputs))),
-            text=f"for step < {node.attrs['steps']}:  # {name}.0, {name}.1, …",
+            text=f"for step < {D.format_dim(node.attrs['steps'], self.symbol)}:"
+            f"  # {name}.0, {name}.1, …",
             flops=0,
             bytes_read=0,
             bytes_written=0,
@@ -241,25 +269,27 @@ def _has_lanes(body: Sequence[Stmt]) -> bool:
     )
 
 
-def format_product(plan: contraction.Plan, name: str) -> str:
+def format_product(plan: contraction.Plan, name: str, symbol: Callable[[Symbol], str]) -> str:
     """Return the loops around a matrix product, and the product, as text."""
-    lines, depth = [f"{name}(a, b, c)"], 1
-    offsets = list(map(str, plan.offsets))
+
+    def text(dim: Dim) -> str:
+        return D.format_dim(dim, symbol)
+
+    def extent(found: contraction.Label) -> str:
+        strides = ", ".join(f"{x} {text(s)}" for x, s in zip("abc", found.strides, strict=True))
+        return f"{text(found.size)}  # strides {strides}"
+
+    lines, pad = [f"{name}(a, b, c)"], "  "
     for i, loop in enumerate([*plan.outer, *plan.summed]):
-        lines.append(f"{'  ' * depth}for l{i} < {loop.size}:  # strides {_strides(loop)}")
-        depth += 1
-    pad = "  " * depth
-    accumulates = "+=" if plan.summed else "="
-    lines.append(f"{pad}c {accumulates} a @ b  # from {', '.join(offsets)}")
+        lines.append(f"{pad}for l{i} < {extent(loop)}")
+        pad += "  "
+    starts = ", ".join(map(text, plan.offsets))
+    lines.append(f"{pad}c {'+=' if plan.summed else '='} a @ b  # from {starts}")
     for title, found in (("rows", plan.rows), ("columns", plan.columns), ("inner", plan.inner),
                          ("rounds", plan.rounds)):  # fmt: skip
         if not D.same(found.size, 1):
-            lines.append(f"{pad}  {title} {found.size}, strides {_strides(found)}")
+            lines.append(f"{pad}  {title} < {extent(found)}")
     return "\n".join(lines)
-
-
-def _strides(found: contraction.Label) -> str:
-    return ", ".join(f"{x} {stride}" for x, stride in zip("abc", found.strides, strict=True))
 
 
 # --- memory --------------------------------------------------------------------------------------

@@ -8,13 +8,17 @@ from typing import IO, Any
 
 import numpy as np
 
+from symtensor.engines.records import Kernel
 from symtensor.errors import SymtensorError
+from symtensor.ir import dims as D
 from symtensor.ir import parser, printer
+from symtensor.ir.dims import Dim
 from symtensor.ir.graph import Graph
 from symtensor.ir.literal import Literal
 from symtensor.ir.node import Node, format_type
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
+from symtensor.ops.families import View
 from symtensor.ops.registry import OPS
 from symtensor.ops.variables import variable
 from symtensor.passes.rewrite import scalar_value
@@ -42,6 +46,43 @@ def graph_of(value: Any) -> Graph:
 def print_graph(value: Any, **options: Any) -> str:
     """Return the IR text of whatever holds a graph; see `symtensor.ir.printer`."""
     return printer.print_graph(graph_of(value), **options)
+
+
+def print_schedule(function: Any) -> str:
+    """Return the steps of a compiled function: kind, code, what each reads, computes and stores.
+
+    Nodes have the labels of ``print_graph(function.optimized)``; a comment names what is computed
+    on the way. Loops have the steps of their body in braces, with the labels of that body.
+    """
+    lines, frames = ["schedule {"], [("", printer.label_graph(function.optimized))]
+    for kernel in function.kernels:
+        while not kernel.name.startswith(frames[-1][0]):
+            frames.pop()
+            lines.append("  " * len(frames) + "}")
+        labels = frames[-1][1]
+        is_loop = kernel.kind == "loop"
+        lines.append("  " * len(frames) + _step(kernel, labels) + (" {" if is_loop else ""))
+        if is_loop:
+            body = printer.label_graph(kernel.nodes[0].attrs["body"], labels.symbols)
+            frames.append((f"{kernel.name}.", body))
+    return "\n".join([*lines, *("  " * depth + "}" for depth in range(len(frames) - 1, -1, -1))])
+
+
+def _step(kernel: Kernel, labels: printer.Labels) -> str:
+    reads = ", ".join(map(labels.node, kernel.reads))
+    made = ", ".join(f"{labels.node(x)} : {printer.format_type(x.type, labels)}"
+                     for x in kernel.outputs)  # fmt: skip
+    hidden = {*kernel.outputs, *(node for node in kernel.nodes if isinstance(node.op.family, View))}
+    inside = [node.op.name for node in kernel.nodes if node not in hidden]
+    times = "" if kernel.kind != "loop" else f" x {D.format_dim(_rounds(kernel), labels.symbol)}"
+    head = f"{kernel.name} = {kernel.kind} {kernel.function}{times}".rstrip()
+    tail = f"  # {', '.join(inside)}" if inside and kernel.kind != "loop" else ""
+    return f"{head} ({reads}) -> {made}{tail}"
+
+
+def _rounds(loop: Kernel) -> Dim:
+    rounds: Dim = loop.nodes[0].attrs["steps"]
+    return rounds
 
 
 def _zero_variable(type_: TensorType, name: str) -> Node:

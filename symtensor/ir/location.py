@@ -3,7 +3,8 @@
 A `Location` is captured when a node is made: the innermost frame outside symtensor. It costs one
 frame walk; file, line and source text are worked out only when somebody asks. Locations never take
 part in node identity. Code that builds nodes on behalf of others (gradients, passes) runs under
-`at(location)` so that what it builds points at the user's line and not at ours.
+`at(location)` so that what it builds points at the user's line and not at ours; derivatives say that
+they are (`Location.origin`), and every rewrite hands that on with the line.
 """
 
 from __future__ import annotations
@@ -21,11 +22,20 @@ _internal_prefixes: list[str] = [_PACKAGE]
 
 
 class Location:
-    """A position in source code: file, line and columns."""
+    """A position in source code: file, line and columns, and what was made of the code there."""
 
-    __slots__ = ("_code", "_file", "_lasti", "_line")
+    __slots__ = ("_code", "_file", "_lasti", "_line", "origin")
 
-    def __init__(self, file: str, line: int, code: CodeType | None = None, lasti: int = -1) -> None:
+    def __init__(
+        self,
+        file: str,
+        line: int,
+        code: CodeType | None = None,
+        lasti: int = -1,
+        origin: str = "",
+    ) -> None:
+        self.origin = origin
+        """``gradient`` or ``tangent`` for what was derived from the code at this line, else empty."""
         self._file = file
         self._line = line
         self._code = code
@@ -56,6 +66,10 @@ class Location:
         """The stripped source line, or "" when the file can't be read."""
         return linecache.getline(self._file, self._line).strip()
 
+    def derived(self, origin: str) -> Location:
+        """Return the same position for what is derived from the code there."""
+        return Location(self._file, self._line, self._code, self._lasti, origin)
+
     def describe(self) -> str:
         """Return ``file:line:column   source text`` for messages."""
         columns = self.columns
@@ -69,7 +83,7 @@ class Location:
         return f"Location({self._file!r}, {self._line})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Location, (self._file, self._line)
+        return Location, (self._file, self._line, None, -1, self.origin)
 
 
 class _Override(threading.local):
@@ -93,11 +107,14 @@ def current() -> Location | None:
 
 
 @contextlib.contextmanager
-def at(location: Location | None) -> Iterator[None]:
-    """Build nodes at `location` instead of the calling line; None leaves things as they are."""
+def at(location: Location | None, origin: str = "") -> Iterator[None]:
+    """Build nodes at `location` instead of the calling line; None leaves things as they are.
+
+    `origin` says that they are derived from what stands there.
+    """
     saved = _override.location
     if location is not None:
-        _override.location = location
+        _override.location = location.derived(origin) if origin else location
     try:
         yield
     finally:

@@ -94,14 +94,29 @@ def print_graph(
     return "\n".join(_Printer(locations, literals).graph(graph, 0, max_nodes))
 
 
+def label_graph(graph: Graph, symbols: dict[Symbol, str] | None = None) -> Labels:
+    """Return the names that the text of a graph gives to its nodes and sizes.
+
+    `symbols` are the names of sizes known before: of a body, those of the graph around it.
+    """
+    printer = _Printer(False, None)
+    printer.symbols = {} if symbols is None else symbols
+    labels = Labels(printer.symbols)
+    for _ in printer.graph(graph, 0, labels=labels):
+        pass
+    return labels
+
+
 class _Printer:
     def __init__(self, locations: bool, literals: list[Literal] | None) -> None:
         self.locations = locations
         self.literals = literals if literals is not None else []
         self.symbols: dict[Symbol, str] = {}
 
-    def graph(self, graph: Graph, depth: int, max_nodes: int | None = None) -> Iterator[str]:
-        labels = Labels(self.symbols)
+    def graph(
+        self, graph: Graph, depth: int, max_nodes: int | None = None, labels: Labels | None = None
+    ) -> Iterator[str]:
+        labels = Labels(self.symbols) if labels is None else labels
         pad = "  " * (depth + 1)
         nodes = graph.all_nodes()
         yield "graph {"
@@ -125,16 +140,10 @@ class _Printer:
                  for name in sorted(node.attrs) if name not in hidden]  # fmt: skip
         if attrs:
             text += f" {{{', '.join(attrs)}}}"
-        text += f" : {self.type(node.type, labels)}"
+        text += f" : {format_type(node.type, labels)}"
         if self.locations and node.loc is not None:
             text += f"  # {node.loc}"
         return text
-
-    def type(self, type_: Any, labels: Labels) -> str:
-        if isinstance(type_, TensorType):
-            shape = ", ".join(D.format_dim(d, labels.symbol) for d in type_.shape)
-            return f"{type_.dtype.short}[{shape}]"
-        return f"({', '.join(self.type(t, labels) for t in type_)})"
 
     def value(self, value: Any, labels: Labels, depth: int) -> str:
         """Return the text of an attribute value."""
@@ -143,12 +152,12 @@ class _Printer:
         if isinstance(value, DimExpr):
             return f"<{D.format_dim(value, labels.symbol)}>"
         if isinstance(value, TensorType):
-            return f"!{self.type(value, labels)}"
+            return f"!{format_type(value, labels)}"
         if isinstance(value, Literal):
             return self.literal(value)
         if isinstance(value, Graph):
             return "\n".join(self.graph(value, depth))
-        return _plain(value)
+        return format_leaf(value)
 
     def literal(self, value: Literal) -> str:
         array = value.array
@@ -161,7 +170,15 @@ class _Printer:
         return f"literal#{self.literals.index(value)}"
 
 
-def _plain(value: Any) -> str:
+def format_type(type_: Any, labels: Labels) -> str:
+    """Return the text of a type, or of a tuple of them, with the names that `labels` gives to sizes."""
+    if isinstance(type_, TensorType):
+        shape = ", ".join(D.format_dim(d, labels.symbol) for d in type_.shape)
+        return f"{type_.dtype.short}[{shape}]"
+    return f"({', '.join(format_type(t, labels) for t in type_)})"
+
+
+def format_leaf(value: Any) -> str:
     """Return the text of a leaf: a number, a word, a string, a dtype, or a mark for what has none."""
     if isinstance(value, bool) or value is None:
         return str(value).lower()

@@ -81,8 +81,9 @@ def convert_argument(
             f"{label}: expected {type_.ndim} axes ({type_}), found shape "
             f"{format_shape(array.shape)}"
         )
-    native = array.dtype.newbyteorder("=")
-    return np.array(array, dtype=native, copy=None if array.flags.aligned else True)
+    native = type_.dtype.numpy
+    array = np.array(array, dtype=native, copy=None if array.flags.aligned else True)
+    return array if array.dtype is native else array.view(native)  # the object that the entry knows
 
 
 def _as_array(value: Any, type_: TensorType, label: str) -> Array:

@@ -15,6 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
+from operator import is_
 from types import TracebackType
 from typing import Any
 
@@ -151,9 +152,21 @@ class Function(Inspectable):
         return self._call(args, {})
 
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        arranged = args
         if kwargs or len(args) != self._arity:
-            args = self.arguments.arrange(args, kwargs)
-        arrays = [f(x) for f, x in zip(self._converters, args, strict=True)]
+            arranged = self.arguments.arrange(args, kwargs)
+        arrays = [f(x) for f, x in zip(self._converters, arranged, strict=True)]
+        if self._entry is not None and self._are_new(arrays, args):
+            return self._entry(*arrays)  # which took no lists, keywords or other dtypes
+        return self._run(arrays)
+
+    def _are_new(self, arrays: Sequence[Array], args: Sequence[Any]) -> bool:
+        """Return True for arrays that are not the arguments themselves, and need no more conversion."""
+        if len(args) == len(arrays) and all(map(is_, arrays, args)):
+            return False
+        return all(f(x) is x for f, x in zip(self._converters, arrays, strict=True))
+
+    def _run(self, arrays: Sequence[Array]) -> Any:
         if self._reads_several:
             with _commit:
                 state = [store.array for store in self._stores]

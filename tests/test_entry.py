@@ -67,6 +67,31 @@ def test_other_arguments_are_converted_as_ever(argument):
         np.testing.assert_array_equal(f(np.full(3, 5, "f4")), np.full(3, 10, "f4"))
 
 
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        (([1.0, 2.0],), {}),
+        ((np.array([1, 2], "int16"),), {}),
+        ((np.array([1, 2], ">f4"),), {}),
+        ((), {"x": np.array([1, 2], "f4")}),
+    ],
+    ids=["list", "int16", "big-endian", "keyword"],
+)
+def test_converted_arguments_go_through_the_entry(monkeypatch, args, kwargs):
+    x, v = st.placeholder((None,), name="x"), st.variable(np.zeros(2, "f4"))
+    f = compiled([x], x * 2, updates=[(v, v + x)])
+    f(np.zeros(2, "f4"))
+    runs = []
+    inner = type(f)._run
+    monkeypatch.setattr(type(f), "_run", lambda *given: (runs.append(1), inner(*given))[1])
+    np.testing.assert_array_equal(f(*args, **kwargs), [2, 4])
+    np.testing.assert_array_equal(v.get_value(), [1, 2])
+    assert not runs
+    with pytest.raises(st.ShapeError):
+        f([3.0, 4.0, 5.0])
+    np.testing.assert_array_equal(v.get_value(), [1, 2])
+
+
 def test_wrong_arguments_raise_as_ever_and_lose_nothing():
     x = st.placeholder((None, 3), name="x")
     w = st.variable(np.zeros(3, "f4"))

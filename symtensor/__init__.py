@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from symtensor.vocabulary import suggestion as _suggestion
 from symtensor.errors import (
-    AssertionFailed, AttributeValueError, ConfigError, DTypeError, EngineError, FunctionError,
+    ArgumentError, AssertionFailed, AttributeValueError, ConfigError, DTypeError, EngineError, FunctionError,
     GradientError, IndexOutOfRange, LinAlgError, LoweringError, MissingInputError,
     OutOfRangeError, ParseError, ShapeError, SymbolicValueError, SymtensorError,
-    SymtensorWarning, UnusedInputError, UpdateError, VerifyError,
+    SymtensorWarning, UnknownNameError, UnusedInputError, UpdateError, VerifyError,
 )  # fmt: skip
 from symtensor.config import config, engine
 from symtensor.ir.dims import Dim, DimExpr, dim
@@ -80,6 +80,7 @@ from symtensor.ops.composite import (
 )  # fmt: skip
 from symtensor.ops.effects import assert_, grad_clip, grad_scale, print_, stop_gradient
 from symtensor.autodiff.gradients import gradients
+from symtensor.autodiff.provenance import why_no_gradient
 from symtensor.function import Function, In, Input, function
 from symtensor.engines.base import Engine, available_engines, get_engine, register_engine
 from symtensor.ops.control import cond, while_loop
@@ -102,13 +103,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "AssertionFailed", "AttributeValueError", "ConfigError", "DType", "DTypeError", "Dim",
-    "DimExpr", "Engine", "EngineError", "Function", "FunctionError", "GradientError", "Graph",
+    "ArgumentError", "AssertionFailed", "AttributeValueError", "ConfigError", "DType",
+    "DTypeError", "Dim", "DimExpr", "Engine", "EngineError", "Function", "FunctionError",
+    "GradientError", "Graph",
     "In", "IndexOutOfRange", "Input", "LinAlgError", "LoweringError", "MissingInputError", "Node",
     "Op", "OutOfRangeError", "P", "ParseError", "Pass", "RandomStream", "Rule", "ShapeError",
     "SymbolicValueError", "SymtensorError", "SymtensorWarning", "Tensor", "TensorType",
-    "UnusedInputError", "UpdateError", "Var", "Variable", "VerifyError", "__version__", "abs",
-    "accuracy", "add", "add_at", "all", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh",
+    "UnknownNameError", "UnusedInputError", "UpdateError", "Var", "Variable",
+    "VerifyError", "__version__", "abs", "accuracy",
+    "add", "add_at", "all", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh",
     "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "array_split", "as_dtype",
     "as_tensor", "assert_", "atleast_1d", "atleast_2d", "atleast_3d", "available_engines",
     "average", "average_pool", "batch_norm", "binary_crossentropy", "bincount", "bitwise_and",
@@ -140,7 +143,7 @@ __all__ = [
     "take_along_axis", "tan", "tanh", "tensordot", "tile", "to_dot", "to_networkx", "top_k",
     "trace", "transpose", "tri", "tril", "triu", "trunc", "uint8", "uint16", "uint32", "uint64",
     "unregister_pass", "unstack", "until", "var", "variable", "vdot", "vjp", "where",
-    "while_loop", "windows", "xlogy", "zeros", "zeros_like",
+    "while_loop", "why_no_gradient", "windows", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -149,4 +152,4 @@ if not TYPE_CHECKING:  # type checkers shall report unknown names themselves
     def __getattr__(name: str) -> object:
         if _find_spec(f"symtensor.{name}") is not None:  # a subpackage, at its first use
             return _import_module(f"symtensor.{name}")
-        raise AttributeError(f"symtensor has no {name!r}{_suggestion(name, __all__)}")
+        raise UnknownNameError(f"symtensor has no {name!r}{_suggestion(name, __all__)}")

@@ -21,6 +21,7 @@ from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape
 from symtensor.ops.scalars import saturating_cast
 from symtensor.ops.variables import Store, Variable
+from symtensor.vocabulary import suggestion
 
 Array = np.ndarray[Any, Any]
 Converter = Callable[[Any], Array]
@@ -74,12 +75,14 @@ def convert_argument(
                 f"{label}: expected {type_}, found {array.dtype} of shape "
                 f"{format_shape(array.shape)}",
                 help="convert it with astype, or compile with allow_downcast=True",
+                code="ST0203",
             )
         array = saturating_cast(array, type_.dtype)
     if array.ndim != type_.ndim:
         raise ShapeError(
             f"{label}: expected {type_.ndim} axes ({type_}), found shape "
-            f"{format_shape(array.shape)}"
+            f"{format_shape(array.shape)}",
+            code="ST0106",
         )
     native = type_.dtype.numpy
     array = np.array(array, dtype=native, copy=None if array.flags.aligned else True)
@@ -88,20 +91,28 @@ def convert_argument(
 
 def _as_array(value: Any, type_: TensorType, label: str) -> Array:
     if value is None:
-        raise FunctionError(f"{label}: expected a value of type {type_}, found None")
+        raise FunctionError(f"{label}: expected a value of type {type_}, found None", code="ST0709")
     if isinstance(value, Tensor) and not isinstance(value, Variable):
-        raise FunctionError(f"{label}: expected a value of type {type_}, found {value!r}")
+        raise FunctionError(
+            f"{label}: expected a value of type {type_}, found {value!r}", code="ST0709"
+        )
     if isinstance(value, np.ndarray) and type(value) not in (np.ndarray, np.memmap):
         raise DTypeError(
             f"{label}: expected a plain array, found a {type(value).__name__}",
             help="numpy.asarray(x) drops what the subclass adds (a mask, a unit…)",
+            code="ST0204",
         )
     try:
         array = np.asarray(value)
     except ValueError as error:  # a ragged list
-        raise ShapeError(f"{label}: expected a value of type {type_}: {error}") from None
+        raise ShapeError(
+            f"{label}: expected a value of type {type_}: {error}", code="ST0204"
+        ) from None
     if array.dtype.hasobject or (array.dtype.kind in "USVcmM" and array.dtype.name != "bfloat16"):
-        raise DTypeError(f"{label}: expected {type_}, found {array.dtype} ({type(value).__name__})")
+        raise DTypeError(
+            f"{label}: expected {type_}, found {array.dtype} ({type(value).__name__})",
+            code="ST0204",
+        )
     return array
 
 
@@ -187,12 +198,14 @@ class Arguments:
         """Return one value per input, from positions, keywords and defaults."""
         count = len(self.inputs)
         if len(args) > count:
-            raise FunctionError(f"{self.name}: takes {count} inputs, {len(args)} given")
+            raise FunctionError(
+                f"{self.name}: takes {count} inputs, {len(args)} given", code="ST0707"
+            )
         values: list[Any] = [*args, *[MISSING] * (count - len(args))]
         for key, value in kwargs.items():
             place = self._place(key)
             if values[place] is not MISSING:
-                raise FunctionError(f"{self.name}: the input {key!r} is given twice")
+                raise FunctionError(f"{self.name}: the input {key!r} is given twice", code="ST0707")
             values[place] = value
         return [self._fill(i) if value is MISSING else value for i, value in enumerate(values)]
 
@@ -200,7 +213,9 @@ class Arguments:
         state = self.states[index]
         value = self.defaults[index] if state is None else state.array
         if value is MISSING:
-            raise FunctionError(f"{self.name}: the input {self.labels[index]!r} is missing")
+            raise FunctionError(
+                f"{self.name}: the input {self.labels[index]!r} is missing", code="ST0707"
+            )
         return value
 
     def _place(self, key: str) -> int:
@@ -209,12 +224,16 @@ class Arguments:
             known = ", ".join(self._places)
             raise FunctionError(
                 f"{self.name}: there is no input named {key!r}",
-                help=f"inputs: {known}" if known else "no input has a name",
+                help=f"inputs: {known}{suggestion(key, self._places)}"
+                if known
+                else "no input has a name",
+                code="ST0708",
             )
         if len(places) > 1:
             raise FunctionError(
                 f"{self.name}: {len(places)} inputs are named {key!r}",
                 help="pass them by position, or name them apart with Input(x, name=...)",
+                code="ST0708",
             )
         return places[0]
 
@@ -227,7 +246,12 @@ class Arguments:
                 if spec.tensor.node is key.node:
                     return i
             raise FunctionError(f"{self.name}: {key!r} is not among the inputs")
-        return range(len(self.inputs))[key]
+        if not isinstance(key, int) or not 0 <= key < len(self.inputs):
+            raise FunctionError(
+                f"{self.name}: expected an input by name or a position below {len(self.inputs)}, "
+                f"found {key!r}"
+            )
+        return key
 
     def get_default(self, key: Tensor | str | int) -> Array:
         """Return a copy of the value an input has when it is not passed."""

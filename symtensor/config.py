@@ -165,6 +165,7 @@ def _known(name: str) -> Setting:
         raise ConfigError(
             f"there is no setting {name!r}",
             help=f"did you mean {near[0]}?" if near else f"settings: {', '.join(SETTINGS)}",
+            code="ST1401",
         )
     return SETTINGS[name]
 

@@ -96,7 +96,9 @@ def _read_inputs(inputs: Any) -> tuple[list[Input], list[tuple[Tensor, Tensor]]]
     """Return the inputs, with a placeholder for each intermediate tensor, and those exchanges."""
     if isinstance(inputs, (Tensor, Input)) or not isinstance(inputs, Iterable):
         raise FunctionError(
-            f"expected a list of inputs, found {inputs!r}", help="write function([x], ...)"
+            f"expected a list of inputs, found {inputs!r}",
+            help="write function([x], ...)",
+            code="ST0704",
         )
     specs: list[Input] = []
     cuts: list[tuple[Tensor, Tensor]] = []
@@ -106,25 +108,28 @@ def _read_inputs(inputs: Any) -> tuple[list[Input], list[tuple[Tensor, Tensor]]]
         x = spec.tensor
         _check_input(x)
         if x.node in seen:
-            raise FunctionError(f"the input {x!r} is given twice")
+            raise FunctionError(f"the input {x!r} is given twice", code="ST0704")
         seen.add(x.node)
         if x.op.name != "placeholder":
             fed = placeholder(x.shape, x.dtype, name=x.name)
             cuts.append((x, fed))
             spec = Input(fed, spec.default, spec.key, spec.update, spec.strict)
         if spec.update is not None and spec.default is MISSING:
-            raise FunctionError(f"the input {x!r} has an update and no default to start from")
+            raise FunctionError(
+                f"the input {x!r} has an update and no default to start from", code="ST0704"
+            )
         specs.append(spec)
     return specs, cuts
 
 
 def _check_input(x: Any) -> None:
     if not isinstance(x, Tensor):
-        raise FunctionError(f"expected placeholders as inputs, found {x!r}")
+        raise FunctionError(f"expected placeholders as inputs, found {x!r}", code="ST0704")
     if x.op.name in ("variable", "constant"):
         raise FunctionError(
             f"the {x.op.name} {x!r} can't be an input: it has a value",
             help="to run with another value, pass givens={tensor: placeholder} and feed that",
+            code="ST0704",
         )
 
 
@@ -140,7 +145,9 @@ def flatten(outputs: Any, leaves: list[Tensor]) -> Any:
     try:
         leaves.append(as_tensor(outputs))
     except (DTypeError, ValueError) as error:
-        raise FunctionError(f"expected tensors as outputs, found {outputs!r}") from error
+        raise FunctionError(
+            f"expected tensors as outputs, found {outputs!r}", code="ST0705"
+        ) from error
     return len(leaves) - 1
 
 
@@ -148,6 +155,8 @@ def flatten(outputs: Any, leaves: list[Tensor]) -> Any:
 
 
 def _pairs(given: Any, what: str, error: type[SymtensorError]) -> list[tuple[Any, Any]]:
+    if isinstance(given, Tensor) or not isinstance(given, (Iterable, type(None))):
+        raise error(f"{what}: expected pairs, found {given!r}")
     pairs = list(given.items()) if isinstance(given, Mapping) else list(given or ())
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -160,14 +169,17 @@ def _read_givens(givens: Any, specs: Sequence[Input]) -> list[tuple[Tensor, Tens
     out: list[tuple[Tensor, Tensor]] = []
     for old, value in _pairs(givens, "givens", FunctionError):
         if not isinstance(old, Tensor):
-            raise FunctionError(f"givens: expected a tensor to replace, found {old!r}")
+            raise FunctionError(
+                f"givens: expected a tensor to replace, found {old!r}", code="ST0706"
+            )
         if old.node in fed:
             raise FunctionError(
                 f"givens: {old!r} is an input and can't be replaced",
                 help="take it off the inputs, or transform it in the outputs",
+                code="ST0706",
             )
         if any(old.node is other.node for other, _ in out):
-            raise FunctionError(f"givens: {old!r} is replaced twice")
+            raise FunctionError(f"givens: {old!r} is replaced twice", code="ST0706")
         out.append((old, _read_given(old, value)))
     return out
 
@@ -181,9 +193,10 @@ def _read_given(old: Tensor, value: Any) -> Tensor:
         raise DTypeError(
             f"givens: {old!r} can't become {value.type}",
             help=f"cast it: value.astype({old.dtype.name!r})",
+            code="ST0706",
         )
     if value.ndim != old.ndim:
-        raise ShapeError(f"givens: {old!r} can't become {value.type}")
+        raise ShapeError(f"givens: {old!r} can't become {value.type}", code="ST0706")
     return value
 
 
@@ -207,7 +220,7 @@ class Substitution:
     def _fitted(self, old: Tensor, new: Tensor) -> Tensor:
         wanted = old.type.substitute(self.sizes).shape
         if any(unify_dims(a, b) is None for a, b in zip(wanted, new.shape, strict=True)):
-            raise ShapeError(f"givens: {old!r} can't become {new.type}")
+            raise ShapeError(f"givens: {old!r} can't become {new.type}", code="ST0706")
         return specify_shape(new, wanted)
 
     def apply(self, nodes: Sequence[Node]) -> list[Node]:
@@ -230,9 +243,9 @@ def read_updates(updates: Any) -> list[tuple[Variable, Tensor]]:
     seen: set[Store] = set()
     for target, value in _pairs(updates, "updates", UpdateError):
         if not isinstance(target, Variable):
-            raise UpdateError(f"only variables can be updated, found {target!r}")
+            raise UpdateError(f"only variables can be updated, found {target!r}", code="ST0801")
         if target.store in seen:
-            raise UpdateError(f"two updates of {target!r}")
+            raise UpdateError(f"two updates of {target!r}", code="ST0802")
         seen.add(target.store)
         out.append((target, fit_update(target, value, target.type)))
     return out
@@ -261,10 +274,11 @@ def _fitted_update(value: Tensor, type_: TensorType) -> Tensor:
             raise DTypeError(
                 f"expected {type_.dtype}, found {value.dtype}",
                 help=f"cast it: value.astype({type_.dtype.name!r})",
+                code="ST0803",
             )
         value = cast_to(value, type_.dtype)
     if value.ndim != type_.ndim:
-        raise ShapeError(f"expected {type_.ndim} axes ({type_}), found {value.type}")
+        raise ShapeError(f"expected {type_.ndim} axes ({type_}), found {value.type}", code="ST0803")
     sizes: dict[Symbol, Dim] = {}
     for have, found in zip(type_.shape, value.shape, strict=True):
         symbol = D.as_symbol(have)
@@ -272,7 +286,7 @@ def _fitted_update(value: Tensor, type_: TensorType) -> Tensor:
             sizes.setdefault(symbol, found)
     wanted = type_.substitute(sizes).shape
     if any(unify_dims(a, b) is None for a, b in zip(wanted, value.shape, strict=True)):
-        raise ShapeError(f"expected {type_}, found {value.type}")
+        raise ShapeError(f"expected {type_}, found {value.type}", code="ST0803")
     return specify_shape(value, wanted)
 
 
@@ -300,6 +314,10 @@ def _resolve_updates(
     off = options.no_default_updates
     if off is True:
         return found
+    if off is not False and not (
+        isinstance(off, Iterable) and all(isinstance(v, Variable) for v in off)
+    ):
+        raise FunctionError(f"no_default_updates: expected a bool or variables, found {off!r}")
     settled = {target.store for target, _ in pairs} | {v.store for v in off or ()}
     pending = [*outputs, *explicit]
     while pending:
@@ -324,7 +342,8 @@ def check_graph(graph: Graph, on_unused_input: str) -> None:
     """Check that what the roots need is fed, and that what is fed is needed."""
     if on_unused_input not in ("raise", "warn", "ignore"):
         raise AttributeValueError(
-            f"on_unused_input: expected raise, warn or ignore, found {on_unused_input!r}"
+            f"on_unused_input: expected raise, warn or ignore, found {on_unused_input!r}",
+            code="ST0302",
         )
     needed = toposort(graph.roots)
     _check_one_type(needed, graph)
@@ -339,7 +358,9 @@ def check_graph(graph: Graph, on_unused_input: str) -> None:
             continue
         message = f"no output and no update needs the input {node!r}"
         if on_unused_input == "raise":
-            raise UnusedInputError(message, help="drop it, or pass on_unused_input='ignore'")
+            error = UnusedInputError(message, help="drop it, or pass on_unused_input='ignore'")
+            error.labels = (describe_operand(node),)
+            raise error
         warnings.warn(message, SymtensorWarning, stacklevel=4)
 
 
@@ -362,7 +383,9 @@ def _check_one_type(needed: Sequence[Node], graph: Graph) -> None:
         if node.op.name in ("placeholder", "variable"):
             other = types.setdefault(node.attrs["uid"], node)
             if other is not node:
-                raise ShapeError(f"givens: sizes change {other!r} where {node!r} is needed too")
+                raise ShapeError(
+                    f"givens: sizes change {other!r} where {node!r} is needed too", code="ST0706"
+                )
 
 
 def _check_sizes(graph: Graph) -> set[Symbol]:
@@ -375,6 +398,7 @@ def _check_sizes(graph: Graph) -> set[Symbol]:
             error = MissingInputError(
                 f"no input determines the size {name}",
                 help="pass a placeholder that has this dimension, or fix the size",
+                code="ST0703",
             )
             error.add_context(node.op.name, [], node.loc)
             raise error

@@ -228,11 +228,15 @@ class Function(Inspectable):
             return found
         structure, graph = self._definition.structure, self._definition.graph
         if not isinstance(structure, (list, tuple, dict)):
-            raise FunctionError(f"{self.name}: output_subset needs a list or dict of outputs")
+            raise FunctionError(
+                f"{self.name}: output_subset needs a list or dict of outputs", code="ST0710"
+            )
         try:
             parts = {k: structure[k] for k in key}
         except (LookupError, TypeError):
-            raise FunctionError(f"{self.name}: there are no outputs {list(chosen)}") from None
+            raise FunctionError(
+                f"{self.name}: there are no outputs {list(chosen)}", code="ST0710"
+            ) from None
         picked: list[int] = []
         nested = _renumber(parts if isinstance(structure, dict) else list(parts.values()), picked)
         graph = replace(graph, outputs=tuple(graph.outputs[i] for i in picked))
@@ -340,7 +344,7 @@ def swap_variables(graph: Graph, swap: Mapping[Variable, Variable]) -> Graph:
     nodes = replace_nodes([*graph.outputs, *(new for _, new in graph.updates)], changes)
     targets = [changes.get(target, target) for target, _ in graph.updates]
     if len(set(targets)) < len(targets):
-        raise UpdateError("swap: two updates of one variable")
+        raise UpdateError("swap: two updates of one variable", code="ST0802")
     count = len(graph.outputs)
     updates = tuple(zip(targets, nodes[count:], strict=True))
     return Graph(graph.inputs, tuple(nodes[:count]), updates)
@@ -360,6 +364,10 @@ def evaluate(tensor: Tensor, values: Mapping[Tensor, Any], **options: Any) -> Ar
     `options` are those of `function`. The functions of the last `CACHE_SIZE` different requests are
     kept, so that evaluating a tensor again does not compile again.
     """
+    if not isinstance(values, Mapping) or not all(isinstance(x, Tensor) for x in values):
+        raise FunctionError(
+            f"eval: expected values by placeholder, as {{x: 1.0}}, found {values!r}", code="ST0704"
+        )
     options = {"on_unused_input": "ignore", "engine": get_engine(options.get("engine")), **options}
     key = (tensor.node, *(x.node for x in values), *sorted((k, str(v)) for k, v in options.items()))
     with _cache_lock:

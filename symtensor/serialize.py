@@ -21,9 +21,9 @@ from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, DimExpr, FloorDiv, Max, Symbol
 from symtensor.ir.graph import Graph, toposort
 from symtensor.ir.literal import Literal
-from symtensor.ir.location import Location
 from symtensor.ir.node import Node, fresh_uid, make_node
 from symtensor.ops.registry import get_op
+from symtensor.source import Location
 
 Row = tuple[str, tuple[int, ...], dict[str, Any], Location | None, str | None]
 """Op name, rows of the inputs, attributes, user line, display name."""

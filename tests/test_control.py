@@ -108,7 +108,7 @@ def test_gradient_of_a_loop_runs_it_once_forward():
 
 def test_friendly_errors():
     x = st.placeholder((4,), "float64")
-    with pytest.raises(st.DTypeError, match="initial value"):
+    with pytest.raises(st.ShapeError, match="initial value"):
         st.scan(lambda v, s: st.stack([v, v]), x, st.constant(0.0))
     with pytest.raises(ValueError, match="n_steps"):
         st.scan(lambda: 1.0)

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "symtensor"
 
 LAYERS = [
-    {"errors", "vocabulary"},
+    {"source", "errors", "error_codes", "vocabulary"},
     {"ir"},
     {"config"},
     {"ops"},

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from symtensor.errors import GradientError
+from symtensor.errors import GradientError, SymtensorError
 from symtensor.ir import location
 from symtensor.ir.graph import Graph, toposort
-from symtensor.ir.node import RESULT, Node, format_type, make_node, results
+from symtensor.ir.node import RESULT, Node, describe_operand, make_node, results
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops import creation, joining
@@ -40,16 +40,20 @@ def gradients(
     None, or a `GradientError`, by `disconnected`.
     """
     single = isinstance(wrt, Tensor)
+    if not single and not isinstance(wrt, Iterable):
+        raise GradientError(f"expected tensors to differentiate by, found {wrt!r}")
     targets: list[Tensor] = [wrt] if single else list(wrt)
     if disconnected not in ("zero", "none", "raise"):
-        raise GradientError(f"disconnected: expected zero, none or raise, found {disconnected!r}")
+        raise GradientError(
+            f"disconnected: expected zero, none or raise, found {disconnected!r}", code="ST0302"
+        )
     for target in targets:
         if not isinstance(target, Tensor):
             raise GradientError(f"expected tensors to differentiate by, found {target!r}")
     seeds = _seeds(loss, known or {})
     constants = {x.node for x in consider_constant}
     found = backpropagate(seeds, {x.node for x in targets}, constants)
-    out = [_finish(x, found.get(x.node), seeds, disconnected) for x in targets]
+    out = [_finish(x, found.get(x.node), disconnected, seeds, constants) for x in targets]
     return out[0] if single else out
 
 
@@ -58,19 +62,24 @@ def _seeds(loss: Tensor | None, known: Mapping[Tensor, Tensor]) -> Cotangents:
     for tensor, cotangent in known.items():
         fitted = cast_to(as_tensor(cotangent), tensor.dtype)
         if fitted.shape != tensor.shape:
-            raise GradientError(f"known: a cotangent {fitted.type} for a tensor {tensor.type}")
+            raise GradientError(
+                f"known: a cotangent {fitted.type} for a tensor {tensor.type}", code="ST0604"
+            )
         seeds[tensor.node] = seeds[tensor.node] + fitted if tensor.node in seeds else fitted
     if loss is None:
         if not known:
-            raise GradientError("without a loss, `known` must give cotangents to start from")
+            raise GradientError(
+                "without a loss, `known` must give cotangents to start from", code="ST0601"
+            )
         return seeds
     if not isinstance(loss, Tensor):
-        raise GradientError(f"expected a tensor as loss, found {loss!r}")
+        raise GradientError(f"expected a tensor as loss, found {loss!r}", code="ST0601")
     if loss.node not in seeds:
         if loss.ndim or not loss.dtype.is_floating:
             error = GradientError(
                 f"expected a 0-d float loss, found {loss.type}",
                 help="reduce it with symtensor.sum or mean, or pass known={loss: cotangent}",
+                code="ST0601",
             )
             error.add_context("gradients", [], loss.loc)
             raise error
@@ -114,12 +123,13 @@ def _active_nodes(order: Iterable[Node], targets: set[Node]) -> set[Node]:
     """Return the nodes through which a cotangent can travel to a target: float all the way."""
     active: set[Node] = set()
     for node in order:
-        if node in targets or (_carries(node) and any(x in active for x in node.inputs)):
+        if node in targets or (carries(node) and any(x in active for x in node.inputs)):
             active.add(node)
     return active
 
 
-def _carries(node: Node) -> bool:
+def carries(node: Node) -> bool:
+    """Return True for a node that has a float result: only those have cotangents."""
     types = (node.type,) if isinstance(node.type, TensorType) else node.type
     return any(t.dtype.is_floating for t in types)
 
@@ -145,64 +155,71 @@ def apply_vjp(node: Node, cotangent: Any) -> Sequence[Tensor | None]:
     """Return the cotangents of a node's inputs by its op's rule; checks what the rule returns."""
     if node.op.vjp is None:
         error = GradientError(
-            f"the op {node.op.name} has no gradient rule",
+            "this op has no gradient rule",
             help="stop the gradient with symtensor.stop_gradient if it is meant to be constant",
+            code="ST0603",
         )
-        error.add_context(node.op.name, [format_type(x.type) for x in node.inputs], node.loc)
+        error.add_context(node.op.name, [describe_operand(x) for x in node.inputs], node.loc)
         raise error
     y: Any = Tensor(node)
     if not isinstance(node.type, TensorType):
         y = tuple(Tensor(r) for r in results(node))
     extra = {"pullback": pullback} if node.op.bodies else {}
-    terms = node.op.vjp(cotangent, y, *(Tensor(x) for x in node.inputs), **node.attrs, **extra)
-    if len(terms) != len(node.inputs):
+    try:
+        terms = node.op.vjp(cotangent, y, *(Tensor(x) for x in node.inputs), **node.attrs, **extra)
+        return _checked(node, terms)
+    except SymtensorError as error:
+        error.add_context(node.op.name, [describe_operand(x) for x in node.inputs], node.loc)
+        raise
+
+
+def _checked(node: Node, terms: Any) -> list[Tensor | None]:
+    """Return what a rule gave, one term of the right type per input."""
+    if not isinstance(terms, (tuple, list)) or len(terms) != len(node.inputs):
+        count = len(terms) if isinstance(terms, (tuple, list)) else repr(terms)
         raise GradientError(
-            f"the gradient rule of {node.op.name} returned {len(terms)} terms for "
-            f"{len(node.inputs)} inputs"
+            f"the gradient rule returned {count} terms for {len(node.inputs)} inputs", code="ST0606"
         )
-    return [_checked(node, x, term) for x, term in zip(node.inputs, terms, strict=True)]
+    return [_fitting(x, term) for x, term in zip(node.inputs, terms, strict=True)]
 
 
-def _checked(node: Node, x: Node, term: Tensor | None) -> Tensor | None:
+def _fitting(x: Node, term: Tensor | None) -> Tensor | None:
     if term is None or not isinstance(x.type, TensorType) or not x.type.dtype.is_floating:
         return None
     term = cast_to(term, x.type.dtype)
     if term.type != x.type:
         raise GradientError(
-            f"the gradient rule of {node.op.name} returned {term.type} for an input {x.type}"
+            f"the gradient rule returned {term.type} for an input {x.type}",
+            code="ST0606",
         )
     return term
 
 
 def _finish(
-    x: Tensor, found: Tensor | None, seeds: Cotangents, disconnected: Disconnected
+    x: Tensor,
+    cotangent: Tensor | None,
+    disconnected: Disconnected,
+    seeds: Cotangents,
+    constants: set[Node],
 ) -> Tensor | None:
-    if found is not None:
-        return found
+    if cotangent is not None:
+        return cotangent
     if disconnected == "none":
         return None
     if disconnected == "zero":
         dtype = x.dtype if x.dtype.is_floating else "float64"
         return creation.zeros(x.shape, dtype)
-    error = GradientError(f"the loss does not depend on {x!r}{_where_broken(x, seeds)}")
-    error.add_context("gradients", [], x.loc)
+    from symtensor.autodiff.provenance import trace  # it asks the rules through this module
+
+    found = trace(x, set(seeds), constants)
+    error = GradientError(
+        found.fact,
+        help="pass disconnected='none' or 'zero' if that is meant; see symtensor.why_no_gradient",
+        code="ST0602",
+    )
+    error.add_context("gradients", location=x.loc)
+    error.labels = tuple(found.notes)
     raise error
-
-
-def _where_broken(x: Tensor, seeds: Cotangents) -> str:
-    """Return where the last path from `x` towards the loss stops carrying a gradient."""
-    reached = {x.node}
-    stop: Node | None = None
-    for node in toposort(seeds):
-        if node in reached or not any(i in reached for i in node.inputs):
-            continue
-        if _carries(node):
-            reached.add(node)
-        else:
-            stop = node
-    if stop is None:
-        return "" if len(reached) == 1 else ": every path goes through an op of zero derivative"
-    return f": the path stops at {stop.op.name}, built at {stop.loc}"
 
 
 # --- bodies --------------------------------------------------------------------------------------

@@ -41,11 +41,11 @@ def jvp(outputs: Any, wrt: Any, tangents: Any) -> Any:
     """
     out, sources, directions = map(_as_list, (outputs, wrt, tangents))
     if len(sources) != len(directions):
-        raise GradientError(f"{len(sources)} tensors but {len(directions)} tangents")
+        raise GradientError(f"{len(sources)} tensors but {len(directions)} tangents", code="ST0604")
     known: Tangents = {}
     for x, t in zip(sources, directions, strict=True):
         if t.shape != x.shape:
-            raise GradientError(f"a tangent {t.type} for a tensor {x.type}")
+            raise GradientError(f"a tangent {t.type} for a tensor {x.type}", code="ST0604")
         known[x.node] = cast_to(t, x.dtype)
     for node in toposort([x.node for x in out]):
         if node not in known:
@@ -128,11 +128,11 @@ def vjp(outputs: Any, wrt: Any, cotangents: Any) -> Any:
     """Return the cotangents of `wrt` for given cotangents of `outputs` (single tensors or lists)."""
     out, given = _as_list(outputs), _as_list(cotangents)
     if len(out) != len(given):
-        raise GradientError(f"{len(out)} outputs but {len(given)} cotangents")
+        raise GradientError(f"{len(out)} outputs but {len(given)} cotangents", code="ST0604")
     known = {y: g for y, g in zip(out, given, strict=True)}
     for y, g in known.items():
         if y.shape != g.shape:
-            raise GradientError(f"a cotangent {g.type} for an output {y.type}")
+            raise GradientError(f"a cotangent {g.type} for an output {y.type}", code="ST0604")
     return gradients(None, wrt, known=known)
 
 
@@ -180,10 +180,10 @@ def hessian_vector_product(loss: Tensor, x: Any, vector: Any) -> Any:
     """Return the second derivatives of `loss` along `vector`, without forming the hessian."""
     sources, vectors = _as_list(x), _as_list(vector)
     if len(sources) != len(vectors):
-        raise GradientError(f"{len(sources)} tensors but {len(vectors)} vectors")
+        raise GradientError(f"{len(sources)} tensors but {len(vectors)} vectors", code="ST0604")
     for s, v in zip(sources, vectors, strict=True):
         if s.ndim != v.ndim or None in map(unify_dims, s.shape, v.shape):
-            raise GradientError(f"a vector {v.type} for a tensor {s.type}")
+            raise GradientError(f"a vector {v.type} for a tensor {s.type}", code="ST0604")
     first: list[Tensor] = gradients(loss, sources)
     total: Tensor | None = None
     for g, v in zip(first, vectors, strict=True):

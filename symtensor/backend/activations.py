@@ -8,6 +8,7 @@ import symtensor as st
 from symtensor.backend import elementwise
 from symtensor.backend.handles import weakened
 from symtensor.backend.tensors import as_tensor, remember_logits
+from symtensor.errors import ShapeError
 
 
 def relu(x: Any, alpha: Any = 0.0, max_value: Any = None, threshold: Any = 0.0) -> st.Tensor:
@@ -36,7 +37,7 @@ def softmax(x: Any, axis: int = -1) -> st.Tensor:
     """
     x = as_tensor(x)
     if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"softmax: there is no axis {axis} in {x.type}")
+        raise ShapeError(f"softmax: there is no axis {axis} in {x.type}", code="ST0301")
     out = st.softmax(x, axis)
     remember_logits(out, x, axis)
     return out

@@ -8,6 +8,7 @@ from typing import Any
 import symtensor as st
 from symtensor.backend.sparse import SparseTensor, sparse_dot
 from symtensor.backend.tensors import as_tensor
+from symtensor.errors import AttributeValueError, ShapeError
 
 
 def dot(x: Any, y: Any) -> st.Tensor:
@@ -27,10 +28,10 @@ def _contracted_axes(x: st.Tensor, y: st.Tensor, axes: Any) -> tuple[int, int]:
     elif isinstance(axes, int):
         axes = (axes, axes)
     if len(axes) != 2 or not all(isinstance(a, int) for a in axes):
-        raise ValueError(f"batch_dot: expected one axis of each operand, found {axes!r}")
+        raise AttributeValueError(f"batch_dot: expected one axis of each operand, found {axes!r}")
     first, second = axes[0] % x.ndim, axes[1] % y.ndim
     if 0 in (first, second):
-        raise ValueError("batch_dot: axis 0 is the batch and can't be contracted")
+        raise AttributeValueError("batch_dot: axis 0 is the batch and can't be contracted")
     return first, second
 
 
@@ -42,11 +43,13 @@ def batch_dot(x: Any, y: Any, axes: Any = None) -> st.Tensor:
     """
     x, y = as_tensor(x), as_tensor(y)
     if x.ndim < 2 or y.ndim < 2:
-        raise ValueError(f"batch_dot: expected at least 2 axes, found {x.type} and {y.type}")
+        raise ShapeError(f"batch_dot: expected at least 2 axes, found {x.type} and {y.type}")
     first, second = _contracted_axes(x, y, axes)
     for a, b in ((x.shape[0], y.shape[0]), (x.shape[first], y.shape[second])):
         if isinstance(a, int) and isinstance(b, int) and a != b:
-            raise ValueError(f"batch_dot: {x.type} and {y.type} do not agree: {a} and {b}")
+            raise ShapeError(
+                f"batch_dot: {x.type} and {y.type} do not agree: {a} and {b}", code="ST0102"
+            )
     left = list(string.ascii_letters[: x.ndim])
     right = list(string.ascii_letters[x.ndim : x.ndim + y.ndim])
     right[0], right[second] = left[0], left[first]

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from symtensor.errors import AttributeValueError
+
 _settings: dict[str, Any] = {
     "epsilon": 1e-7, "floatx": "float32", "image_data_format": "channels_last",
 }  # fmt: skip
@@ -43,7 +45,9 @@ def _set(setting: str, value: Any) -> None:
 
 def _one_of(value: Any, choices: tuple[str, ...], what: str) -> str:
     if value not in choices:
-        raise ValueError(f"{what}: expected one of {', '.join(choices)}, found {value!r}")
+        raise AttributeValueError(
+            f"{what}: expected one of {', '.join(choices)}, found {value!r}", code="ST0302"
+        )
     return str(value)
 
 

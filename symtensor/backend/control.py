@@ -7,6 +7,7 @@ from typing import Any
 import symtensor as st
 from symtensor.backend.handles import adopt
 from symtensor.backend.tensors import as_tensor, fresh, learning_phase
+from symtensor.errors import ShapeError
 
 
 def _called(x: Any) -> st.Tensor:
@@ -23,7 +24,7 @@ def switch(condition: Any, then_expression: Any, else_expression: Any) -> st.Ten
     then, other = _called(then_expression), _called(else_expression)
     rank = max(then.ndim, other.ndim)
     if test.ndim > rank:
-        raise ValueError(f"switch: a condition of {test.ndim} axes for branches of {rank}")
+        raise ShapeError(f"switch: a condition of {test.ndim} axes for branches of {rank}")
     if test.ndim == 0:
         branches: st.Tensor = st.cond(test, then, other)
         return branches

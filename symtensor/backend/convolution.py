@@ -9,12 +9,15 @@ from symtensor.backend.configuration import normalize_data_format
 from symtensor.backend.sizes import as_dim
 from symtensor.backend.spellings import old_keywords
 from symtensor.backend.tensors import as_tensor
+from symtensor.errors import AttributeValueError, ShapeError
 
 
 def _padding(padding: str, causal: bool = False) -> str:
     allowed = ("valid", "same", "causal") if causal else ("valid", "same")
     if padding not in allowed:
-        raise ValueError(f"padding: expected one of {', '.join(allowed)}, found {padding!r}")
+        raise AttributeValueError(
+            f"padding: expected one of {', '.join(allowed)}, found {padding!r}", code="ST0302"
+        )
     return padding
 
 
@@ -131,7 +134,7 @@ def separable_conv2d(
 def _pool(x: Any, sizes: Any, strides: Any, padding: str, data_format: Any, mode: str) -> st.Tensor:
     layout = normalize_data_format(data_format)
     if mode not in ("max", "avg"):
-        raise ValueError(f"pool_mode: expected max or avg, found {mode!r}")
+        raise AttributeValueError(f"pool_mode: expected max or avg, found {mode!r}", code="ST0302")
     pool = st.max_pool if mode == "max" else st.average_pool
     return pool(as_tensor(x), sizes, strides, _padding(padding), layout)
 
@@ -164,7 +167,7 @@ def bias_add(x: Any, bias: Any, data_format: str | None = None) -> st.Tensor:
     x, bias = as_tensor(x), as_tensor(bias)
     first = normalize_data_format(data_format) == "channels_first"
     if bias.ndim not in (1, x.ndim - 1):
-        raise ValueError(f"bias_add: expected 1 or {x.ndim - 1} axes, found {bias.type}")
+        raise ShapeError(f"bias_add: expected 1 or {x.ndim - 1} axes, found {bias.type}")
     if not first:
         return st.add(x, bias)
     if bias.ndim == 1:

@@ -13,6 +13,7 @@ from symtensor.backend.beam_search import ctc_beam_search
 from symtensor.backend.configuration import epsilon
 from symtensor.backend.sparse import SparseTensor
 from symtensor.backend.tensors import as_tensor
+from symtensor.errors import AttributeValueError
 
 _NEVER = -1e30  # the logarithm of 0: finite, for differences of two of them are taken
 
@@ -155,7 +156,9 @@ def ctc_decode(
         score = st.sum(st.where(alive, st.max(logits, 2), 0.0), 1, keepdims=True)
         return [_greedy(logits, alive)], -score
     if not 1 <= top_paths <= beam_width:
-        raise ValueError(f"top_paths: expected 1 to beam_width = {beam_width}, found {top_paths}")
+        raise AttributeValueError(
+            f"top_paths: expected 1 to beam_width = {beam_width}, found {top_paths}"
+        )
     labels, scores = ctc_beam_search(
         st.log_softmax(logits, -1), _counts(input_length), width=beam_width, paths=top_paths,
         merge=merge_repeated,

@@ -17,6 +17,7 @@ from symtensor.backend import tensors
 from symtensor.backend.handles import KerasTensor
 from symtensor.backend.sparse import SparsePlaceholder
 from symtensor.backend.tensors import as_tensor
+from symtensor.errors import AttributeValueError, GradientError
 from symtensor.ir.graph import replace_nodes
 
 Array = np.ndarray[Any, Any]
@@ -178,7 +179,9 @@ class KerasFunction:
 
     def _in_parts(self, fed: list[Any]) -> list[Any]:
         if len(fed) != len(self._inputs):
-            raise ValueError(f"expected {len(self._inputs)} inputs, found {len(fed)}")
+            raise AttributeValueError(
+                f"expected {len(self._inputs)} inputs, found {len(fed)}", code="ST0707"
+            )
         pairs = zip(self._inputs, fed, strict=True)
         values = [x.feed(v) if isinstance(x, SparsePlaceholder) else [v] for x, v in pairs]
         return [part for value in values for part in value]
@@ -207,13 +210,15 @@ def function(
     All updates are computed from old values. Raises ValueError for other keywords.
     """
     for key in kwargs:
-        raise ValueError(f'Invalid argument "{key}" passed to K.function')
+        raise AttributeValueError(f'Invalid argument "{key}" passed to K.function')
     return KerasFunction(inputs, outputs, updates, name)
 
 
 def gradients(loss: st.Tensor, variables: Any) -> list[Any]:
     """Return the gradient of the sum of `loss` by each variable, None for unconnected ones."""
     listed = list(variables) if isinstance(variables, (list, tuple)) else [variables]
+    if not isinstance(loss, st.Tensor):
+        raise GradientError(f"gradients: expected a tensor as loss, found {loss!r}", code="ST0601")
     scalar = st.sum(loss) if loss.ndim else loss
     return list(st.gradients(scalar, listed, disconnected="none"))
 

@@ -11,6 +11,7 @@ from typing import Any
 import symtensor as st
 from symtensor.backend.configuration import epsilon as fuzz
 from symtensor.backend.tensors import as_tensor, logits_of
+from symtensor.errors import ShapeError
 
 
 def _clipped(p: st.Tensor) -> st.Tensor:
@@ -24,9 +25,11 @@ def categorical_crossentropy(
     x = as_tensor(output)
     y = st.cast(as_tensor(target), x.dtype)
     if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"categorical_crossentropy: there is no axis {axis} in {x.type}")
+        raise ShapeError(
+            f"categorical_crossentropy: there is no axis {axis} in {x.type}", code="ST0301"
+        )
     if y.ndim != x.ndim:
-        raise ValueError(
+        raise ShapeError(
             f"categorical_crossentropy: expected targets of the shape of {x.type}, found {y.type}"
         )
     logits = x if from_logits else logits_of(x, axis)
@@ -45,7 +48,9 @@ def sparse_categorical_crossentropy(
     """
     x = as_tensor(output)
     if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"sparse_categorical_crossentropy: there is no axis {axis} in {x.type}")
+        raise ShapeError(
+            f"sparse_categorical_crossentropy: there is no axis {axis} in {x.type}", code="ST0301"
+        )
     logits = x if from_logits else logits_of(x, axis)
     logits = st.log(_clipped(x)) if logits is None else logits
     logits = st.moveaxis(logits, axis, -1)
@@ -77,7 +82,7 @@ def in_top_k(predictions: Any, targets: Any, k: int) -> st.Tensor:
     x = as_tensor(predictions)
     labels = st.cast(as_tensor(targets), "int64")
     if x.ndim != 2 or labels.ndim != 1:
-        raise ValueError(
+        raise ShapeError(
             "in_top_k: expected predictions (samples, classes) and targets (samples,), found "
             f"{x.type} and {labels.type}"
         )

@@ -12,6 +12,7 @@ from symtensor.backend.handles import weakened
 from symtensor.backend.sizes import as_shape
 from symtensor.backend.spellings import old_keywords
 from symtensor.backend.tensors import as_tensor, variable
+from symtensor.errors import AttributeValueError
 
 
 def _stream(seed: int | None) -> st.RandomStream:
@@ -85,7 +86,7 @@ def dropout(x: Any, level: float, noise_shape: Any = None, seed: int | None = No
     `noise_shape` with ones broadcasts the mask. Raises ValueError for levels outside [0, 1).
     """
     if not 0 <= level < 1:
-        raise ValueError(f"dropout: expected a level in [0, 1), found {level}")
+        raise AttributeValueError(f"dropout: expected a level in [0, 1), found {level}")
     x = as_tensor(x)
     sizes = x.shape if noise_shape is None else _noise_shape(x, noise_shape)
     return st.multiply(x, _stream(seed).dropout_mask(sizes, float(level), x.dtype))

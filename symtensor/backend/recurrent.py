@@ -9,6 +9,7 @@ import symtensor as st
 from symtensor.backend import compatibility
 from symtensor.backend.handles import adopt
 from symtensor.backend.tensors import as_tensor
+from symtensor.errors import AttributeValueError, ShapeError
 
 Step = Callable[..., Any]
 
@@ -47,7 +48,7 @@ def rnn(
     arranged = (lambda v: v) if time_major else _time_first
     x = as_tensor(inputs)
     if x.ndim < 2:
-        raise ValueError(f"rnn: expected inputs (samples, time, …), found {x.type}")
+        raise ShapeError(f"rnn: expected inputs (samples, time, …), found {x.type}", code="ST0106")
     compatibility.complete_globals(step_function)
     x = arranged(x)
     states = [as_tensor(s) for s in initial_states]
@@ -75,7 +76,7 @@ def _mask(mask: Any) -> st.Tensor:
     if seen.ndim == 3:
         seen = st.squeeze(seen, 2)
     if seen.ndim != 2:
-        raise ValueError(f"rnn: expected a mask (samples, time), found {seen.type}")
+        raise ShapeError(f"rnn: expected a mask (samples, time), found {seen.type}", code="ST0106")
     return seen
 
 
@@ -86,8 +87,9 @@ def _plain_step(step_function: Step, fixed: list[st.Tensor]) -> Step:
         output, following = step_function(adopt(slices[0]), adopt([*states, *fixed]))
         following = [as_tensor(s) for s in following]
         if len(following) != len(states):
-            raise ValueError(
-                f"rnn: the step returned {len(following)} states, expected {len(states)}"
+            raise AttributeValueError(
+                f"rnn: the step returned {len(following)} states, expected {len(states)}",
+                code="ST0108",
             )
         return as_tensor(output), following
 
@@ -114,7 +116,7 @@ def _unrolled(
 ) -> tuple[st.Tensor, list[st.Tensor]]:
     count = sequences[0].shape[0]
     if not isinstance(count, int):
-        raise ValueError("rnn: unrolling needs a known number of time steps")
+        raise ShapeError("rnn: unrolling needs a known number of time steps", code="ST0305")
     outputs = []
     for i in range(count):
         output, states = step([s[i] for s in sequences], states)

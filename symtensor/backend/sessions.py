@@ -13,6 +13,7 @@ from typing import Any
 import symtensor as st
 from symtensor.backend import tensors
 from symtensor.backend.evaluation import KerasFunction, evaluate, function
+from symtensor.errors import ArgumentError
 
 KEPT_PROGRAMS = 128  # of the last requests with different fetches or fed placeholders
 
@@ -56,7 +57,7 @@ def set_session(session: Any) -> None:
     Raises TypeError for any other object, as a session of TensorFlow can't run tensors of this backend.
     """
     if not isinstance(session, Session):
-        raise TypeError(
+        raise ArgumentError(
             "set_session: expected what get_session() returns, found "
             f"{type(session).__module__}.{type(session).__qualname__}. This backend needs no session:"
             " leave the call away; symtensor.config and SYMTENSOR_NUM_THREADS set what its options set"
@@ -69,7 +70,7 @@ def manual_variable_initialization(value: bool) -> None:
     Raises TypeError for anything but a bool or the ints 0 and 1.
     """
     if value not in (0, 1):
-        raise TypeError(f"manual_variable_initialization: expected a bool, found {value!r}")
+        raise ArgumentError(f"manual_variable_initialization: expected a bool, found {value!r}")
 
 
 def clear_session() -> None:
@@ -92,7 +93,7 @@ def _flat(fetches: Any) -> list[st.Tensor]:
     if isinstance(fetches, Mapping):
         return _flat(list(fetches.values()))
     if not isinstance(fetches, st.Tensor):
-        raise TypeError(f"run: expected tensors to evaluate, found {type(fetches).__name__}")
+        raise ArgumentError(f"run: expected tensors to evaluate, found {type(fetches).__name__}")
     return [fetches]
 
 

@@ -12,6 +12,7 @@ from symtensor.backend.sizes import as_dim, as_shape
 from symtensor.backend.sparse import SparseTensor, sparse_concatenate
 from symtensor.backend.spellings import old_keywords
 from symtensor.backend.tensors import as_tensor, fresh
+from symtensor.errors import ShapeError
 from symtensor.ir.dims import DimExpr, product
 
 Pair = Sequence[int]
@@ -45,7 +46,7 @@ def repeat(x: Any, n: Any) -> st.Tensor:
     """Return (samples, dim) as (samples, n, dim)."""
     x = as_tensor(x)
     if x.ndim != 2:
-        raise ValueError(f"repeat: expected 2 axes, found {x.type}")
+        raise ShapeError(f"repeat: expected 2 axes, found {x.type}", code="ST0106")
     return st.broadcast_to(st.expand_dims(x, 1), (x.shape[0], as_dim(n), x.shape[1]))
 
 
@@ -146,7 +147,7 @@ def slice(x: Any, start: Any, size: Any) -> st.Tensor:
     x = as_tensor(x)
     starts, sizes = as_shape(start), as_shape(size)
     if not len(starts) == len(sizes) == x.ndim:
-        raise ValueError(f"slice: expected {x.ndim} starts and sizes for {x.type}")
+        raise ShapeError(f"slice: expected {x.ndim} starts and sizes for {x.type}")
     for axis, (first, count) in enumerate(zip(starts, sizes, strict=True)):
         end = None if isinstance(count, int) and count == -1 else first + count
         x = x[(*[builtins.slice(None)] * axis, builtins.slice(first, end))]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import symtensor as st
+from symtensor.errors import AttributeValueError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, DimExpr
 from symtensor.ir.graph import toposort
@@ -73,4 +74,4 @@ def _value(node: Node, inputs: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, An
         return np.broadcast_to(inputs[0], attrs["shape"])
     if name in _MOVES:
         return np.asarray(node.op.evaluate(np, *inputs, **attrs), object)
-    raise ValueError(f"a size can't be read from {node!r}: it is not computed from shapes")
+    raise AttributeValueError(f"a size can't be read from {node!r}: it is not computed from shapes")

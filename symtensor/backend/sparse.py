@@ -13,6 +13,7 @@ import numpy as np
 
 import symtensor as st
 from symtensor.backend.handles import KerasTensor
+from symtensor.errors import ShapeError
 from symtensor.ir.dims import Dim
 
 Array = np.ndarray[Any, Any]
@@ -34,7 +35,9 @@ class SparsePlaceholder(SparseTensor):
 
     def __init__(self, shape: Sequence[int | None], dtype: Any, name: str | None) -> None:
         if len(shape) != 2:
-            raise ValueError(f"a sparse placeholder has 2 axes, found the shape {tuple(shape)}")
+            raise ShapeError(
+                f"a sparse placeholder has 2 axes, found the shape {tuple(shape)}", code="ST0106"
+            )
         label = name or "sparse"
         values = st.placeholder((None,), dtype, f"{label}_values")
         rows = st.placeholder(values.shape, "int64", f"{label}_rows")
@@ -49,8 +52,9 @@ class SparsePlaceholder(SparseTensor):
         """Return values for `parts`. Raises ValueError where a known size differs."""
         data, rows, columns, shape = coordinates(value)
         if any(n not in (None, m) for n, m in zip(self.fixed, shape, strict=True)):
-            raise ValueError(
-                f"a sparse input of the shape {self.fixed} is expected, found one of {shape}"
+            raise ShapeError(
+                f"a sparse input of the shape {self.fixed} is expected, found one of {shape}",
+                code="ST0104",
             )
         return [data, rows, columns, *(np.zeros(n, np.int8) for n in shape)]
 
@@ -63,7 +67,9 @@ def coordinates(value: Any) -> tuple[Array, Array, Array, tuple[int, ...]]:
     else:
         value = np.asarray(value)
         if value.ndim != 2:
-            raise ValueError(f"a sparse matrix has 2 axes, found the shape {value.shape}")
+            raise ShapeError(
+                f"a sparse matrix has 2 axes, found the shape {value.shape}", code="ST0106"
+            )
         rows, columns = np.nonzero(value)
         data = value[rows, columns]
     return data, rows.astype(np.int64), columns.astype(np.int64), tuple(value.shape)

@@ -7,6 +7,8 @@ from functools import wraps
 from inspect import signature
 from typing import Any, ParamSpec, TypeVar
 
+from symtensor.errors import ArgumentError, AttributeValueError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -38,7 +40,9 @@ def old_keywords(function: Callable[P, R]) -> Callable[P, R]:
 def layout_of(dim_ordering: str) -> str | None:
     """Return the data format that Keras 1 called "th", "tf" or "default"."""
     if dim_ordering not in LAYOUTS:
-        raise ValueError(f"dim_ordering: expected th, tf or default, found {dim_ordering!r}")
+        raise AttributeValueError(
+            f"dim_ordering: expected th, tf or default, found {dim_ordering!r}", code="ST0302"
+        )
     return LAYOUTS[dim_ordering]
 
 
@@ -49,8 +53,8 @@ def _translated(name: str, kwargs: dict[str, Any], known: frozenset[str]) -> dic
         if key in known or (key in _HINTS and "data_format" in known):
             continue
         if today not in known:
-            raise TypeError(f"{name}() got an unexpected keyword argument {key!r}")
+            raise ArgumentError(f"{name}() got an unexpected keyword argument {key!r}")
         if today in out:
-            raise TypeError(f"{name}() got both {key!r} and {today!r}: they mean the same")
+            raise ArgumentError(f"{name}() got both {key!r} and {today!r}: they mean the same")
         out[today] = layout_of(value) if key == "dim_ordering" else value
     return out

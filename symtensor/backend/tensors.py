@@ -18,6 +18,7 @@ import symtensor as st
 from symtensor.backend import configuration
 from symtensor.backend.sizes import as_shape
 from symtensor.backend.sparse import SparsePlaceholder, SparseTensor, sparse_constant
+from symtensor.errors import AttributeValueError
 from symtensor.ir.dims import DimExpr
 from symtensor.ir.graph import toposort
 from symtensor.ir.node import Node
@@ -44,7 +45,7 @@ def symbolic_learning_phase() -> st.Tensor:
 def set_learning_phase(value: Any) -> None:
     """Fix the phase. Raises ValueError for anything but 0 and 1."""
     if value not in (0, 1):
-        raise ValueError(f"learning phase: expected 0 or 1, found {value!r}")
+        raise AttributeValueError(f"learning phase: expected 0 or 1, found {value!r}")
     _fixed_phase[:] = [int(value)]
 
 
@@ -165,7 +166,7 @@ def placeholder(
     """Return a tensor to be fed, of a shape with None for unknown sizes, or of `ndim` unknown ones."""
     if shape is None:
         if ndim is None:
-            raise ValueError("placeholder: expected a shape or a number of axes")
+            raise AttributeValueError("placeholder: expected a shape or a number of axes")
         shape = (None,) * ndim
     if sparse:
         return SparsePlaceholder(tuple(shape), dtype or configuration.floatx(), name)
@@ -259,7 +260,7 @@ def is_tensor(x: Any) -> bool:
 def is_keras_tensor(x: Any) -> bool:
     """Return True for outputs of Keras layers. Raises ValueError for what is no tensor."""
     if not is_tensor(x):
-        raise ValueError(f"expected a symbolic tensor, found {type(x).__name__}")
+        raise AttributeValueError(f"expected a symbolic tensor, found {type(x).__name__}")
     return hasattr(x, "_keras_history")
 
 

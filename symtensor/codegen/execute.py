@@ -147,7 +147,7 @@ class Executable:
             run_graph(Graph(graph.inputs, checking), arguments[:count], state, env)
         except IndexOutOfRange as error:
             return error
-        return IndexOutOfRange("an index is out of range")
+        return IndexOutOfRange("an index is out of range", code="ST0401")
 
     # --- layouts --------------------------------------------------------------------------------
 
@@ -372,14 +372,28 @@ def _check(checks: Checks, env: Mapping[Symbol, int]) -> None:
     for guard in checks.guards:
         left, right = _size_or_unknown(guard.left, env), _size_or_unknown(guard.right, env)
         if left != right and -1 not in (left, right):
-            error = ShapeError(f"expected {guard.right} = {right}, found {guard.left} = {left}")
-            raise located(error, guard.node, [])
+            text = f"expected {guard.right} = {right}, found {guard.left} = {left}"
+            raise _refusal_of(guard.node, env, ShapeError(text, code="ST0104"))
     for extremum in checks.extrema:
         empty = _size_or_unknown(extremum.reduced, env) == 0
         if empty and _size_or_unknown(extremum.kept, env) > 0:
-            raise located(ShapeError("no extremum of nothing"), extremum.node, [])
+            nothing = ShapeError("no extremum of nothing", code="ST0109")
+            raise _refusal_of(extremum.node, env, nothing)
     for node in checks.slices:
         _check_slice(node, env)
+
+
+def _refusal_of(node: Node, env: Mapping[Symbol, int], otherwise: ShapeError) -> Exception:
+    """Return what the reference says of operands of these shapes; `otherwise` where it can't."""
+    shapes = [[_size_or_unknown(d, env) for d in x.tensor_type.shape] for x in node.inputs]
+    if all(n >= 0 for shape in shapes for n in shape):
+        kinds = [x.tensor_type.dtype.numpy for x in node.inputs]
+        zeros = [np.broadcast_to(np.zeros((), k), s) for k, s in zip(kinds, shapes, strict=True)]
+        try:
+            evaluate_node(node, zeros, dict(env))
+        except ShapeError as error:
+            return error
+    return located(otherwise, node, [])
 
 
 def _check_slice(node: Node, env: Mapping[Symbol, int]) -> None:
@@ -399,7 +413,7 @@ def _shape_or_none(slot: Slot, env: Mapping[Symbol, int]) -> tuple[int, ...] | N
     sizes = [D.substitute(d, env) for d in slot.type.shape]
     shape = tuple(n for n in sizes if isinstance(n, int))
     if any(n < 0 for n in shape):
-        error = ShapeError(f"a size must not be negative, found shape {sizes}")
+        error = ShapeError(f"a size must not be negative, found shape {sizes}", code="ST0110")
         raise located(error, slot.node, [])
     return shape if len(shape) == len(sizes) else None
 

@@ -124,7 +124,7 @@ def get_engine(engine: str | Engine | None = None) -> Engine:
     if not isinstance(engine, str):
         if isinstance(engine, Engine):
             return engine
-        raise EngineError(f"expected an engine or the name of one, found {engine!r}")
+        raise EngineError(f"expected an engine or the name of one, found {engine!r}", code="ST1301")
     with _lock:
         if engine not in _engines:
             _engines[engine] = _load(engine)
@@ -142,6 +142,7 @@ def _load(name: str) -> Engine:
     raise EngineError(
         f"there is no engine named {name!r}",
         help=f"did you mean {near[0]}?" if near else f"engines: {', '.join(known)}",
+        code="ST1301",
     )
 
 
@@ -150,7 +151,7 @@ def _load_builtin(name: str) -> Engine:
     try:
         factory: Callable[[], Engine] = getattr(importlib.import_module(module), attribute)
     except ImportError as error:
-        raise EngineError(f"the engine {name!r} does not load: {error}") from error
+        raise EngineError(f"the engine {name!r} does not load: {error}", code="ST1302") from error
     return factory()
 
 
@@ -162,7 +163,7 @@ def _load_plugin(entry: importlib.metadata.EntryPoint) -> Engine:
     except Exception as error:  # whatever a foreign package raises on import
         message = f"the engine plugin {entry.name!r} ({entry.value}) does not load: {error!r}"
         _warn_once(message)
-        raise EngineError(message) from error
+        raise EngineError(message, code="ST1302") from error
     return engine
 
 

@@ -26,7 +26,8 @@ def bind_shapes(
         if len(shape) != expected.ndim:
             raise ShapeError(
                 f"{name}: expected {expected.ndim} axes ({expected}), found shape "
-                f"{format_shape(shape)}"
+                f"{format_shape(shape)}",
+                code="ST0106",
             )
         for dim, size in zip(expected.shape, shape, strict=True):
             symbol = D.as_symbol(dim)
@@ -37,7 +38,8 @@ def bind_shapes(
             if D.evaluate(dim, env) != size:
                 raise ShapeError(
                     f"{name}: expected {expected}, found shape {format_shape(shape)}: axis {axis} "
-                    f"should be {_expectation(dim, env)}"
+                    f"should be {_expectation(dim, env)}",
+                    code="ST0104",
                 )
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Union
+from typing import Any, NoReturn, Union
 
 from symtensor.errors import AttributeValueError, ShapeError, SymbolicValueError
 
@@ -118,14 +118,25 @@ class DimExpr:
         raise SymbolicValueError(
             f"the dimension {self} has no value before the function is called",
             help="compute with it symbolically, or give the placeholder a fixed size",
+            code="ST0505",
         )
 
     __index__ = __int__
+
+    def _no_order(self, other: object) -> NoReturn:
+        raise SymbolicValueError(
+            f"whether the dimension {self} exceeds {other} is not known before the function is called",
+            help="compare tensors: symtensor.dim_value(d), or fix the size",
+            code="ST0505",
+        )
+
+    __lt__ = __le__ = __gt__ = __ge__ = _no_order
 
     def __bool__(self) -> bool:
         raise SymbolicValueError(
             f"the truth of the dimension {self} is not known before the function is called",
             help="compare with `is`/`==` for the same expression, or fix the size",
+            code="ST0505",
         )
 
     def __str__(self) -> str:
@@ -204,7 +215,9 @@ def dim(name: str) -> DimExpr:
     Two placeholders of shape ``("batch", 3)`` and ``("batch",)`` share their first size.
     """
     if not name.isidentifier():
-        raise AttributeValueError(f"a dimension name must be an identifier, found {name!r}")
+        raise AttributeValueError(
+            f"a dimension name must be an identifier, found {name!r}", code="ST0306"
+        )
     if name not in _named:
         _named[name] = symbol(name)
     return _named[name]
@@ -432,6 +445,7 @@ def evaluate(dim: Dim, env: Mapping[Symbol, int]) -> int:
     raise ShapeError(
         f"the size {dim} depends on {missing}, which no input of the function determines",
         help="pass a placeholder that has this dimension, or fix the size",
+        code="ST0111",
     )
 
 

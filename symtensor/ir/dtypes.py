@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from symtensor.errors import DTypeError
+from symtensor.vocabulary import suggestion
 
 
 class DType:
@@ -109,11 +110,12 @@ def as_dtype(value: Any) -> DType:
             if (bf16 := _bfloat16()) is not None:
                 return bf16
             raise DTypeError("bfloat16 needs the package ml_dtypes",
-                             help="pip install 'symtensor[formats]'")  # fmt: skip
+                             help="pip install 'symtensor[formats]'", code="ST0201")  # fmt: skip
     try:
         dtype = np.dtype(value)
     except TypeError:
-        raise DTypeError(f"expected a dtype, found {value!r}") from None
+        hint = suggestion(value, _BY_NAME) if isinstance(value, str) else ""
+        raise DTypeError(f"expected a dtype, found {value!r}{hint}", code="ST0201") from None
     dtype = dtype.newbyteorder("=")
     found = _BY_NUMPY.get(dtype)
     if found is None and dtype.name == "bfloat16":
@@ -122,6 +124,7 @@ def as_dtype(value: Any) -> DType:
         raise DTypeError(
             f"expected a bool, integer or real floating dtype, found {dtype}",
             help="symtensor tensors hold " + ", ".join(d.name for d in STANDARD),
+            code="ST0201",
         )
     return found
 

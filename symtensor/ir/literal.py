@@ -12,20 +12,32 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.errors import OutOfRangeError, ShapeError
+from symtensor.errors import DTypeError, OutOfRangeError, ShapeError
 from symtensor.ir.dtypes import DType, as_dtype
 
 CONTENT_LIMIT = 1 << 20
 
 
-def _as_array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
+def as_array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
     """Return a copy of `value` as an array, with symtensor's errors for what is none."""
     try:
-        return np.array(value, dtype=None if dtype is None else dtype.numpy, order="C", copy=True)
+        array = np.array(value, dtype=None if dtype is None else dtype.numpy, order="C", copy=True)
     except OverflowError:
-        raise OutOfRangeError(f"a number does not fit {dtype}") from None
-    except (TypeError, ValueError) as error:
-        raise ShapeError(f"expected an array of numbers: {error}") from None
+        raise OutOfRangeError(f"a number does not fit {dtype}", code="ST0208") from None
+    except (TypeError, ValueError):
+        raise ShapeError(
+            f"expected an array of numbers, found {_shown(value)}",
+            help="the rows of a nested list must have equal lengths",
+            code="ST0204",
+        ) from None
+    if array.dtype.kind in "OSUVmM" and array.dtype.name != "bfloat16":
+        raise DTypeError(f"expected numbers, found {_shown(value)}", code="ST0204")
+    return array.astype(as_dtype(array.dtype).numpy, copy=False)
+
+
+def _shown(value: Any) -> str:
+    text = f"{value!r} ({type(value).__name__})"
+    return text if len(text) <= 80 else f"{text[:70]}… ({type(value).__name__})"
 
 
 class Literal:
@@ -34,9 +46,8 @@ class Literal:
     __slots__ = ("_key", "array", "dtype")
 
     def __init__(self, value: Any, dtype: DType | None = None) -> None:
-        array = _as_array(value, dtype)
+        self.array = array = as_array(value, dtype)
         self.dtype = as_dtype(array.dtype)
-        self.array = array.astype(self.dtype.numpy, copy=False)
         self.array.flags.writeable = False
         self._key: Any = id(self)
         if array.nbytes <= CONTENT_LIMIT:

@@ -19,11 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from symtensor.errors import SymtensorError
+from symtensor.errors import Operand, SymtensorError
 from symtensor.ir import location
 from symtensor.ir.dims import DimExpr
-from symtensor.ir.location import Location
 from symtensor.ir.types import NodeType, TensorType, refuse_negative_sizes
+from symtensor.source import Location
 
 if TYPE_CHECKING:
     from symtensor.ir.graph import Graph
@@ -164,11 +164,10 @@ def format_type(node_type: NodeType) -> str:
     return "(" + ", ".join(map(str, node_type)) + ")"
 
 
-def describe_operand(node: Node) -> str:
+def describe_operand(node: Node) -> Operand:
     """Return what an error message says of an operand: type, name or op, and its line."""
     what = f"{node.op.name} {node.name!r}" if node.name else node.op.name
-    where = f"  from {node.loc.describe()}" if node.loc is not None else ""
-    return f"{format_type(node.type)} {what}{where}"
+    return Operand(f"{format_type(node.type)} {what}", node.loc)
 
 
 def _infer_result(*types: NodeType, index: int) -> TensorType:

@@ -9,6 +9,7 @@ Whatever the text, only `SymtensorError`s escape; they name line and column.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ def parse_graph(
     make_variable: MakeVariable | None = None,
 ) -> Graph:
     """Return the graph that `text` describes; raises `ParseError` with line and column."""
+    if not isinstance(text, str):
+        raise ParseError(f"expected the text of a graph, found {text!r}")
     tokens = Tokens(text)
     parser = _Parser(tokens, ops, literals, make_variable)
     if bind is not None:
@@ -120,7 +123,9 @@ class _Parser(ValueReader):
             near = difflib.get_close_matches(name, self.ops, n=1)
             self.t.place -= 1
             raise self.t.error(
-                f"there is no op named {name!r}", f"did you mean {near[0]}?" if near else None
+                f"there is no op named {name!r}",
+                f"did you mean {near[0]}?" if near else None,
+                code="ST1001",
             )
         inputs = self.labels(nodes)
         attrs = self.attributes() if self.t.accept("{") else {}
@@ -131,12 +136,16 @@ class _Parser(ValueReader):
         except ParseError:
             raise
         except SymtensorError as error:
-            raise self.t.error_at(start, f"{name}: {error.message}", error.help) from error
+            raise self.t.error_at(
+                start, f"{name}: {error.message}", error.help, code="ST1002"
+            ) from error
         except (TypeError, KeyError, ValueError, IndexError, AttributeError, AssertionError,
                 ArithmeticError, MemoryError) as error:  # fmt: skip
-            raise self.t.error_at(start, f"{name}: {error or type(error).__name__}") from error
+            raise self.t.error_at(start, f"{name}: {_fact(error)}", code="ST1002") from error
         if nodes[label].type != type_:
-            raise self.t.error_at(start, f"{name} gives {nodes[label].type}, the text says {type_}")
+            raise self.t.error_at(
+                start, f"{name} gives {nodes[label].type}, the text says {type_}", code="ST1002"
+            )
 
     def make(
         self, label: str, op: Op, inputs: tuple[Node, ...], attrs: dict[str, Any], type_: NodeType
@@ -153,6 +162,11 @@ class _Parser(ValueReader):
                 raise ParseError(f"the variable {label} has no value: pass bind= or make_variable=")
             return self.make_variable(type_, label[1:])
         return make_node(op, inputs, attrs, name=shown)
+
+
+def _fact(error: Exception) -> str:
+    """Return what an error says, without the name of the rule that raised it."""
+    return re.sub(r"^[\w.<>]+\(\) ", "", str(error)) or type(error).__name__
 
 
 def _symbols_of(value: Any) -> list[Symbol]:

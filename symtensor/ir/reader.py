@@ -55,13 +55,15 @@ class Tokens:
         self.place = 0
         self.depth = 0
 
-    def error_at(self, position: int, message: str, help: str | None = None) -> ParseError:
+    def error_at(
+        self, position: int, message: str, help: str | None = None, code: str = "ST1000"
+    ) -> ParseError:
         line = self.first_line + self.text.count("\n", 0, position)
         column = position - (self.text.rfind("\n", 0, position) + 1) + 1
-        return ParseError(f"line {line}, column {column}: {message}", help=help)
+        return ParseError(f"line {line}, column {column}: {message}", help=help, code=code)
 
-    def error(self, message: str, help: str | None = None) -> ParseError:
-        return self.error_at(self.items[self.place][2], message, help)
+    def error(self, message: str, help: str | None = None, code: str = "ST1000") -> ParseError:
+        return self.error_at(self.items[self.place][2], message, help, code)
 
     @property
     def peek(self) -> str:
@@ -214,7 +216,9 @@ class ValueReader:
             near = difflib.get_close_matches(name, _SHORT, n=1)
             self.t.place -= 1
             raise self.t.error(
-                f"there is no dtype {name!r}", f"did you mean {near[0]}?" if near else None
+                f"there is no dtype {name!r}",
+                f"did you mean {near[0]}?" if near else None,
+                code="ST1001",
             )
         return as_dtype(name)
 

@@ -9,16 +9,17 @@ spelled here so that editors and type checkers see them; what they do is bound o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from symtensor.errors import SymbolicValueError
+from symtensor.errors import SymbolicValueError, UnknownNameError
 from symtensor.ir.dims import Dim, Shape
 from symtensor.ir.dtypes import DType
-from symtensor.ir.location import Location
 from symtensor.ir.node import Node, Op
 from symtensor.ir.types import TensorType
+from symtensor.source import Location
+from symtensor.vocabulary import OTHER_WORDS, suggestion
 
 _bound: Any = None  # the namespace of op functions; set by bind_operators
 
@@ -85,6 +86,18 @@ class Tensor:
     def __repr__(self) -> str:
         return f"Tensor({self.name or self.op.name!r}, {self.type})"
 
+    if not TYPE_CHECKING:  # type checkers shall report unknown names themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):  # protocols that Python and others look for
+                raise AttributeError(f"a tensor has no {name!r}")
+            word = OTHER_WORDS.get(name, name)
+            if not hasattr(Tensor, word) and hasattr(_bound, word):
+                hint = f"; write symtensor.{word}(x, ...)"
+            else:
+                hint = suggestion(name, [n for n in dir(Tensor) if not n.startswith("_")])
+            raise UnknownNameError(f"a tensor has no {name!r}{hint}")
+
     # identity semantics: tensors are dict keys and members of lists
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -110,17 +123,25 @@ class Tensor:
     def __index__(self) -> int:
         self._no_value("an index")
 
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec) if not spec else self._no_value(f"the format {spec!r}")
+
+    def __contains__(self, item: Any) -> bool:
+        self._no_value("`in`")
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         self._no_value("conversion to a NumPy array")
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise SymbolicValueError(
-            "tensors are immutable", help="use symtensor.set_at(x, index, value) or add_at"
+            "tensors are immutable",
+            help="use symtensor.set_at(x, index, value) or add_at",
+            code="ST0503",
         )
 
     def __len__(self) -> int:
         if self.ndim == 0:
-            raise SymbolicValueError("len() of a 0-d tensor")
+            raise SymbolicValueError("len() of a 0-d tensor", code="ST0504")
         n = self.shape[0]
         return n if isinstance(n, int) else self._no_value("len() of an unknown size")
 

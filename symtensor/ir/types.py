@@ -67,7 +67,9 @@ def refuse_negative_sizes(type_: NodeType) -> None:
     for t in (type_,) if isinstance(type_, TensorType) else type_:
         for d in t.shape:
             if isinstance(d, int) and d < 0:
-                raise ShapeError(f"a size must not be negative, found shape {list(t.shape)}")
+                raise ShapeError(
+                    f"a size must not be negative, found shape {list(t.shape)}", code="ST0110"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ def unify_shapes(shapes: Sequence[Shape]) -> Unified:
             if agreed is None:
                 raise ShapeError(
                     f"shapes {', '.join(format_shape(s) for s in shapes)} do not broadcast: "
-                    f"sizes {known} and {d} differ on axis {axis}"
+                    f"sizes {known} and {d} differ on axis {axis}",
+                    code="ST0101",
                 )
             known = agreed
         out.append(known)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from symtensor.errors import SymtensorError, VerifyError
 from symtensor.ir.graph import Graph
-from symtensor.ir.node import RESULT, Node, body_graphs, format_type
+from symtensor.ir.node import RESULT, Node, body_graphs, describe_operand, format_type
 from symtensor.ir.printer import print_graph
 from symtensor.ir.types import TensorType, unify_dims
 
@@ -94,5 +94,5 @@ def _verify_updates(graph: Graph, body: bool) -> None:
 
 def _failure(node: Node, message: str) -> VerifyError:
     error = VerifyError(message)
-    error.add_context(node.op.name, [format_type(x.type) for x in node.inputs], node.loc)
+    error.add_context(node.op.name, [describe_operand(x) for x in node.inputs], node.loc)
     return error

@@ -7,8 +7,11 @@ traces are one graph, and the op's node says all it depends on.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from symtensor.errors import ArgumentError
 from symtensor.ir.graph import Graph, replace_nodes, toposort
 from symtensor.ir.node import RESULT, Node, make_node
 from symtensor.ir.tensor import Tensor
@@ -39,6 +42,21 @@ def depends_on(roots: Sequence[Node], sources: Sequence[Node]) -> set[Node]:
         if any(x in found for x in node.inputs):
             found.add(node)
     return found
+
+
+def check_call(function: Callable[..., Any], what: str, arguments: Sequence[Tensor]) -> None:
+    """Raise `ArgumentError` when a user's function does not take the arguments it will get."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a builtin that tells nothing
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        types = ", ".join(str(x.type) for x in arguments)
+        raise ArgumentError(
+            f"{what} takes {signature}, and is called with {len(arguments)} arguments ({types})"
+        ) from None
 
 
 def made_after(serial: int) -> Callable[[Node], bool]:

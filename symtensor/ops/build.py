@@ -55,7 +55,9 @@ def as_tensor(value: TensorLike, dtype: DType | None = None) -> Tensor:
         return _weak_constant(value, dtype)
     if isinstance(value, (list, tuple)) and _holds_tensor(value):
         raise DTypeError(
-            "a list that holds tensors is not a tensor", help="join them with symtensor.stack"
+            "a list that holds tensors is not a tensor",
+            help="join them with symtensor.stack",
+            code="ST0204",
         )
     return constant(value)
 
@@ -92,9 +94,11 @@ def weak_promote(values: Sequence[TensorLike]) -> DType:
 
 
 def operands(
-    values: Sequence[TensorLike], domain: Callable[[DType], DType] | None = None
+    values: Sequence[TensorLike],
+    domain: Callable[[DType], DType] | None = None,
+    op: str = "broadcast",
 ) -> list[Tensor]:
-    """Return operands as tensors of one dtype and one shape.
+    """Return operands as tensors of one dtype and one shape; errors speak of `op`.
 
     `domain` maps the promoted dtype to the one the op computes in, or raises `DTypeError`.
     """
@@ -102,7 +106,7 @@ def operands(
     dtype = weak_promote(values)
     if domain is not None:
         dtype = domain(dtype)
-    return broadcast(*(cast_to(as_tensor(v, dtype), dtype) for v in values))
+    return broadcast(*(cast_to(as_tensor(v, dtype), dtype) for v in values), op=op)
 
 
 def cast_to(x: Tensor, dtype: DType) -> Tensor:
@@ -112,16 +116,17 @@ def cast_to(x: Tensor, dtype: DType) -> Tensor:
     return x if x.dtype is dtype else apply(logic.CAST, x, dtype=dtype)
 
 
-def broadcast(*tensors: Tensor) -> list[Tensor]:
-    """Return the tensors expanded to their common shape, with guards where it can't be proved."""
+def broadcast(*tensors: Tensor, op: str = "broadcast") -> list[Tensor]:
+    """Return the tensors expanded to their common shape, with guards where it can't be proved.
+
+    `op` is whom errors speak of.
+    """
     from symtensor.ops import movement
 
     try:
         unified = unify_shapes([x.shape for x in tensors])
     except SymtensorError as error:
-        error.add_context(
-            "broadcast", [describe_operand(x.node) for x in tensors], location.current()
-        )
+        error.add_context(op, [describe_operand(x.node) for x in tensors], location.current())
         raise
     out = []
     for x, guard in zip(tensors, unified.guards, strict=True):
@@ -135,11 +140,14 @@ def normalize_axis(axis: Any, ndim: int) -> int:
     try:
         index = int(axis.__index__())
     except (AttributeError, SymtensorError):
-        raise AttributeValueError(f"expected an integer axis, found {axis!r}") from None
+        raise AttributeValueError(
+            f"expected an integer axis, found {axis!r}", code="ST0301"
+        ) from None
     if not -ndim <= index < ndim:
         raise AttributeValueError(
             f"axis {index} is out of range for a tensor of {ndim} axes",
             help=f"use an axis from {-ndim} to {ndim - 1}" if ndim else "a 0-d tensor has no axis",
+            code="ST0301",
         )
     return index % ndim if ndim else 0
 
@@ -151,7 +159,7 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     given = axis if isinstance(axis, (tuple, list)) else (axis,)
     axes = tuple(sorted(normalize_axis(a, ndim) for a in given))
     if len(set(axes)) != len(axes):
-        raise AttributeValueError(f"an axis is named twice in {axis!r}")
+        raise AttributeValueError(f"an axis is named twice in {axis!r}", code="ST0301")
     return axes
 
 
@@ -159,4 +167,6 @@ def static_int(dim: Dim, what: str) -> int:
     """Return a dim that must be a known int; `what` names it in the error."""
     if isinstance(dim, int):
         return dim
-    raise AttributeValueError(f"{what} must be a fixed size, found the symbolic size {dim}")
+    raise AttributeValueError(
+        f"{what} must be a fixed size, found the symbolic size {dim}", code="ST0305"
+    )

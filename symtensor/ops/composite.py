@@ -143,7 +143,9 @@ def sparse_categorical_crossentropy(
     labels, x = cast_to(as_tensor(target), int64), as_float(output)
     axis = normalize_axis(axis, x.ndim)
     if labels.ndim != x.ndim - 1:
-        raise ShapeError(f"expected labels of {x.ndim - 1} axes for {x.type}, found {labels.type}")
+        raise ShapeError(
+            f"expected labels of {x.ndim - 1} axes for {x.type}, found {labels.type}", code="ST0106"
+        )
     logs = log_softmax(x, axis) if from_logits else e.log(_probabilities(x))
     picked = indexing.take_along_axis(logs, movement.expand_dims(labels, axis), axis)
     return -movement.squeeze(picked, axis)
@@ -172,7 +174,9 @@ def accuracy(target: TensorLike, output: TensorLike, axis: int = -1) -> Tensor:
     """Return the share of integer labels that are the argmax of `output` along `axis`."""
     x, labels = as_float(output), as_tensor(target)
     if labels.ndim != x.ndim - 1:
-        raise ShapeError(f"expected labels of {x.ndim - 1} axes for {x.type}, found {labels.type}")
+        raise ShapeError(
+            f"expected labels of {x.ndim - 1} axes for {x.type}, found {labels.type}", code="ST0106"
+        )
     hits = logic.equal(reduction.argmax(x, axis), cast_to(labels, int64))
     return reduction.mean(cast_to(hits, x.dtype))
 

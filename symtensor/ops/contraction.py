@@ -56,13 +56,17 @@ def _infer_contract(left: TensorType, right: TensorType, *, spec: str) -> Tensor
     if len(a) != left.ndim or len(b) != right.ndim:
         raise ShapeError(f"spec {spec} does not fit {left} and {right}")
     if any(count > 1 for labels in (a, b, out) for count in Counter(labels).values()):
-        raise AttributeValueError(f"a label stands twice in one operand of {spec}")
+        raise AttributeValueError(f"a label stands twice in one operand of {spec}", code="ST0303")
     if (set(a) ^ set(b)) - set(out) or not set(out) <= set(a) | set(b):
-        raise AttributeValueError(f"a label of one operand is missing from the result of {spec}")
+        raise AttributeValueError(
+            f"a label of one operand is missing from the result of {spec}", code="ST0303"
+        )
     sizes: dict[str, Dim] = dict(zip(a, left.shape, strict=True))
     for label, size in zip(b, right.shape, strict=True):
         if not D.same(sizes.setdefault(label, size), size):
-            raise ShapeError(f"inner sizes differ: {sizes[label]} and {size} ({spec})")
+            raise ShapeError(
+                f"inner sizes differ: {sizes[label]} and {size} ({spec})", code="ST0102"
+            )
     return TensorType(left.dtype, tuple(sizes[label] for label in out))
 
 
@@ -165,7 +169,7 @@ def diag(x: TensorLike, k: int = 0) -> Tensor:
     if x.ndim == 2:
         return diagonal(x, k)
     if x.ndim != 1:
-        raise ShapeError(f"diag: expected 1 or 2 axes, found {x.type}")
+        raise ShapeError(f"diag: expected 1 or 2 axes, found {x.type}", code="ST0106")
     n = x.shape[0] + abs(k)
     rows = slicing.place(x, (n,), (max(-k, 0),), (1,))
     return logic.where(creation.eye(n, n, k, dtype=bool), movement.expand_dims(rows, -1), 0)
@@ -213,7 +217,7 @@ def _agreeing(
         agreed = unify_dims(sizes.setdefault(label, size), size)
         if agreed is None:
             kind = "batch" if label in out else "inner"
-            error = ShapeError(f"{kind} sizes differ: {sizes[label]} and {size}")
+            error = ShapeError(f"{kind} sizes differ: {sizes[label]} and {size}", code="ST0102")
             operands = [describe_operand(left.node), describe_operand(right.node)]
             error.add_context(name, operands, location.current())
             raise error
@@ -264,7 +268,9 @@ def matmul(x: TensorLike, y: TensorLike) -> Tensor:
     """
     a, b = _operands((x, y))
     if a.ndim == 0 or b.ndim == 0:
-        raise ShapeError("matmul: 0-d operands have no matrix product", help="use * instead")
+        raise ShapeError(
+            "matmul: 0-d operands have no matrix product", help="use * instead", code="ST0106"
+        )
     count = max(a.ndim, b.ndim, 2) - 2
     batch, row, sum_, column = LABELS[:count], *LABELS[count : count + 3]
     row, column = row if a.ndim > 1 else "", column if b.ndim > 1 else ""
@@ -302,12 +308,14 @@ def tensordot(x: TensorLike, y: TensorLike, axes: Any = 2) -> Tensor:
     else:
         count = int(axes)
         if not 0 <= count <= min(a.ndim, b.ndim):
-            raise AttributeValueError(f"tensordot: {count} axes of {a.type} and {b.type}")
+            raise AttributeValueError(
+                f"tensordot: {count} axes of {a.type} and {b.type}", code="ST0303"
+            )
         first, second = list(range(a.ndim - count, a.ndim)), list(range(count))
     first = [normalize_axis(p, a.ndim) for p in first]
     second = [normalize_axis(q, b.ndim) for q in second]
     if len(first) != len(second) or len({*first}) != len(first) or len({*second}) != len(second):
-        raise AttributeValueError(f"tensordot: the axes {axes!r} do not pair up")
+        raise AttributeValueError(f"tensordot: the axes {axes!r} do not pair up", code="ST0303")
     return _over_axes("tensordot", a, b, first, second)
 
 
@@ -347,7 +355,9 @@ def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
     that are not known yet count as equal.
     """
     if not isinstance(subscripts, str) or not operands:
-        raise AttributeValueError("einsum: expected subscripts like 'ij,jk->ik', then operands")
+        raise AttributeValueError(
+            "einsum: expected subscripts like 'ij,jk->ik', then operands", code="ST0303"
+        )
     xs = _operands(operands)
     terms, out = _parse_einsum(subscripts, xs)
     diagonals = [_take_diagonals(x, labels) for x, labels in zip(xs, terms, strict=True)]
@@ -372,21 +382,26 @@ def _parse_einsum(subscripts: str, xs: list[Tensor]) -> tuple[list[str], str]:
     terms = inputs.split(",")
     if len(terms) != len(xs):
         raise AttributeValueError(
-            f"einsum: {len(terms)} terms in {subscripts!r}, {len(xs)} operands"
+            f"einsum: {len(terms)} terms in {subscripts!r}, {len(xs)} operands", code="ST0303"
         )
     for term in (*terms, out):
         if not set(term.replace("...", "", 1)) <= set(LABELS):
-            raise AttributeValueError(f"einsum: {term!r} in {subscripts!r} is not a list of labels")
+            raise AttributeValueError(
+                f"einsum: {term!r} in {subscripts!r} is not a list of labels", code="ST0303"
+            )
     terms, dots = _expand_dots(terms, xs)
     if not arrow:
         counts = Counter("".join(terms))
         out = "..." + "".join(sorted(x for x, n in counts.items() if n == 1 and x not in dots))
     elif dots and "..." not in out:
-        raise AttributeValueError(f"einsum: the result of {subscripts!r} lacks the ellipsis")
+        raise AttributeValueError(
+            f"einsum: the result of {subscripts!r} lacks the ellipsis", code="ST0303"
+        )
     out = out.replace("...", dots)
     if not set(out) <= set("".join(terms)) or len(set(out)) != len(out):
         raise AttributeValueError(
-            f"einsum: a label of the result of {subscripts!r} is repeated or in no term"
+            f"einsum: a label of the result of {subscripts!r} is repeated or in no term",
+            code="ST0303",
         )
     return terms, out
 
@@ -397,7 +412,7 @@ def _expand_dots(terms: list[str], xs: list[Tensor]) -> tuple[list[str], str]:
     for term, x in zip(terms, xs, strict=True):
         counts.append(x.ndim - len(term.replace("...", "")))
         if counts[-1] < 0 or (counts[-1] and "..." not in term):
-            raise ShapeError(f"einsum: the labels {term!r} do not fit {x.type}")
+            raise ShapeError(f"einsum: the labels {term!r} do not fit {x.type}", code="ST0106")
     unused = [label for label in LABELS if label not in "".join(terms)]
     dots = "".join(unused[: max(counts)])
     expanded = [
@@ -415,7 +430,9 @@ def _take_diagonals(x: Tensor, labels: str) -> tuple[Tensor, str]:
         second = labels.index(label, first + 1)
         size = unify_dims(x.shape[first], x.shape[second])
         if size is None:
-            raise ShapeError(f"einsum: the axes {label!r} of {x.type} differ in size")
+            raise ShapeError(
+                f"einsum: the axes {label!r} of {x.type} differ in size", code="ST0102"
+            )
         shape = [size if axis in (first, second) else None for axis in range(x.ndim)]
         x = diagonal(movement.specify_shape(x, shape), 0, first, second)
         labels = labels[:first] + labels[first + 1 : second] + labels[second + 1 :] + label

@@ -16,7 +16,7 @@ from symtensor.ir.node import Node, current_serial
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_dims
 from symtensor.ops import creation, movement
-from symtensor.ops.bodies import body_graph, close_body, fresh_placeholders, made_after
+from symtensor.ops.bodies import body_graph, check_call, close_body, fresh_placeholders, made_after
 from symtensor.ops.build import apply_multi, as_tensor, cast_to, weak_promote
 from symtensor.ops.registry import define
 
@@ -49,10 +49,10 @@ def _infer_cond(
     predicate: TensorType, *operands: TensorType, then_body: Graph, else_body: Graph
 ) -> tuple[TensorType, ...]:
     if not predicate.dtype.is_bool or predicate.ndim:
-        raise DTypeError(f"expected a bool scalar as predicate, found {predicate}")
+        raise DTypeError(f"expected a bool scalar as predicate, found {predicate}", code="ST0202")
     out = tuple(n.tensor_type for n in then_body.outputs)
     if out != tuple(n.tensor_type for n in else_body.outputs):
-        raise ShapeError("both branches must give the same types")
+        raise ShapeError("both branches must give the same types", code="ST0108")
     for body in (then_body, else_body):
         if tuple(n.tensor_type for n in body.inputs) != operands:
             raise ShapeError("the operands do not fit the branch")
@@ -104,14 +104,14 @@ def cond(predicate: Any, then: Any, otherwise: Any, *operands: Any) -> Any:
     test = cast_to(as_tensor(predicate), bool_)
     if test.ndim:
         raise ShapeError(f"cond: expected a scalar predicate, found {test.type}",
-                         help="use symtensor.where for an elementwise choice")  # fmt: skip
+                         help="use symtensor.where for an elementwise choice", code="ST0106")  # fmt: skip
     given = [as_tensor(x) for x in operands]
     arguments = fresh_placeholders([x.type for x in given])
     start = current_serial()
     first, structure, lazy_first = _trace(then, arguments)
     second, other, lazy_second = _trace(otherwise, arguments)
     if str(structure) != str(other) or len(first) != len(second):
-        raise ShapeError("cond: the branches return different nestings")
+        raise ShapeError("cond: the branches return different nestings", code="ST0108")
     first, second = _agree(first, second)
     # a branch given as tensors is computed inside, down to its leaves: that is what lazy means
     roots_first, captured = close_body(arguments, first, made_after(-1 if lazy_first else start))
@@ -131,6 +131,8 @@ def cond(predicate: Any, then: Any, otherwise: Any, *operands: Any) -> Any:
 def _trace(branch: Any, arguments: Sequence[Tensor]) -> tuple[list[Any], Any, bool]:
     """Return a branch's leaves, their nesting, and whether it was given as tensors."""
     lazy = not callable(branch) or isinstance(branch, Tensor)
+    if not lazy:
+        check_call(branch, "the branch", arguments)
     leaves: list[Any] = []
     structure = flatten(branch if lazy else branch(*arguments), leaves)
     return leaves, structure, lazy
@@ -148,7 +150,7 @@ def _agree(first: list[Any], second: list[Any]) -> tuple[list[Tensor], list[Tens
             else [None]
         )
         if None in dims:
-            raise ShapeError(f"cond: the branches give {x.type} and {y.type}")
+            raise ShapeError(f"cond: the branches give {x.type} and {y.type}", code="ST0108")
         left.append(movement.specify_shape(x, dims))
         right.append(movement.specify_shape(y, dims))
     return left, right
@@ -161,7 +163,7 @@ def _infer_while(
     *types: TensorType, condition: Graph, body: Graph, count: int
 ) -> tuple[TensorType, ...]:
     if tuple(n.tensor_type for n in body.outputs) != types[:count]:
-        raise ShapeError("the loop body must keep the types of its state")
+        raise ShapeError("the loop body must keep the types of its state", code="ST0108")
     return types[:count]
 
 
@@ -178,6 +180,7 @@ def _vjp_while(g: Any, y: Any, *xs: Tensor, **attrs: Any) -> tuple[None, ...]:
     raise GradientError(
         "a while_loop without a bound on its steps has no gradient",
         help="pass max_steps=n",
+        code="ST0605",
     )
 
 
@@ -210,7 +213,7 @@ def while_loop(
         return unflatten(structure, _bounded(condition, body, state, max_steps))
     arguments = fresh_placeholders([x.type for x in state])
     start = current_serial()
-    test = cast_to(as_tensor(condition(*arguments)), bool_)
+    test = _condition(condition, arguments)
     following = _next_state(body, arguments)
     inside = made_after(start)
     test_roots, captured = close_body(arguments, [test], inside)
@@ -227,19 +230,42 @@ def while_loop(
     return unflatten(structure, list(results))
 
 
+def _condition(condition: Callable[..., Any], state: Sequence[Tensor]) -> Tensor:
+    """Return what says whether a loop goes on: a bool scalar."""
+    check_call(condition, "the condition", state)
+    test = cast_to(as_tensor(condition(*state)), bool_)
+    if test.ndim:
+        raise ShapeError(
+            f"while_loop: expected a scalar condition, found {test.type}",
+            help="reduce it with symtensor.all or any",
+            code="ST0106",
+        )
+    return test
+
+
 def _next_state(body: Callable[..., Any], state: Sequence[Tensor]) -> list[Tensor]:
     """Return the body's result as tensors of the state's types."""
     leaves: list[Any] = []
+    check_call(body, "the body", state)
     flatten(body(*state), leaves)
     if len(leaves) != len(state):
-        raise ShapeError(f"the body returns {len(leaves)} tensors for a state of {len(state)}")
+        raise ShapeError(
+            f"the body returns {len(leaves)} tensors for a state of {len(state)}", code="ST0108"
+        )
     out = []
     for old, value in zip(state, leaves, strict=True):
         new = as_tensor(value, old.dtype)
-        if new.dtype is not old.dtype or new.ndim != old.ndim:
+        if new.dtype is not old.dtype:
             raise DTypeError(
                 f"the body returns {new.type} for a state {old.type}",
                 help="cast the initial state or the result to one dtype",
+                code="ST0207",
+            )
+        if new.ndim != old.ndim or None in map(unify_dims, new.shape, old.shape):
+            raise ShapeError(
+                f"the body returns {new.type} for a state {old.type}",
+                help="the state keeps its shape: start with the shape that the body gives",
+                code="ST0108",
             )
         out.append(movement.specify_shape(new, old.shape))
     return out
@@ -252,7 +278,7 @@ def _bounded(
     from symtensor.ops.scan import scan_states
 
     def step(*current: Tensor) -> list[Tensor]:
-        running = cast_to(as_tensor(condition(*current)), bool_)
+        running = _condition(condition, current)
         return list(
             cond(running, lambda *s: tuple(_next_state(body, s)), lambda *s: tuple(s), *current)
         )

@@ -57,7 +57,7 @@ def padding_pairs(
         return out
     if isinstance(padding, str):
         raise AttributeValueError(
-            f"padding: expected valid, same, causal or amounts, found {padding!r}"
+            f"padding: expected valid, same, causal or amounts, found {padding!r}", code="ST0302"
         )
     given = [padding] * n if isinstance(padding, int) else list(padding)
     if len(given) != n:
@@ -70,7 +70,8 @@ def _channels_last(x: Tensor, data_format: str) -> Tensor:
         return x
     if data_format != "channels_first":
         raise AttributeValueError(
-            f"data_format: expected channels_last or channels_first, found {data_format!r}"
+            f"data_format: expected channels_last or channels_first, found {data_format!r}",
+            code="ST0302",
         )
     return movement.moveaxis(x, 1, -1)
 
@@ -96,7 +97,8 @@ def _operands(x: TensorLike, kernel: TensorLike, what: str) -> tuple[Tensor, Ten
     if x.ndim < 3 or kernel.ndim != x.ndim:
         raise ShapeError(
             f"{what}: expected x (batch, spatial…, channels) and a kernel (spatial…, in, out) of the "
-            f"same rank, found {x.type} and {kernel.type}"
+            f"same rank, found {x.type} and {kernel.type}",
+            code="ST0106",
         )
     return x, kernel
 
@@ -104,7 +106,10 @@ def _operands(x: TensorLike, kernel: TensorLike, what: str) -> tuple[Tensor, Ten
 def _window_sizes(kernel: Tensor, what: str) -> Ints:
     sizes = kernel.shape[:-2]
     if not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise ShapeError(f"{what}: expected a kernel of known, positive sizes, found {kernel.type}")
+        raise ShapeError(
+            f"{what}: expected a kernel of known, positive sizes, found {kernel.type}",
+            code="ST0107",
+        )
     return tuple(int(size) for size in sizes)
 
 
@@ -153,10 +158,13 @@ def _checked_channels(x: Tensor, kernel: Tensor, groups: int) -> Tensor:
     if D.provably_different(channels, inner * groups):
         raise ShapeError(
             f"conv: the kernel {kernel.type} is for {inner * groups} input channels"
-            f"{f' in {groups} groups' if groups > 1 else ''}, found {channels} in {x.type}"
+            f"{f' in {groups} groups' if groups > 1 else ''}, found {channels} in {x.type}",
+            code="ST0107",
         )
     if isinstance(filters, int) and filters % groups:
-        raise ShapeError(f"conv: {filters} output channels do not divide into {groups} groups")
+        raise ShapeError(
+            f"conv: {filters} output channels do not divide into {groups} groups", code="ST0107"
+        )
     return _with_last(x, inner * groups)
 
 
@@ -200,11 +208,14 @@ def conv_transpose(
     steps, gaps = per_axis(strides, n, "stride"), per_axis(dilation, n, "dilation")
     shape = [normalize_dim(size) for size in output_shape]
     if len(shape) != n:
-        raise ShapeError(f"conv_transpose: expected {n} spatial sizes, found {list(output_shape)}")
+        raise ShapeError(
+            f"conv_transpose: expected {n} spatial sizes, found {list(output_shape)}", code="ST0106"
+        )
     if D.provably_different(x.shape[-1], kernel.shape[-1]):
         raise ShapeError(
             f"conv_transpose: the kernel {kernel.type} is for {kernel.shape[-1]} channels, "
-            f"found {x.shape[-1]} in {x.type}"
+            f"found {x.shape[-1]} in {x.type}",
+            code="ST0107",
         )
     pairs = padding_pairs(padding, shape, sizes, steps, gaps)
     x = _with_last(x, kernel.shape[-1])
@@ -238,7 +249,8 @@ def depthwise_conv(
     if D.provably_different(x.shape[-1], kernel.shape[-2]):
         raise ShapeError(
             f"depthwise_conv: the kernel {kernel.type} is for {kernel.shape[-2]} channels, "
-            f"found {x.shape[-1]} in {x.type}"
+            f"found {x.shape[-1]} in {x.type}",
+            code="ST0107",
         )
     pairs = padding_pairs(padding, x.shape[1:-1], sizes, steps, gaps)
     x = _with_last(x, kernel.shape[-2])
@@ -259,7 +271,7 @@ def _pooled(
     x = _channels_last(as_tensor(x), data_format)
     n = x.ndim - 2
     if n < 1:
-        raise ShapeError(f"expected x (batch, spatial…, channels), found {x.type}")
+        raise ShapeError(f"expected x (batch, spatial…, channels), found {x.type}", code="ST0106")
     window = per_axis(sizes, n, "window size")
     steps = window if strides is None else per_axis(strides, n, "stride")
     pairs = padding_pairs(padding, x.shape[1:-1], window, steps, (1,) * n)

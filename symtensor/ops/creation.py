@@ -100,7 +100,7 @@ def _arange_of_dims(start: Any, stop: Any, step: Any) -> Tensor:
 def _arange_of_tensors(bounds: Sequence[Any], dtype: Any) -> Tensor:
     tensors = operands(bounds, lambda d: int64 if d.is_bool else d)
     if any(t.ndim for t in tensors):
-        raise ShapeError("arange: expected scalar bounds")
+        raise ShapeError("arange: expected scalar bounds", code="ST0106")
     if dtype is not None:
         tensors = [cast_to(t, as_dtype(dtype)) for t in tensors]
     return apply(ARANGE, *tensors, length=D.symbol())
@@ -120,7 +120,7 @@ def linspace(
         return constant(np.linspace(start, stop, num, endpoint, dtype=wanted))
     a, b = operands((start, stop), lambda d: d if d.is_floating else float64)
     if a.ndim:
-        raise ShapeError("linspace: expected scalar bounds")
+        raise ShapeError("linspace: expected scalar bounds", code="ST0106")
     position, gaps = iota(num), num - 1 if endpoint else num
     out = cast_to(position, a.dtype) * ((b - a) / max(gaps, 1)) + a
     if endpoint and gaps > 0:  # exactly, whatever rounding did
@@ -191,7 +191,7 @@ def tri(n: Any, m: Any = None, k: int = 0, dtype: Any = float32) -> Tensor:
 def _below(x: Tensor, k: int) -> Tensor:
     """Return where the last two axes are at or below diagonal `k`; a vector counts as all rows."""
     if x.ndim == 0:
-        raise ShapeError("a 0-d tensor has no diagonal")
+        raise ShapeError("a 0-d tensor has no diagonal", code="ST0106")
     return tri(x.shape[max(x.ndim - 2, 0)], x.shape[-1], k, bool)
 
 
@@ -217,7 +217,9 @@ def meshgrid(*vectors: TensorLike, indexing: str = "xy") -> list[Tensor]:
     if indexing == "xy" and len(order) > 1:
         order[:2] = [1, 0]
     elif indexing not in ("xy", "ij"):
-        raise AttributeValueError(f"meshgrid: expected indexing xy or ij, found {indexing!r}")
+        raise AttributeValueError(
+            f"meshgrid: expected indexing xy or ij, found {indexing!r}", code="ST0302"
+        )
     shape = tuple(tensors[order.index(axis)].shape[0] for axis in range(len(tensors)))
     out = []
     for axis, x in zip(order, tensors, strict=True):

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
-from symtensor.errors import DTypeError, ShapeError
+import numpy as np
+
+from symtensor.errors import ArgumentError, DTypeError, Operand, ShapeError, SymtensorError
 from symtensor.ir import dims as D
 from symtensor.ir import location
 from symtensor.ir.dtypes import DType, bool_, float64, floating_for, int8
@@ -43,7 +45,11 @@ def ANY(dtype: DType) -> DType:
 def NUMERIC(dtype: DType) -> DType:
     """Domain: integers and floats."""
     if dtype.is_bool:
-        raise DTypeError("expected numbers, found bool", help="cast to an integer, or use logic")
+        raise DTypeError(
+            "expected numbers, found bool",
+            help="cast to an integer with astype, or use logical_and, logical_or, logical_not",
+            code="ST0202",
+        )
     return dtype
 
 
@@ -60,7 +66,11 @@ def DIVISION(dtype: DType) -> DType:
 def BITS(dtype: DType) -> DType:
     """Domain: integers and bool."""
     if dtype.is_floating:
-        raise DTypeError(f"expected integers or bool, found {dtype}")
+        raise DTypeError(
+            f"expected integers or bool, found {dtype}",
+            help="cast it to an integer with astype first",
+            code="ST0202",
+        )
     return dtype
 
 
@@ -79,9 +89,12 @@ def LOGICAL(dtype: DType) -> DType:
     return bool_
 
 
-def describe(value: TensorLike) -> str:
+def describe(value: TensorLike) -> Operand:
     """Return what an error says of an operand that may not be a tensor yet."""
-    return describe_operand(value.node) if isinstance(value, Tensor) else repr(value)
+    if isinstance(value, Tensor):
+        return describe_operand(value.node)
+    array = isinstance(value, np.ndarray)
+    return Operand(f"array {value.dtype}{list(value.shape)}" if array else f"{value!r}"[:80])
 
 
 def same_shapes(types: tuple[TensorType, ...]) -> None:
@@ -90,7 +103,8 @@ def same_shapes(types: tuple[TensorType, ...]) -> None:
     for t in types[1:]:
         if not D.same_shape(t.shape, first):
             raise ShapeError(
-                f"expected equal shapes, found {format_shape(first)} and {format_shape(t.shape)}"
+                f"expected equal shapes, found {format_shape(first)} and {format_shape(t.shape)}",
+                code="ST0101",
             )
 
 
@@ -112,11 +126,15 @@ def elementwise(
     `result` is the dtype of the result where it is not that of the operands (comparisons).
     """
 
-    def infer(*types: TensorType, **attrs: Any) -> TensorType:
+    def infer(*types: TensorType) -> TensorType:
+        if len(types) != arity:
+            raise ArgumentError(f"expected {arity} operands, found {len(types)}")
         for t in types:
             if t.dtype is not types[0].dtype or domain(t.dtype) is not t.dtype:
                 found = ", ".join(str(t.dtype) for t in types)
-                raise DTypeError(f"operands of dtype {found} are not in the domain of {name}")
+                raise DTypeError(
+                    f"operands of dtype {found} are not in the domain of {name}", code="ST0202"
+                )
         same_shapes(types)
         return TensorType(result or types[0].dtype, types[0].shape)
 
@@ -133,10 +151,10 @@ def elementwise(
 
     def function(*values: TensorLike) -> Tensor:
         if len(values) != arity:
-            raise TypeError(f"{name}() takes {arity} operands, found {len(values)}")
+            raise ArgumentError(f"{name}: expected {arity} operands, found {len(values)}")
         try:
-            return apply(op, *operands(values, domain))
-        except DTypeError as error:
+            return apply(op, *operands(values, domain, name))
+        except SymtensorError as error:
             error.add_context(name, [describe(v) for v in values], location.current())
             raise
 

@@ -51,7 +51,7 @@ def _check_indices(x: TensorType, indices: Sequence[TensorType], axes: Sequence[
         raise AttributeValueError(f"{tuple(axes)} are no axes of {x}")
     for index in indices:
         if not index.dtype.is_integer:
-            raise DTypeError(f"expected integer indices, found {index.dtype}")
+            raise DTypeError(f"expected integer indices, found {index.dtype}", code="ST0205")
         if not D.same_shape(index.shape, indices[0].shape):
             raise ShapeError(f"index shapes differ: {indices[0]} and {index}")
 
@@ -68,9 +68,9 @@ def _out_of_range(shape: Sequence[int], axes: Sequence[int], indices: Sequence[A
         for value in np.ravel(index):
             if not -size <= int(value) < size:
                 return IndexOutOfRange(
-                    f"index {value} is out of range for axis {axis} of size {size}"
+                    f"index {value} is out of range for axis {axis} of size {size}", code="ST0401"
                 )
-    return IndexOutOfRange(f"no element of shape {tuple(shape)} can be indexed")
+    return IndexOutOfRange(f"no element of shape {tuple(shape)} can be indexed", code="ST0401")
 
 
 def _check_wide(shape: Sequence[int], axes: Sequence[int], indices: Sequence[Any]) -> None:
@@ -117,7 +117,7 @@ def _infer_scatter(
 ) -> TensorType:
     _check_indices(base, indices, axes)
     if mode not in ("set", "add"):
-        raise AttributeValueError(f"expected mode set or add, found {mode!r}")
+        raise AttributeValueError(f"expected mode set or add, found {mode!r}", code="ST0302")
     expected = base.with_shape(_selected(base, indices[0], axes))
     if not D.same_shape(values.shape, expected.shape) or values.dtype is not base.dtype:
         raise ShapeError(f"expected values {expected}, found {values}")
@@ -187,7 +187,7 @@ def as_index(value: TensorLike) -> Tensor:
         value = np.zeros(0, np.int64)
     index = as_tensor(value)
     if not index.dtype.is_integer:
-        raise DTypeError(f"expected integer indices, found {index.dtype}")
+        raise DTypeError(f"expected integer indices, found {index.dtype}", code="ST0205")
     return index
 
 
@@ -208,7 +208,9 @@ def take(
     elif mode == "wrap":
         index = elementwise.remainder(cast_to(index, int64), size)
     elif mode != "raise":
-        raise AttributeValueError(f"take: expected mode raise, clip or wrap, found {mode!r}")
+        raise AttributeValueError(
+            f"take: expected mode raise, clip or wrap, found {mode!r}", code="ST0302"
+        )
     out = apply(GATHER, x, index, axes=(axis,))
     return put_back(out, index.ndim, axis)
 

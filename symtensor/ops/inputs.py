@@ -61,7 +61,8 @@ def normalize_dim(size: Any, axis: int = 0) -> Dim:
         return int(size.__index__())
     except AttributeError:
         raise AttributeValueError(
-            f"size of axis {axis}: expected an int, None, a name or a dim, found {size!r}"
+            f"size of axis {axis}: expected an int, None, a name or a dim, found {size!r}",
+            code="ST0306",
         ) from None
 
 

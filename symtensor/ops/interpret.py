@@ -17,6 +17,7 @@ from symtensor.errors import (
     IndexOutOfRange,
     LinAlgError,
     MissingInputError,
+    Operand,
     ShapeError,
     SymtensorError,
 )
@@ -24,7 +25,7 @@ from symtensor.ir import dims as D
 from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dims import DimExpr, Symbol
 from symtensor.ir.graph import Graph
-from symtensor.ir.node import Node, map_attribute
+from symtensor.ir.node import Node, describe_operand, map_attribute
 from symtensor.ir.types import TensorType
 
 Array = np.ndarray[Any, Any]
@@ -130,7 +131,11 @@ def located(error: Exception, node: Node, values: Sequence[Any]) -> Exception:
         else:
             error.add_note(f"while evaluating {node.op.name} built at {node.loc}")
             return error
-    operands = [f"{getattr(v, 'dtype', '?')}{getattr(v, 'shape', '')}" for v in values]
+    operands = [describe_operand(x) for x in node.inputs]
+    found = [f"shape {list(v.shape)}" if hasattr(v, "shape") else "" for v in values]
+    if len(found) == len(operands):
+        pairs = zip(operands, found, strict=True)
+        operands = [Operand(f"{x.text}, here of {f}" if f else x.text, x.place) for x, f in pairs]
     error.add_context(node.op.name, operands, node.loc)
     return error
 

@@ -35,14 +35,14 @@ from symtensor.ops.registry import define
 def _infer_concatenate(*xs: TensorType, axis: int) -> TensorType:
     first = xs[0]
     if not 0 <= axis < first.ndim:
-        raise AttributeValueError(f"axis {axis} is out of range for {first}")
+        raise AttributeValueError(f"axis {axis} is out of range for {first}", code="ST0301")
     for x in xs[1:]:
         same = x.ndim == first.ndim and all(
             a == axis or D.same(p, q)
             for a, (p, q) in enumerate(zip(x.shape, first.shape, strict=True))
         )
         if not same or x.dtype is not first.dtype:
-            raise ShapeError(f"{x} can't be joined to {first} along axis {axis}")
+            raise ShapeError(f"{x} can't be joined to {first} along axis {axis}", code="ST0105")
     total: Dim = 0
     for x in xs:
         total = total + x.shape[axis]
@@ -87,14 +87,16 @@ def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
     Other sizes must agree (`ShapeError`, at a call where they are unknown); dtypes are promoted.
     """
     if len(tensors) == 0:
-        raise ShapeError("concatenate: expected at least one tensor")
+        raise ShapeError("concatenate: expected at least one tensor", code="ST0105")
     values = [v if isinstance(v, Tensor) or is_weak(v) else as_tensor(v) for v in tensors]
     dtype = weak_promote(values)
     xs = [cast_to(as_tensor(v, dtype), dtype) for v in values]
     if axis is None:
         xs, axis = [movement.ravel(x) for x in xs], 0
     if xs[0].ndim == 0:
-        raise ShapeError("concatenate: 0-d tensors have no axis to join", help="use stack")
+        raise ShapeError(
+            "concatenate: 0-d tensors have no axis to join", help="use stack", code="ST0105"
+        )
     axis = normalize_axis(axis, xs[0].ndim)
     if len(xs) == 1:
         return xs[0]
@@ -106,7 +108,9 @@ def _agreeing(xs: list[Tensor], axis: int) -> list[Tensor]:
     shape = list(xs[0].shape)
     for x in xs[1:]:
         if x.ndim != len(shape):
-            raise ShapeError(f"concatenate: {xs[0].type} and {x.type} differ in rank")
+            raise ShapeError(
+                f"concatenate: {xs[0].type} and {x.type} differ in rank", code="ST0105"
+            )
         for a, size in enumerate(x.shape):
             if a == axis:
                 continue
@@ -114,7 +118,8 @@ def _agreeing(xs: list[Tensor], axis: int) -> list[Tensor]:
             if agreed is None:
                 raise ShapeError(
                     f"concatenate: sizes {shape[a]} and {size} differ on axis {a}, "
-                    f"joining {xs[0].type} and {x.type} along axis {axis}"
+                    f"joining {xs[0].type} and {x.type} along axis {axis}",
+                    code="ST0105",
                 )
             shape[a] = agreed
     return [
@@ -191,7 +196,7 @@ def _gap(block: _Block, start: int, end: int) -> list[Tensor]:
 def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """Return tensors of one shape joined along a new axis; dtypes are promoted."""
     if len(tensors) == 0:
-        raise ShapeError("stack: expected at least one tensor")
+        raise ShapeError("stack: expected at least one tensor", code="ST0105")
     values = [v if isinstance(v, Tensor) or is_weak(v) else as_tensor(v) for v in tensors]
     dtype = weak_promote(values)
     xs = [as_tensor(v, dtype) for v in values]
@@ -221,7 +226,9 @@ def split(x: TensorLike, sections: int | Sequence[Any], axis: int = 0) -> list[T
         return _slices(x, [0, *sections, None], axis)
     count, size = _count(sections), x.shape[axis]
     if isinstance(size, int) and size % count:
-        raise ShapeError(f"split: axis {axis} of {x.type} does not divide into {count}")
+        raise ShapeError(
+            f"split: axis {axis} of {x.type} does not divide into {count}", code="ST0105"
+        )
     part = D.floordiv(size, count)
     x = movement.specify_shape(x, [part * count if a == axis else None for a in range(x.ndim)])
     return _slices(x, [part * i for i in range(count + 1)], axis)
@@ -332,7 +339,9 @@ def pad(x: TensorLike, widths: Any, mode: str = "constant", constant_values: Any
         return _pad_constant(out, pairs, _pairs(constant_values, out.ndim, "constant values"))
     if mode not in _PAD_POSITIONS:
         known = ", ".join(["constant", *_PAD_POSITIONS])
-        raise AttributeValueError(f"pad: expected a mode among {known}, found {mode!r}")
+        raise AttributeValueError(
+            f"pad: expected a mode among {known}, found {mode!r}", code="ST0302"
+        )
     for axis, (before, after) in enumerate(pairs):
         size = out.shape[axis]
         if D.same(before, 0) and D.same(after, 0):

@@ -38,13 +38,15 @@ def _matrix(value: TensorLike, square: bool = True) -> Tensor:
     x = as_tensor(value)
     x = x if x.dtype.is_floating else cast_to(x, float64)
     if x.dtype.bits < 32:
-        raise DTypeError(f"expected float32 or float64, found {x.dtype}", help="cast it first")
+        raise DTypeError(
+            f"expected float32 or float64, found {x.dtype}", help="cast it first", code="ST0202"
+        )
     if x.ndim < 2:
-        raise ShapeError(f"expected at least 2 axes, found {x.type}")
+        raise ShapeError(f"expected at least 2 axes, found {x.type}", code="ST0106")
     if square:
         n = unify_dims(*x.shape[-2:])
         if n is None:
-            raise ShapeError(f"expected a square matrix, found {x.type}")
+            raise ShapeError(f"expected a square matrix, found {x.type}", code="ST0112")
         x = movement.specify_shape(x, (*x.shape[:-2], n, n))
     return x
 
@@ -205,7 +207,7 @@ def qr(x: TensorLike) -> tuple[Tensor, Tensor]:
 
 def _infer_solve(a: TensorType, b: TensorType, **attrs: Any) -> TensorType:
     if a.ndim != b.ndim or not D.same_shape(a.shape[:-1], b.shape[:-1]):
-        raise ShapeError(f"a system {a} does not fit right-hand sides {b}")
+        raise ShapeError(f"a system {a} does not fit right-hand sides {b}", code="ST0112")
     return b
 
 
@@ -232,7 +234,9 @@ def _system(a: TensorLike, b: TensorLike) -> tuple[Tensor, Tensor, bool]:
     right = movement.expand_dims(right, -1) if vector else right
     n = unify_dims(matrix.shape[-1], right.shape[-2])
     if n is None:
-        raise ShapeError(f"a system {matrix.type} does not fit right-hand sides {right.type}")
+        raise ShapeError(
+            f"a system {matrix.type} does not fit right-hand sides {right.type}", code="ST0112"
+        )
     unified = unify_shapes([matrix.shape[:-2], right.shape[:-2]])
     tails = ((n, n), (n, right.shape[-1]))
     both = []

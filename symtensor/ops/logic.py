@@ -210,7 +210,8 @@ def cast(x: TensorLike, dtype: Any) -> Tensor:
 def _infer_where(condition: TensorType, x: TensorType, y: TensorType) -> TensorType:
     if not condition.dtype.is_bool or x.dtype is not y.dtype:
         raise DTypeError(
-            f"expected bool and two equal dtypes, found {condition.dtype}, {x.dtype}, {y.dtype}"
+            f"expected bool and two equal dtypes, found {condition.dtype}, {x.dtype}, {y.dtype}",
+            code="ST0202",
         )
     same_shapes((condition, x, y))
     return x
@@ -238,8 +239,8 @@ def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Tensor:
 
     `condition` may be of any dtype and is true where it is not zero.
     """
-    a, b = operands((x, y))
-    return apply(WHERE, *broadcast(cast_to(as_tensor(condition), bool_), a, b))
+    a, b = operands((x, y), op="where")
+    return apply(WHERE, *broadcast(cast_to(as_tensor(condition), bool_), a, b, op="where"))
 
 
 # --- limits --------------------------------------------------------------------------------------

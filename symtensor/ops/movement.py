@@ -34,14 +34,17 @@ def _infer_specify(x: TensorType, *, shape: Shape) -> TensorType:
         unify_dims(a, b) is None for a, b in zip(x.shape, shape, strict=True)
     ):
         raise ShapeError(
-            f"a tensor of shape {format_shape(x.shape)} can't be {format_shape(shape)}"
+            f"a tensor of shape {format_shape(x.shape)} can't be {format_shape(shape)}",
+            code="ST0104",
         )
     return x.with_shape(shape)
 
 
 def _check_shape(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
     if tuple(x.shape) != shape:
-        raise ShapeError(f"expected shape {format_shape(shape)}, found {format_shape(x.shape)}")
+        raise ShapeError(
+            f"expected shape {format_shape(shape)}, found {format_shape(x.shape)}", code="ST0104"
+        )
     return x
 
 
@@ -60,7 +63,7 @@ def specify_shape(x: TensorLike, shape: Sequence[Any]) -> Tensor:
     """Return `x` with its shape declared; None keeps a size. A call checks it (`ShapeError`)."""
     x = as_tensor(x)
     if len(shape) != x.ndim:
-        raise ShapeError(f"expected {x.ndim} sizes, found {format_shape(shape)}")
+        raise ShapeError(f"expected {x.ndim} sizes, found {format_shape(shape)}", code="ST0106")
     wanted = tuple(
         have if size is None else normalize_dim(size, axis)
         for axis, (have, size) in enumerate(zip(x.shape, shape, strict=True))
@@ -77,7 +80,8 @@ def _infer_broadcast(x: TensorType, *, shape: Shape) -> TensorType:
         not (D.same(d, 1) or D.same(d, shape[offset + i])) for i, d in enumerate(x.shape)
     ):
         raise ShapeError(
-            f"shape {format_shape(x.shape)} does not broadcast to {format_shape(shape)}"
+            f"shape {format_shape(x.shape)} does not broadcast to {format_shape(shape)}",
+            code="ST0101",
         )
     return x.with_shape(shape)
 
@@ -131,13 +135,13 @@ def broadcast_into(x: Tensor, shape: Shape) -> Tensor:
     """
     offset = len(shape) - x.ndim
     if offset < 0:
-        raise ShapeError(f"{x.type} does not broadcast to {format_shape(shape)}")
+        raise ShapeError(f"{x.type} does not broadcast to {format_shape(shape)}", code="ST0101")
     own = shape[offset:]
     fitting = [
         d if D.same(d, 1) else unify_dims(d, want) for d, want in zip(x.shape, own, strict=True)
     ]
     if None in fitting:
-        raise ShapeError(f"{x.type} does not broadcast to {format_shape(shape)}")
+        raise ShapeError(f"{x.type} does not broadcast to {format_shape(shape)}", code="ST0101")
     wanted = [d if D.same(d, 1) else want for d, want in zip(x.shape, own, strict=True)]
     return broadcast_to(specify_shape(x, wanted), shape)
 
@@ -152,7 +156,7 @@ def inverse_permutation(perm: Sequence[int]) -> tuple[int, ...]:
 
 def _infer_transpose(x: TensorType, *, perm: tuple[int, ...]) -> TensorType:
     if sorted(perm) != list(range(x.ndim)):
-        raise AttributeValueError(f"{perm} is no permutation of {x.ndim} axes")
+        raise AttributeValueError(f"{perm} is no permutation of {x.ndim} axes", code="ST0301")
     return x.with_shape(tuple(x.shape[axis] for axis in perm))
 
 
@@ -187,7 +191,8 @@ def _infer_reshape(x: TensorType, *, shape: Shape) -> TensorType:
     have, want = x.size, D.product(shape)
     if D.provably_different(have, want):
         raise ShapeError(
-            f"{format_shape(x.shape)} has {have} elements, {format_shape(shape)} has {want}"
+            f"{format_shape(x.shape)} has {have} elements, {format_shape(shape)} has {want}",
+            code="ST0103",
         )
     return x.with_shape(shape)
 
@@ -198,7 +203,8 @@ def _check_reshape(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
     except ValueError:
         raise ShapeError(
             f"{format_shape(x.shape)} has {x.size} elements, which do not fill "
-            f"{format_shape(shape)}"
+            f"{format_shape(shape)}",
+            code="ST0103",
         ) from None
 
 
@@ -245,12 +251,16 @@ def reshape(x: TensorLike, shape: Any) -> Tensor:
     given = tuple(shape) if isinstance(shape, (tuple, list, np.ndarray)) else (shape,)
     unknown = [i for i, size in enumerate(given) if isinstance(size, int) and size == -1]
     if len(unknown) > 1:
-        raise ShapeError(f"reshape: only one size may be -1, found {format_shape(given)}")
+        raise ShapeError(
+            f"reshape: only one size may be -1, found {format_shape(given)}", code="ST0103"
+        )
     sizes = [1 if i in unknown else normalize_dim(size, i) for i, size in enumerate(given)]
     if unknown:
         rest = D.product(sizes)
         if D.same(rest, 0):
-            raise ShapeError(f"reshape: -1 in {format_shape(given)} could be any size")
+            raise ShapeError(
+                f"reshape: -1 in {format_shape(given)} could be any size", code="ST0103"
+            )
         sizes[unknown[0]] = D.floordiv(x.size, rest)
     target = tuple(sizes)
     return x if D.same_shape(target, x.shape) else apply(RESHAPE, x, shape=target)
@@ -295,7 +305,7 @@ def moveaxis(x: TensorLike, source: Any, destination: Any) -> Tensor:
     from_ = [normalize_axis(a, x.ndim) for a in _sequence(source)]
     to = [normalize_axis(a, x.ndim) for a in _sequence(destination)]
     if len(from_) != len(to) or len(set(from_)) != len(from_) or len(set(to)) != len(to):
-        raise AttributeValueError(f"moveaxis: {source} can't move to {destination}")
+        raise AttributeValueError(f"moveaxis: {source} can't move to {destination}", code="ST0301")
     order = [a for a in range(x.ndim) if a not in from_]
     for place_, axis in sorted(zip(to, from_, strict=True)):
         order.insert(place_, axis)
@@ -325,7 +335,9 @@ def rot90(x: TensorLike, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
     x = as_tensor(x)
     first, second = (normalize_axis(a, x.ndim) for a in axes)
     if first == second:
-        raise AttributeValueError(f"rot90: expected two different axes, found {tuple(axes)}")
+        raise AttributeValueError(
+            f"rot90: expected two different axes, found {tuple(axes)}", code="ST0301"
+        )
     turns = k % 4
     if turns == 1:
         return swapaxes(flip(x, second), first, second)

@@ -91,6 +91,7 @@ def numpy_function(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
         raise DTypeError(
             f"{full_name}: tensors are immutable",
             help=f"symtensor.{_IN_PLACE[name]} returns a new tensor",
+            code="ST0206",
         )
     if name in _PROPERTIES and len(args) == 1 and not kwargs:
         return getattr(args[0], name)
@@ -108,6 +109,7 @@ def _call(
         raise DTypeError(
             f"{full_name}: a symbolic result can't be written into an array",
             help="leave `out` away, and write `x = x + t` for `x += t`",
+            code="ST0206",
         )
     if found is None:
         raise _no_symbolic_form(full_name, None)
@@ -118,6 +120,7 @@ def _call(
         raise DTypeError(
             f"{full_name}: {error}",
             help=f"the symbolic form is symtensor.{_usage(found)}",
+            code="ST0206",
         ) from None
     return found(*args, **given)
 
@@ -138,6 +141,7 @@ def _no_symbolic_form(full_name: str, instead: str | None) -> DTypeError:
     return DTypeError(
         f"{full_name} has no symbolic form",
         help=f"use symtensor.{instead}" if instead else "build it from symtensor functions",
+        code="ST0206",
     )
 
 

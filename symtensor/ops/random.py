@@ -66,6 +66,8 @@ def random_bits(state: Tensor, shape: Sequence[Any]) -> Tensor:
 
 
 def _shape(shape: Any) -> Shape:
+    if isinstance(shape, str):
+        raise AttributeValueError(f"expected a shape, found {shape!r}", code="ST0306")
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     return tuple(normalize_dim(size, axis) for axis, size in enumerate(sizes))
 
@@ -76,7 +78,7 @@ def _shape(shape: Any) -> Shape:
 def _float_type(dtype: Any) -> DType:
     found = as_dtype(dtype)
     if not found.is_floating:
-        raise DTypeError(f"expected a float dtype, found {found}")
+        raise DTypeError(f"expected a float dtype, found {found}", code="ST0202")
     return found
 
 

@@ -19,7 +19,7 @@ from symtensor.ir.dims import Dim, Shape
 from symtensor.ir.dtypes import DType, bool_, float32, float64, int64, uint64
 from symtensor.ir.node import Op
 from symtensor.ir.tensor import Tensor
-from symtensor.ir.types import TensorType
+from symtensor.ir.types import TensorType, format_shape, unify_dims
 from symtensor.ops import creation, effects, elementwise, logic, movement, slicing
 from symtensor.ops.build import (
     TensorLike,
@@ -53,10 +53,28 @@ def _infer(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
     return TensorType(x.dtype, _reduced(x.shape, axes))
 
 
+def _numpy_extremum(name: str) -> Callable[..., Any]:
+    """Return NumPy's max, min, argmax or argmin over axes, with our error for nothing."""
+
+    def evaluate(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
+        try:
+            return getattr(xp, name)(x, axis=axes[0] if name.startswith("arg") else axes)
+        except ValueError:
+            raise ShapeError(
+                f"shape {format_shape(x.shape)} is empty over axes {axes}, and there is no "
+                "extremum of nothing",
+                code="ST0109",
+            ) from None
+
+    return evaluate
+
+
 def _infer_extremum(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
     for axis in axes:
         if D.same(x.shape[axis], 0):
-            raise ShapeError(f"axis {axis} of {x} is empty, and there is no extremum of nothing")
+            raise ShapeError(
+                f"axis {axis} of {x} is empty, and there is no extremum of nothing", code="ST0109"
+            )
     return _infer(x, axes=axes)
 
 
@@ -107,7 +125,7 @@ def _vjp_extremum(g: Tensor, y: Tensor, x: Tensor, *, axes: tuple[int, ...]) -> 
 MAX = define(
     "max",
     infer=_infer_extremum,
-    evaluate=lambda xp, x, *, axes: xp.max(x, axis=axes),
+    evaluate=_numpy_extremum("max"),
     vjp=_vjp_extremum,
     family=Reduction("max"),
     doc="Maximum over axes; NaN wins.",
@@ -116,7 +134,7 @@ MAX = define(
 MIN = define(
     "min",
     infer=_infer_extremum,
-    evaluate=lambda xp, x, *, axes: xp.min(x, axis=axes),
+    evaluate=_numpy_extremum("min"),
     vjp=_vjp_extremum,
     family=Reduction("min"),
     doc="Minimum over axes; NaN wins.",
@@ -146,7 +164,7 @@ def _infer_index(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
 ARGMAX = define(
     "argmax",
     infer=_infer_index,
-    evaluate=lambda xp, x, *, axes: xp.argmax(x, axis=axes[0]),
+    evaluate=_numpy_extremum("argmax"),
     family=Reduction("argmax"),
     doc="Index of the first maximum along one axis; the first NaN wins.",
 )
@@ -154,7 +172,7 @@ ARGMAX = define(
 ARGMIN = define(
     "argmin",
     infer=_infer_index,
-    evaluate=lambda xp, x, *, axes: xp.argmin(x, axis=axes[0]),
+    evaluate=_numpy_extremum("argmin"),
     family=Reduction("argmin"),
     doc="Index of the first minimum along one axis; the first NaN wins.",
 )
@@ -402,7 +420,8 @@ def average(
         own = normalize_axis(axis, x.ndim)
         w = movement.expand_dims(w, tuple(a for a in range(x.ndim) if a != own))
         x, w = broadcast(x, w)
-    if w.ndim != x.ndim:
+    sizes = [None] if w.ndim != x.ndim else map(unify_dims, w.shape, x.shape)
+    if None in sizes:
         raise ShapeError(f"average: weights {w.type} do not fit {x.type} over axis {axis}")
     w = movement.specify_shape(w, x.shape)
     total = sum(x * w, axis, keepdims=keepdims)

@@ -26,6 +26,7 @@ from symtensor.ir.types import TensorType, unify_dims
 from symtensor.ops import creation, joining, movement, slicing
 from symtensor.ops.bodies import (
     body_graph,
+    check_call,
     close_body,
     depends_on,
     fresh_placeholders,
@@ -47,7 +48,9 @@ def _infer_scan(
     outputs = [n.tensor_type for n in body.outputs]
     outputs = outputs[:-1] if until else outputs
     if tuple(outputs[:carries]) != types[:carries]:
-        raise ShapeError(f"carries {types[:carries]} become {tuple(outputs[:carries])} in a step")
+        raise ShapeError(
+            f"carries {types[:carries]} become {tuple(outputs[:carries])} in a step", code="ST0108"
+        )
     for t in types[carries : carries + sequences]:
         if not D.same(t.shape[0], steps):
             raise ShapeError(f"a sequence {t} for {steps} steps")
@@ -361,7 +364,9 @@ def _sequence_slices(sequences: list[Any], n_steps: Any) -> tuple[list[Tensor], 
             item, taps = item["input"], list(item.get("taps", [0]))
         x = as_tensor(item)
         if x.ndim == 0:
-            raise ShapeError(f"scan: a sequence needs a leading axis, found {x.type}")
+            raise ShapeError(
+                f"scan: a sequence needs a leading axis, found {x.type}", code="ST0106"
+            )
         low, high = min(0, *taps), max(0, *taps)
         available.append(x.shape[0] - high + low)
         read += [(x, tap, low) for tap in taps]
@@ -387,7 +392,9 @@ def _step_count(available: list[Dim], n_steps: Any) -> Dim:
         raise AttributeValueError("scan: without sequences, n_steps must be given")
     for size in available:
         if D.provably_different(D.maximum(size, count), size):
-            raise ShapeError(f"scan: n_steps = {count} exceeds the {size} elements of a sequence")
+            raise ShapeError(
+                f"scan: n_steps = {count} exceeds the {size} elements of a sequence", code="ST0105"
+            )
     return count
 
 
@@ -407,8 +414,10 @@ def _recurrence(item: Any) -> _Recurrence | None:
     if taps == [-1]:
         return _Recurrence(taps, [x], weak)
     depth = -min(taps)
-    if x.ndim == 0:
-        raise ShapeError(f"scan: taps {taps} need an initial value with {depth} rows")
+    if x.ndim == 0 or D.provably_different(x.shape[0], depth):
+        raise ShapeError(
+            f"scan: taps {taps} need an initial value with {depth} rows, found {x.type}"
+        )
     x = movement.specify_shape(x, [depth, *x.shape[1:]])
     return _Recurrence(taps, [x[depth - k] for k in range(1, depth + 1)], False)
 
@@ -437,11 +446,14 @@ def _trace_step(
     fed = [values[-tap - 1] for info, values in zip(infos, past, strict=True) if info
            for tap in info.taps]  # fmt: skip
     start = current_serial()
+    check_call(fn, "scan: the step", [*rows, *fed, *outer])
     outputs, updates, test = _split_result(fn(*rows, *fed, *outer))
     infos = infos or [None] * len(outputs)
     past = past or [[] for _ in outputs]
     if len(infos) != len(outputs):
-        raise ShapeError(f"scan: {len(infos)} initial values for {len(outputs)} outputs")
+        raise ShapeError(
+            f"scan: {len(infos)} initial values for {len(outputs)} outputs", code="ST0108"
+        )
     adapted = _adapt_weak(infos, outputs)
     if adapted is not None:
         return _trace_step(fn, slices, adapted, outer)
@@ -495,10 +507,17 @@ def _fit(x: Tensor, info: _Recurrence | None) -> Tensor:
     agreed = x.ndim == wanted.ndim and all(
         unify_dims(a, b) is not None for a, b in zip(x.shape, wanted.shape, strict=True)
     )
-    if x.dtype is not wanted.dtype or not agreed:
+    if x.dtype is not wanted.dtype:
         raise DTypeError(
             f"scan: the step gives {x.type} for an initial value {wanted}",
             help="cast the initial value or the step's result so that both agree",
+            code="ST0207",
+        )
+    if not agreed:
+        raise ShapeError(
+            f"scan: the step gives {x.type} for an initial value {wanted}",
+            help="the carried value keeps its shape: start with the shape that the step gives",
+            code="ST0108",
         )
     return movement.specify_shape(x, wanted.shape)
 

@@ -39,7 +39,9 @@ def check_positions(shape: Shape, starts: Starts, steps: Steps, lengths: Shape) 
         zip(shape, starts, steps, lengths, strict=True)
     ):
         if isinstance(size, int) and size < 0:
-            raise ShapeError(f"a size must not be negative, found shape {list(shape)}")
+            raise ShapeError(
+                f"a size must not be negative, found shape {list(shape)}", code="ST0110"
+            )
         if step == 0:
             raise AttributeValueError("a slice step must not be 0")
         if not (isinstance(size, int) and isinstance(start, int) and isinstance(length, int)):
@@ -48,7 +50,7 @@ def check_positions(shape: Shape, starts: Starts, steps: Steps, lengths: Shape) 
             if not 0 <= position < size:
                 index = position if position >= 0 else position - size
                 raise IndexOutOfRange(
-                    f"index {index} is out of range for axis {axis} of size {size}"
+                    f"index {index} is out of range for axis {axis} of size {size}", code="ST0401"
                 )
 
 
@@ -289,6 +291,7 @@ def _position(bound: Any, size: Dim) -> Dim | None:
         raise DTypeError(
             f"a slice bound must be an int or a dim, found {bound!r}",
             help="read at positions that are data with symtensor.take",
+            code="ST0403",
         ) from error
     return position if position >= 0 else position + size
 

@@ -23,7 +23,7 @@ from symtensor.ops.registry import define
 
 def _check_axis(x: TensorType, axis: int) -> None:
     if not 0 <= axis < x.ndim:
-        raise AttributeValueError(f"axis {axis} is out of range for {x}")
+        raise AttributeValueError(f"axis {axis} is out of range for {x}", code="ST0301")
 
 
 def _infer_argsort(x: TensorType, *, axis: int, descending: bool) -> TensorType:
@@ -68,9 +68,9 @@ SORT = define(
 
 def _infer_searchsorted(sorted_: TensorType, values: TensorType, *, side: str) -> TensorType:
     if sorted_.ndim != 1:
-        raise ShapeError(f"expected a sorted vector, found {sorted_}")
+        raise ShapeError(f"expected a sorted vector, found {sorted_}", code="ST0106")
     if side not in ("left", "right"):
-        raise AttributeValueError(f"expected side left or right, found {side!r}")
+        raise AttributeValueError(f"expected side left or right, found {side!r}", code="ST0302")
     return values.with_dtype(int64)
 
 
@@ -84,14 +84,14 @@ SEARCHSORTED = define(
 
 def _infer_bincount(x: TensorType, *, length: Dim) -> TensorType:
     if x.ndim != 1 or not x.dtype.is_integer:
-        raise ShapeError(f"expected a vector of integers, found {x}")
+        raise ShapeError(f"expected a vector of integers, found {x}", code="ST0106")
     return TensorType(int64, (length,))
 
 
 def _bincount(xp: Any, x: Any, *, length: int | None) -> Any:
     counts = xp.bincount(x.astype(xp.int64), minlength=length or 0)
     if length is not None and counts.shape[0] > length:
-        raise IndexOutOfRange(f"{int(x.max())} is not below the length {length}")
+        raise IndexOutOfRange(f"{int(x.max())} is not below the length {length}", code="ST0401")
     return counts
 
 

@@ -150,10 +150,12 @@ def _expand_ellipsis(items: list[Any], rank: int) -> list[Any]:
     """Return items for every axis: Ellipsis and what is left out become full slices."""
     places = [i for i, item in enumerate(items) if item is Ellipsis]
     if len(places) > 1:
-        raise IndexOutOfRange("an index can have only one Ellipsis")
+        raise IndexOutOfRange("an index can have only one Ellipsis", code="ST0402")
     used = sum(_axes_used(item) for item in items if item is not Ellipsis)
     if used > rank:
-        raise IndexOutOfRange(f"too many indices: {used} for a tensor of {rank} axes")
+        raise IndexOutOfRange(
+            f"too many indices: {used} for a tensor of {rank} axes", code="ST0402"
+        )
     at = places[0] if places else len(items)
     return [*items[:at], *[slice(None)] * (rank - used), *items[at + 1 :]]
 
@@ -167,7 +169,8 @@ def _fit_masks(x: Tensor, items: Sequence[Any]) -> Tensor:
             for a, n in enumerate(item.shape, axis):
                 if D.provably_different(sizes[a], n):
                     raise IndexOutOfRange(
-                        f"a boolean index of size {n} does not fit axis {a} of size {sizes[a]}"
+                        f"a boolean index of size {n} does not fit axis {a} of size {sizes[a]}",
+                        code="ST0405",
                     )
                 sizes[a] = n
         axis += count
@@ -178,7 +181,7 @@ def _integer(value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise IndexOutOfRange(f"expected an integer, found {value!r}") from None
+        raise IndexOutOfRange(f"expected an integer, found {value!r}", code="ST0403") from None
 
 
 def _position(size: Dim, axis: int, item: Any) -> Dim:
@@ -189,10 +192,13 @@ def _position(size: Dim, axis: int, item: Any) -> Dim:
         raise IndexOutOfRange(
             f"expected an integer index, found {item!r}",
             help="use symtensor.where, or None for a new axis",
+            code="ST0403",
         )
     index = _integer(item)
     if isinstance(size, int) and not -size <= index < size:
-        raise IndexOutOfRange(f"index {index} is out of range for axis {axis} of size {size}")
+        raise IndexOutOfRange(
+            f"index {index} is out of range for axis {axis} of size {size}", code="ST0401"
+        )
     return index if index >= 0 else index + size
 
 
@@ -202,6 +208,7 @@ def _index_tensors(item: Any) -> list[Tensor]:
         raise SymbolicValueError(
             "a symbolic boolean mask selects an unknown number of elements",
             help="use symtensor.where, or index with a NumPy array known when building",
+            code="ST0404",
         )
     if isinstance(item, np.ndarray) and item.dtype == bool:
         return [constant(part, int64) for part in np.nonzero(item)]

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.errors import DTypeError
+from symtensor.errors import DTypeError, SymbolicValueError
 from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dtypes import as_dtype
+from symtensor.ir.literal import as_array
 from symtensor.ir.node import Node, fresh_uid, make_node
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, tensor_type
@@ -92,7 +93,7 @@ def value_for(type_: TensorType, value: Any, name: str, borrow: bool = False) ->
     array = np.asarray(value)
     if array.dtype != type_.dtype.numpy:
         if not np.can_cast(array.dtype, type_.dtype.numpy, "same_kind"):
-            raise DTypeError(f"{name}: expected {type_}, found {array.dtype}")
+            raise DTypeError(f"{name}: expected {type_}, found {array.dtype}", code="ST0203")
         array = array.astype(type_.dtype.numpy)
         borrow = True
     bind_shapes([type_], [array.shape], [name], {})
@@ -110,11 +111,16 @@ def variable(
     Its type is the shape and dtype of `value`; a `shape` with None where the size may change
     between calls makes the variable resizable.
     """
-    array = np.array(value, dtype=None if dtype is None else as_dtype(dtype).numpy, order="C")
+    if isinstance(value, Tensor) and not isinstance(value, Variable):
+        raise SymbolicValueError(
+            f"variable: expected a value to start from, found the symbolic {value!r}",
+            help="give an array, and compute the tensor as an update",
+        )
+    array = as_array(value, None if dtype is None else as_dtype(dtype))
     element = as_dtype(array.dtype)
     sizes = array.shape if shape is None else [normalize_dim(s, i) for i, s in enumerate(shape)]
     type_ = tensor_type(element, sizes)
-    array = value_for(type_, array.astype(element.numpy, copy=False), name or "variable", True)
+    array = value_for(type_, array, name or "variable", borrow=True)
     attrs = {"type": type_, "uid": fresh_uid(), "store": Store(array)}
     return Variable(make_node(VARIABLE, (), attrs, name=name))
 

@@ -104,7 +104,8 @@ def _infer_overlap(
         count = window_count(size, *window)
         if D.provably_different(count, x.shape[axis]):
             raise ShapeError(
-                f"{count} windows fit in {size} elements, found {x.shape[axis]} on axis {axis}"
+                f"{count} windows fit in {size} elements, found {x.shape[axis]} on axis {axis}",
+                code="ST0107",
             )
         out[axis] = size
     return x.with_shape(tuple(out))

@@ -104,14 +104,16 @@ def check_order(passes: Sequence[Pass], order: Sequence[Before] = ORDER) -> None
     place = {p.name: i for i, p in enumerate(passes)}
     for rule in order:
         if rule.first in place and rule.second in place and place[rule.first] > place[rule.second]:
-            raise ConfigError(f"pass {rule.first} must run before {rule.second}: {rule.why}")
+            raise ConfigError(
+                f"pass {rule.first} must run before {rule.second}: {rule.why}", code="ST1403"
+            )
 
 
 def register_pass(new: Pass, *, before: str | None = None, after: str | None = None) -> None:
     """Add a pass to the pipeline, before or after a named one, or at the end."""
     names = [p.name for p in PIPELINE]
     if new.name in names:
-        raise ConfigError(f"there is a pass named {new.name!r} already")
+        raise ConfigError(f"there is a pass named {new.name!r} already", code="ST1403")
     place = len(PIPELINE)
     if before is not None or after is not None:
         place = _index(names, before or after or "") + (before is None)
@@ -131,6 +133,7 @@ def _index(names: Sequence[str], name: str) -> int:
         raise ConfigError(
             f"there is no pass named {name!r}",
             help=f"did you mean {near[0]}?" if near else f"passes: {', '.join(names)}",
+            code="ST1403",
         )
     return names.index(name)
 

@@ -42,7 +42,7 @@ class Explanation:
         """Return the entry as a section of docs/errors.md."""
         lines = [f"## {self.code}: {self.title}", self.description]
         if self.wrong:
-            lines.append(f"```python\n{self.wrong}\n```")
+            lines.append(f"<!-- not run: it is wrong -->\n```python\n{self.wrong}\n```")
         if self.right:
             lines.append(f"Instead:\n\n```python\n{self.right}\n```")
         return "\n\n".join(lines)
@@ -74,7 +74,8 @@ def document() -> str:
         f"```text\n{EXAMPLE}\n```\n\n"
         "All classes derive from `symtensor.SymtensorError` and from the built-in exception of the same "
         "kind; `error.code`, `error.place` (file, line, columns), `error.op`, `error.operands` and "
-        "`error.help` hold the parts."
+        "`error.help` hold the parts. The programs below begin with\n\n"
+        "```python\nimport numpy as np\nimport symtensor as st\n```"
     )
     return "\n\n".join([head, *(e.markdown() for e in EXPLANATIONS.values())]) + "\n"
 

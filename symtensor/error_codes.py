@@ -92,7 +92,7 @@ error[ST0102]: matmul: inner sizes differ: 784 and 785
   |     ^^^^^"""
 
 X = 'x = st.placeholder((None, 3), name="x")'
-V = "v = st.variable(np.zeros(3, 'f'), name='v')"
+V = 'v = st.variable(np.zeros(3, "f"), name="v")'
 
 # fmt: off
 _TABLE = (
@@ -132,9 +132,9 @@ _TABLE = (
         """A value has another size than its type says, or two inputs that share a size have different
         ones. Sizes with the same name, and sizes that an op made equal, must agree in each call.""",
         'x, y = st.placeholder(("n",)), st.placeholder(("n",))\nf = st.function([x, y], x + y)\n'
-        "f(np.ones(3, 'f'), np.ones(4, 'f'))",
+        'f(np.ones(3, "f"), np.ones(4, "f"))',
         'x, y = st.placeholder(("n",)), st.placeholder(("n",))\nf = st.function([x, y], x + y)\n'
-        "f(np.ones(4, 'f'), np.ones(4, 'f'))",
+        'f(np.ones(4, "f"), np.ones(4, "f"))',
     ),
     Explanation(
         "ST0105", "Tensors that can't be joined or cut",
@@ -145,8 +145,8 @@ _TABLE = (
     Explanation(
         "ST0106", "A wrong number of axes",
         "The rank of a tensor is part of its type and is never changed silently.",
-        f"{X}\nst.function([x], x + 1)(np.ones(3, 'f'))",
-        f"{X}\nst.function([x], x + 1)(np.ones((1, 3), 'f'))",
+        f'{X}\nst.function([x], x + 1)(np.ones(3, "f"))',
+        f'{X}\nst.function([x], x + 1)(np.ones((1, 3), "f"))',
     ),
     Explanation(
         "ST0107", "A kernel that does not fit its input",
@@ -174,7 +174,7 @@ _TABLE = (
     Explanation(
         "ST0111", "A size that nothing determines",
         "A symbolic size gets its value from the shapes of the inputs, and no input has this one.",
-        'from symtensor.ir import dims\ndims.evaluate(st.dim("unfed") * 2, {})', "st.zeros((4,)).eval()",
+        'from symtensor.ir import dims\n\ndims.evaluate(st.dim("unfed") * 2, {})', "st.zeros((4,)).eval()",
     ),
     Explanation(
         "ST0112", "A matrix that is not square, or no right-hand sides for it",
@@ -202,8 +202,8 @@ _TABLE = (
         "ST0203", "A value that would be narrowed",
         """Nothing is narrowed silently: an argument passes when NumPy's promotion of both dtypes is the
         declared one. Convert it, or compile with allow_downcast=True.""",
-        "x = st.placeholder((2,), 'float32')\nst.function([x], x + 1)(np.ones(2, 'float64'))",
-        "x = st.placeholder((2,), 'float32')\nst.function([x], x + 1)(np.ones(2, 'float32'))",
+        'x = st.placeholder((2,), "float32")\nst.function([x], x + 1)(np.ones(2, "float64"))',
+        'x = st.placeholder((2,), "float32")\nst.function([x], x + 1)(np.ones(2, "float32"))',
     ),
     Explanation(
         "ST0204", "A value that is no array of numbers",
@@ -409,13 +409,13 @@ _TABLE = (
     ),
     Explanation(
         "ST0707", "A call with a wrong number of arguments", "One value per input without a default.",
-        f"{X}\nst.function([x], x + 1)()", f"{X}\nst.function([x], x + 1)(np.ones((1, 3), 'f'))",
+        f"{X}\nst.function([x], x + 1)()", f'{X}\nst.function([x], x + 1)(np.ones((1, 3), "f"))',
     ),
     Explanation(
         "ST0708", "A call with an unknown keyword",
         "Keywords are the names of inputs; a name that two inputs have can't be used.",
-        f"{X}\nst.function([x], x + 1)(y=np.ones((1, 3), 'f'))",
-        f"{X}\nst.function([x], x + 1)(x=np.ones((1, 3), 'f'))",
+        f'{X}\nst.function([x], x + 1)(y=np.ones((1, 3), "f"))',
+        f'{X}\nst.function([x], x + 1)(x=np.ones((1, 3), "f"))',
     ),
     Explanation(
         "ST0709", "A call with something that is no value",
@@ -426,8 +426,8 @@ _TABLE = (
     Explanation(
         "ST0710", "Outputs that the function does not have",
         "output_subset takes positions of a list of outputs, or keys of a dict.",
-        f"{X}\nst.function([x], [x + 1])(np.ones((1, 3), 'f'), output_subset=[1])",
-        f"{X}\nst.function([x], [x + 1])(np.ones((1, 3), 'f'), output_subset=[0])",
+        f'{X}\nst.function([x], [x + 1])(np.ones((1, 3), "f"), output_subset=[1])',
+        f'{X}\nst.function([x], [x + 1])(np.ones((1, 3), "f"), output_subset=[0])',
     ),
     # --- updates
     Explanation(
@@ -487,8 +487,8 @@ _TABLE = (
     Explanation(
         "ST1200", "Something that an engine can't translate",
         "A target that does not exist, or code that LLVM rejects: the latter is a fault of symtensor.",
-        "from symtensor.codegen.target import named\nnamed('vax')",
-        "from symtensor.codegen.target import named\nnamed('neon')",
+        'from symtensor.codegen.target import named\n\nnamed("vax")',
+        'from symtensor.codegen.target import named\n\nnamed("neon")',
     ),
     Explanation(
         "ST1300", "An engine that can't do this", "The engine has no such ability.",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from importlib import import_module as _import_module
 from importlib.util import find_spec as _find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any as _Any
 
 from symtensor.vocabulary import suggestion as _suggestion
 from symtensor.errors import (
@@ -26,6 +26,7 @@ from symtensor.ir.dtypes import (
     uint16, uint32, uint64, uint8,
 )  # fmt: skip
 from symtensor.ir.graph import Graph
+from symtensor.ir.location import name_scope
 from symtensor.ir.node import Node, Op
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
@@ -94,11 +95,16 @@ from symtensor.passes.pipeline import (
     Pass, optimize, register_pass, run_pipeline, unregister_pass,
 )  # fmt: skip
 from symtensor.passes.rewrite import P, Rule, Var, rewrite_pass
-from symtensor.inspect import debugprint, parse_graph, print_graph, to_dot, to_networkx
+from symtensor.inspect import debugprint, parse_graph, print_graph
 from symtensor.ops import operators as _operators  # noqa: F401  (gives Tensor its operators)
 
 if TYPE_CHECKING:
     from symtensor import testing as testing
+    from symtensor.export.graphviz import to_dot, to_svg
+    from symtensor.export.model_explorer import to_model_explorer
+    from symtensor.export.networkx import to_networkx
+    from symtensor.export.onnx import to_onnx
+    from symtensor.export.stablehlo import to_stablehlo
 
 __version__ = "0.1.0"
 
@@ -123,33 +129,51 @@ __all__ = [
     "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand_dims", "expm1", "eye", "flip",
     "float16", "float32", "float64", "floor", "floor_divide", "fmax", "fmin", "fmod", "foldl",
     "foldr", "full", "full_like", "function", "gather", "gelu", "get_engine", "getitem",
-    "grad_clip", "grad_scale", "gradients", "greater", "greater_equal", "hard_sigmoid",
-    "heaviside", "hessian", "hessian_vector_product", "huber", "hypot", "indices", "inner",
-    "int8", "int16", "int32", "int64", "invert", "isfinite", "isinf", "isnan", "isneginf",
-    "isposinf", "jacobian", "jvp", "l2_normalize", "layer_norm", "leaky_relu", "left_shift",
-    "less", "less_equal", "lgamma", "linalg", "linspace", "log", "log1p", "log2", "log10",
-    "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "logsumexp", "map_", "matmul", "max", "max_pool", "maximum", "mean",
-    "mean_absolute_error", "mean_squared_error", "meshgrid", "min", "minimum", "moments",
-    "moveaxis", "multiply", "nan_to_num", "negative", "nextafter", "norm", "not_equal", "one_hot",
-    "ones", "ones_like", "optimize", "outer", "overlap_add", "pad", "parse_graph", "placeholder",
-    "polygamma", "positive", "power", "print_", "print_graph", "prod", "promote", "ptp",
-    "put_along_axis", "rad2deg", "random", "ravel", "reciprocal", "reduce", "register_engine",
-    "register_pass", "relu", "remainder", "repeat", "reshape", "rewrite_pass", "right_shift",
-    "rint", "roll", "rot90", "round", "rsqrt", "run_pipeline", "scan", "searchsorted", "selu",
-    "set_at", "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax", "softplus",
-    "softsign", "sort", "sparse_categorical_crossentropy", "specify_shape", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take",
-    "take_along_axis", "tan", "tanh", "tensordot", "tile", "to_dot", "to_networkx", "top_k",
+    "grad_clip", "grad_scale", "gradients", "greater", "greater_equal", "hard_sigmoid", "heaviside",
+    "hessian", "hessian_vector_product", "huber", "hypot", "indices", "inner", "int8", "int16",
+    "int32", "int64", "invert", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "jacobian",
+    "jvp", "l2_normalize", "layer_norm", "leaky_relu", "left_shift", "less", "less_equal", "lgamma",
+    "linalg", "linspace", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "map_", "matmul", "max",
+    "max_pool", "maximum", "mean", "mean_absolute_error", "mean_squared_error", "meshgrid", "min",
+    "minimum", "moments", "moveaxis", "multiply", "name_scope", "nan_to_num", "negative",
+    "nextafter", "norm", "not_equal", "one_hot", "ones", "ones_like", "optimize", "outer",
+    "overlap_add", "pad", "parse_graph", "placeholder", "polygamma", "positive", "power", "print_",
+    "print_graph", "prod", "promote", "ptp", "put_along_axis", "rad2deg", "random", "ravel",
+    "reciprocal", "reduce", "register_engine", "register_pass", "relu", "remainder", "repeat",
+    "reshape", "rewrite_pass", "right_shift", "rint", "roll", "rot90", "round", "rsqrt",
+    "run_pipeline", "scan", "searchsorted", "selu", "set_at", "sigmoid", "sign", "signbit", "silu",
+    "sin", "sinh", "softmax", "softplus", "softsign", "sort", "sparse_categorical_crossentropy",
+    "specify_shape", "split", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient",
+    "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile",
+    "to_dot", "to_model_explorer", "to_networkx", "to_onnx", "to_stablehlo", "to_svg", "top_k",
     "trace", "transpose", "tri", "tril", "triu", "trunc", "uint8", "uint16", "uint32", "uint64",
     "unregister_pass", "unstack", "until", "var", "variable", "vdot", "vjp", "where",
     "while_loop", "why_no_gradient", "windows", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
+_EXPORTS = {"to_dot": "graphviz", "to_svg": "graphviz", "to_networkx": "networkx",
+            "to_model_explorer": "model_explorer", "to_onnx": "onnx",
+            "to_stablehlo": "stablehlo"}  # fmt: skip
+"""Functions that are imported at their first use -> module in `symtensor.export`."""
+
+
+def _card(value: Tensor | Graph | Function) -> str:
+    """Return how a notebook shows a value."""
+    html: str = _import_module("symtensor.export.notebook").card(value)
+    return html
+
+
+_SHOWN: tuple[type[_Any], ...] = (Tensor, Graph, Function)
+for _owner in _SHOWN:
+    _owner._repr_html_ = _card
+
 if not TYPE_CHECKING:  # type checkers shall report unknown names themselves
 
     def __getattr__(name: str) -> object:
+        if name in _EXPORTS:
+            return getattr(_import_module(f"symtensor.export.{_EXPORTS[name]}"), name)
         if _find_spec(f"symtensor.{name}") is not None:  # a subpackage, at its first use
             return _import_module(f"symtensor.{name}")
         raise UnknownNameError(f"symtensor has no {name!r}{_suggestion(name, __all__)}")

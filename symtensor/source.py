@@ -26,9 +26,10 @@ WIDTH = 160
 
 
 class Location:
-    """A position in source code: file, line and columns, and what was made of the code there."""
+    """A position in source code: file, line and columns, the name scope around it, and what was
+    made of the code there."""
 
-    __slots__ = ("_code", "_file", "_lasti", "_line", "origin")
+    __slots__ = ("_code", "_file", "_lasti", "_line", "origin", "scope")
 
     def __init__(
         self,
@@ -37,7 +38,10 @@ class Location:
         code: CodeType | None = None,
         lasti: int = -1,
         origin: str = "",
+        scope: str = "",
     ) -> None:
+        self.scope = scope
+        """Names of `name_scope`, outermost first, with "/" between them."""
         self.origin = origin
         """``gradient`` or ``tangent`` for what was derived from the code at this line, else empty."""
         self._file = file
@@ -79,7 +83,7 @@ class Location:
 
     def derived(self, origin: str) -> Location:
         """Return the same position for what is derived from the code there."""
-        return Location(self._file, self._line, self._code, self._lasti, origin)
+        return Location(self._file, self._line, self._code, self._lasti, origin, self.scope)
 
     def describe(self) -> str:
         """Return ``file:line:column   source text`` for messages."""
@@ -98,7 +102,7 @@ class Location:
         return f"Location({self._file!r}, {self._line})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Location, (self._file, self._line, None, -1, self.origin)
+        return Location, (self._file, self._line, None, -1, self.origin, self.scope)
 
 
 def _characters(text: str, offset: int) -> int:

@@ -348,7 +348,7 @@ def test_debugprint_marks_shared_nodes(capsys):
     assert "add" in out and "above]" in out and "exp" in out and "test_ir.py" in out
     st.debugprint(y * y + 1, depth=1)
     out = capsys.readouterr().out
-    assert "exp" not in out and "deeper" in out
+    assert "exp [" not in out and "deeper" in out
     for _ in range(5000):
         y = y + 1
     st.debugprint(y)
@@ -373,7 +373,7 @@ def test_dot_draws_variables_that_are_only_written():
     x = st.placeholder((2,), name="x")
     w = st.variable(np.zeros(2, x.dtype.name), name="w")
     dot = st.to_dot(Graph((x.node,), (), ((w.node, (x * 2).node),)))
-    assert '"%w" [label="variable w' in dot
+    assert '"%w" [label="w' in dot
 
 
 def test_labels_of_many_leaves_of_one_name_differ():

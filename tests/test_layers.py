@@ -16,7 +16,7 @@ LAYERS = [
     {"codegen"},
     {"engines"},
     {"serialize"},
-    {"inspect"},
+    {"inspect", "export"},
     {"arguments", "definition", "function"},
     {"testing"},
     {"backend", "__main__", "__init__"},

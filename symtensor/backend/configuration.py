@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from symtensor.errors import AttributeValueError
+from symtensor.ir import location
 
 _settings: dict[str, Any] = {
     "epsilon": 1e-7, "floatx": "float32", "image_data_format": "channels_last",
@@ -125,7 +126,8 @@ def name_scope(name: str | None) -> Iterator[str]:
     """Put ``name/`` before the names of variables made inside; yield the whole scope."""
     _scopes.append(name or "")
     try:
-        yield "/".join(filter(None, _scopes))
+        with location.name_scope(name or ""):
+            yield "/".join(filter(None, _scopes))
     finally:
         _scopes.pop()
 

@@ -1,6 +1,5 @@
-"""Looking inside: graphs as text, as networkx graphs, as DOT."""
+"""Looking inside: graphs, schedules and loops as text, and what functions show of themselves."""
 
-from symtensor.inspect.export import to_dot, to_networkx
 from symtensor.inspect.text import debugprint, parse_graph, print_graph, print_schedule
 
-__all__ = ["debugprint", "parse_graph", "print_graph", "print_schedule", "to_dot", "to_networkx"]
+__all__ = ["debugprint", "parse_graph", "print_graph", "print_schedule"]

@@ -3,7 +3,8 @@
 A `Location` is captured when a node is made: the innermost frame that is the user's. Locations never
 take part in node identity. Code that builds nodes on behalf of others (gradients, passes) runs under
 `at(location)` so that what it builds points at the user's line and not at ours; derivatives say that
-they are (`Location.origin`), and every rewrite hands that on with the line.
+they are (`Location.origin`), and every rewrite hands that on with the line. A location also knows the
+name scope around it, by which pictures of large graphs fold.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from collections.abc import Iterator
 
 from symtensor.source import Location, user_location
 
-__all__ = ["Location", "at", "current"]
+__all__ = ["Location", "at", "current", "name_scope"]
 
 
 class _Override(threading.local):
     location: Location | None = None
+    scope: str = ""
 
 
 _override = _Override()
@@ -28,7 +30,10 @@ def current() -> Location | None:
     """Return the location for a node built now: the override in force, else the user's frame."""
     if _override.location is not None:
         return _override.location
-    return user_location(2)
+    found = user_location(2)
+    if found is not None:
+        found.scope = _override.scope
+    return found
 
 
 @contextlib.contextmanager
@@ -44,3 +49,18 @@ def at(location: Location | None, origin: str = "") -> Iterator[None]:
         yield
     finally:
         _override.location = saved
+
+
+@contextlib.contextmanager
+def name_scope(name: str) -> Iterator[str]:
+    """Put the nodes built inside under `name`, within the scopes around it; yield the whole scope.
+
+    Scopes change no graph. The explorer and the exports fold graphs by them, and what gradients and
+    passes make of a node stays in its scope.
+    """
+    saved = _override.scope
+    _override.scope = "/".join(filter(None, [saved, name.strip("/")]))
+    try:
+        yield _override.scope
+    finally:
+        _override.scope = saved

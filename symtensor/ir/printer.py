@@ -107,6 +107,17 @@ def label_graph(graph: Graph, symbols: dict[Symbol, str] | None = None) -> Label
     return labels
 
 
+def format_attributes(node: Node, labels: Labels) -> dict[str, str]:
+    """Return the text of each attribute that the IR text shows, but for bodies."""
+    hidden = (*HIDDEN.get(node.op.name, ()), *node.op.bodies)
+    printer = _Printer(False, None)
+    return {
+        name: printer.value(node.attrs[name], labels, 0)
+        for name in sorted(node.attrs)
+        if name not in hidden
+    }
+
+
 class _Printer:
     def __init__(self, locations: bool, literals: list[Literal] | None) -> None:
         self.locations = locations

@@ -1,0 +1,1 @@
+"""Graphs for other tools: networkx, Graphviz and SVG, Model Explorer, ONNX, StableHLO."""

@@ -12,7 +12,7 @@ from symtensor.codegen.fusion import CallStep, ContractStep
 from symtensor.ir.dtypes import float32, float64, int32, int64
 
 HOST = target.host()
-TYPES = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 12 + [ctypes.c_void_p, ctypes.c_bool]
+TYPES = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 13 + [ctypes.c_void_p, ctypes.c_bool]
 
 
 @functools.cache
@@ -44,7 +44,7 @@ def native(dtype):
         arrays = (a, b, c)
         strides = [s // x.itemsize for x in arrays for s in x.strides]
         (am, ak), (bk, bn), (cm, cn) = (strides[i : i + 2] for i in (0, 2, 4))
-        call(*arrays, *c.shape, a.shape[1], 1, am, ak, 0, bk, bn, 0, cm, cn, accumulate)
+        call(*arrays, *c.shape, a.shape[1], 1, am, ak, 0, bk, bn, 0, 0, cm, cn, accumulate)
 
     return run
 
@@ -115,7 +115,9 @@ def test_products_of_several_rounds(dtype, m, k, n):
     for accumulate in (False, True):
         wanted = (a @ b).sum(0) + accumulate * c
         row = x.shape[1]
-        call(x, weights, c, m, n, k, rounds, row, 1, row + 1, n, 1, (k + 2) * n, n, 1, accumulate)
+        call(
+            x, weights, c, m, n, k, rounds, row, 1, row + 1, n, 1, (k + 2) * n, 0, n, 1, accumulate
+        )
         np.testing.assert_array_equal(c, wanted)  # exact: small whole numbers
 
 

@@ -69,6 +69,8 @@ class Plan:
     """Loops around the product."""
     summed: list[Label] = field(default_factory=list)
     """Loops whose rounds add up, innermost."""
+    packed: bool = False
+    """True when the right operand is packed ahead."""
 
     @property
     def shared(self) -> list[Label]:
@@ -176,7 +178,7 @@ def _main(labels: Sequence[Label]) -> Label:
 Body = Callable[[list[str], list[str]], None]
 """What a nest of loops does, given its pointers and its counters."""
 
-_ENTRY = f"void @{{}}(ptr, ptr, ptr, {'i64, ' * 12}ptr, i1)"
+_ENTRY = f"void @{{}}(ptr, ptr, ptr, {'i64, ' * 13}ptr, i1)"
 
 
 def declarations(dtype: DType) -> set[str]:
@@ -317,6 +319,8 @@ class _Contraction:
         (ak, bk, _), (ar, br, _) = plan.inner.strides, plan.rounds.strides
         a, b, c = at
         numbers = [self.size(plan.rows.size), self.size(plan.columns.size), k]
-        numbers += [self.size(x) for x in (plan.rounds.size, am, ak, ar, bk, bn, br, cm, cn)]
+        bp = k if plan.packed else 0
+        numbers += [*map(self.size, (plan.rounds.size, am, ak, ar, bk, bn, br)), bp]
+        numbers += map(self.size, (cm, cn))
         f.do(f"call void @{self.entry}(ptr {a}, ptr {b}, ptr {c}, "
              f"{', '.join(f'i64 {x}' for x in numbers)}, ptr %scratch, i1 {accumulate})")  # fmt: skip

@@ -52,6 +52,8 @@ class LoopCall:
     """Run the loop called `name`."""
 
     name: str
+    before: tuple[KernelCall, ...] = ()
+    """What packs the operands that its products read in every round."""
 
 
 Call = KernelCall | LoopCall | CallOut
@@ -72,6 +74,8 @@ def emit_driver(calls: Sequence[Call], name: str = NAME) -> str:
             f.return_if(f.op(f"icmp ne i32 {code}, 0"), f"i32 {code}")
             continue
         if isinstance(call, LoopCall):
+            for packing in call.before:
+                _kernel_call(f, packing)
             f.op(f"call i32 @{call.name}(ptr %table, ptr %sizes, ptr %callback, i64 %context)")
             continue
         code = _kernel_call(f, call)

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.kernel import Affine, Axis, axis_position
+from symtensor.codegen.packing import Packing, packings
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Shape
@@ -77,14 +78,15 @@ Step = KernelStep | ContractStep | LoopStep | CallStep
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of a node: ``fused`` into kernels, ``read through`` as a view, or ``stored``."""
+    """What became of a node: ``fused`` into kernels, ``read through`` as a view, ``stored``, or
+    ``packed`` before the loop whose products read it."""
 
     kind: str
     node: Node
     into: tuple[Node, ...] = ()
     """Roots of the kernels that compute it."""
     why: str = ""
-    """Why it is stored."""
+    """Why it is stored, or packed."""
 
     def __str__(self) -> str:
         tail = f": {self.why}" if self.why else f" into {', '.join(map(_label, self.into))}"
@@ -99,6 +101,8 @@ class Schedule:
     remarks: list[Decision] = field(default_factory=list)
     bodies: dict[Node, Schedule] = field(default_factory=dict)
     """Node of each `LoopStep` -> the schedule of its body."""
+    packed: dict[Node, Packing] = field(default_factory=dict)
+    """In the schedule of a body, the products whose right operand is packed before the loop."""
 
 
 def schedule(graph: Graph, target: Target) -> Schedule:
@@ -173,6 +177,7 @@ class _Fusion:
                 body = schedule(node.attrs["body"], self.target)
                 if all(map(_runs_alone, body.steps)):
                     found[node] = body
+                    _pack_captured(node, body)
         return found
 
     def _required(self) -> set[Node]:
@@ -461,6 +466,15 @@ def _sizes_are_known(node: Node) -> bool:
         for d in result.tensor_type.shape
     ]
     return all(D.symbols_in(d) <= known for d in inside)
+
+
+def _pack_captured(loop: Node, body: Schedule) -> None:
+    """Have what all rounds multiply by packed before the loop."""
+    products = [step.node for step in body.steps if isinstance(step, ContractStep)]
+    body.packed = packings(loop, products)
+    for operand in dict.fromkeys(packing.operand for packing in body.packed.values()):
+        why = "every round multiplies by it, so its panels are made before the loop"
+        body.remarks.append(Decision("packed", operand, why=why))
 
 
 def _runs_alone(step: Step) -> bool:

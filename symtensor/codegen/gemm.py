@@ -1,7 +1,8 @@
 """Matrix products: a module of native code per dtype, for matrices of any strides.
 
-    gemm(ptr a, ptr b, ptr c, i64 m, i64 n, i64 k, i64 rounds,
-         i64 am, i64 ak, i64 ar, i64 bk, i64 bn, i64 br, i64 cm, i64 cn, ptr scratch, i1 accumulate)
+    gemm(ptr a, ptr b, ptr c, i64 m, i64 n, i64 k, i64 rounds, i64 am, i64 ak, i64 ar,
+         i64 bk, i64 bn, i64 br, i64 bp, i64 cm, i64 cn, ptr scratch, i1 accumulate)
+    pack(ptr b, ptr to, i64 n, i64 k, i64 bk, i64 bn)
 
 computes ``c[i, j] (+)= sum_r sum_t a[i, t, r] b[t, j, r]`` for ``t < k`` and ``r < rounds``, where
 ``a[i, t, r]`` is at ``a + i am + t ak + r ar`` elements, and so on. Rounds are for sums over two labels
@@ -10,6 +11,8 @@ The method is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix
 (2008), in the form of BLIS (Van Zee and van de Geijn, 2015): a tile of rows x columns of c stays in
 registers while t runs; panels of a and b are copied ("packed") so that the tile reads them in order.
 Small products skip the packing. A row or column result goes through dot products or row sums.
+`pack` does the packing of b ahead, for many products with the same b: then `bk` is the width of a
+panel, `bn` is 1, and `bp`, which is 0 otherwise, is k. Results are the same to the last bit.
 
 The sum over r and t runs in blocks of about `DEPTH` terms, in order, so the bits of a result do not depend on
 what else is computed, nor on the number of threads.
@@ -19,6 +22,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
 
 from symtensor.codegen import pool
@@ -30,6 +34,8 @@ from symtensor.ir.dtypes import DType
 NAME = "symtensor_gemm_{}"
 ALONE = "symtensor_gemm_alone_{}"
 """The entry for products too small to share."""
+PACK = "symtensor_gemm_pack_{}"
+ENTRIES = (NAME, ALONE, PACK)
 DEPTH = 256
 """Terms added before a partial sum goes to memory; panels of this depth fit the L1 cache."""
 DEEPEST = 320
@@ -47,7 +53,9 @@ packing for fewer would not pay."""
 RANGES = 4
 """Ranges per thread, so that a late thread does not hold up the others."""
 
-Word = IntEnum("Word", "A B C M N K ROUNDS AM AK AR BK BN BR CM CN SCRATCH ADDS COLUMNS", start=0)
+Word = IntEnum(
+    "Word", "A B C M N K ROUNDS AM AK AR BK BN BR BP CM CN SCRATCH ADDS COLUMNS", start=0
+)
 """Words of the block in which a product is handed to the threads."""
 POINTERS = (Word.A, Word.B, Word.C, Word.SCRATCH)
 
@@ -64,13 +72,29 @@ def gemm_module(target: Target, dtype: DType) -> str:
     return _Gemm(target, dtype).module()
 
 
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """The columns of b that a block of the product reads. The last three are of type i1."""
+
+    at: str
+    """The first column."""
+    step: V
+    """Elements per column from one panel to the next."""
+    packed: str
+    """True when the panels go through scratch."""
+    packing: str
+    """True when it is the tiles of the first rows that put them there."""
+    ahead: str
+    """True when b is packed as it is, all panels whole."""
+
+
 class _Gemm(Microkernels):
     def module(self) -> str:
         functions = [self.tile(*tile) for tile in self.tiles()]
         functions += [self.tile(1, WIDE, "strided"), self.dots()]
         functions += [self.pack(width) for width in sorted({self.block.height, self.block.width})]
         functions += [self.copy_tile(), self.row_times_matrix(), self.row_product()]
-        functions += [self.blocked(), self.range(), self.gemm(), self.alone()]
+        functions += [self.blocked(), self.range(), self.gemm(), self.alone(), self.pack_ahead()]
         names = [self.tile_name(*tile) for tile in self.tiles()]
         pointers = ", ".join(f"ptr @{name}" for name in names)
         table = f"@tiles = internal constant [{len(names)} x ptr] [{pointers}]"
@@ -84,35 +108,43 @@ class _Gemm(Microkernels):
         ("ptr", "a"), ("ptr", "b"), ("ptr", "c"),
         ("i64", "m"), ("i64", "n"), ("i64", "k"), ("i64", "rounds"),
         ("i64", "am"), ("i64", "ak"), ("i64", "ar"), ("i64", "bk"), ("i64", "bn"), ("i64", "br"),
-        ("i64", "cm"), ("i64", "cn"), ("ptr", "scratch"), ("i1", "accumulate"),
+        ("i64", "bp"), ("i64", "cm"), ("i64", "cn"), ("ptr", "scratch"), ("i1", "accumulate"),
     )  # fmt: skip
     OPERANDS = PARAMETERS[:-2]
-    SWAPPED = "b a c n m k rounds bn bk br ak am ar cn cm".split()
+    SWAPPED = "b a c n m k rounds bn bk br ak am ar bp cn cm".split()
     """What takes the place of each operand in the transposed product."""
+
+    @property
+    def columns(self) -> int:
+        """Columns of b that go together: whole panels."""
+        return COLUMNS // self.block.width * self.block.width
 
     def blocked(self) -> str:
         """Return the product in blocks of columns and depth."""
         f = FunctionText("blocked", self.PARAMETERS)
         f.do(f"%tile = alloca {self.element}, i64 {self.block.height * self.block.width}, align 64")
-        packed_b = self.packs_b(f)
-
+        ahead = f.compare("ne", "%bp", 0)
+        step = self.column_step(f, "%bn", "%bp")
+        packed_b = f.op(f"select i1 {ahead}, i1 false, i1 {self.packs_b(f)}")
         together = self.rounds_together(f)
 
         def block(at: tuple[str, str, str], n: V, k: V, rounds: V) -> None:
             j, r, t = at
             b = f.at(
-                self.element, "%b", f.add(f.add(f.mul(r, "%br"), f.mul(t, "%bk")), f.mul(j, "%bn"))
+                self.element, "%b", f.add(f.add(f.mul(r, "%br"), f.mul(t, "%bk")), f.mul(j, step))
             )
             packing = self.packs_in_passing(f, n, packed_b)
-            self.pack_columns(f, b, n, k, rounds, f.op(f"xor i1 {packed_b}, {packing}"))
+            now = f.op(f"xor i1 {packed_b}, {packing}")
+            self.pack_columns(f, b, n, k, rounds, now, ahead)
             a = f.at(self.element, "%a", f.add(f.mul(r, "%ar"), f.mul(t, "%ak")))
             c = f.at(self.element, "%c", f.mul(j, "%cn"))
             later = f.either(f.compare("ne", r, 0), f.compare("ne", t, 0))
             later = f.either("%accumulate", later)
-            self.row_panels(f, a, b, c, n, k, rounds, packed_b, packing, later)
+            panels = Panels(b, step, packed_b, packing, ahead)
+            self.row_panels(f, a, panels, c, n, k, rounds, later)
 
         def columns(j: str, _: list[str]) -> None:
-            n = f.minimum(f.sub("%n", j), COLUMNS)
+            n = f.minimum(f.sub("%n", j), self.columns)
 
             def rounds(r: str, _: list[str]) -> None:
                 count = f.minimum(f.sub("%rounds", r), together)
@@ -121,8 +153,12 @@ class _Gemm(Microkernels):
 
             f.loop(0, "%rounds", together, rounds)
 
-        f.loop(0, "%n", COLUMNS, columns)
+        f.loop(0, "%n", self.columns, columns)
         return f.text()
+
+    def column_step(self, f: FunctionText, bn: V, bp: V) -> V:
+        """Return how far apart columns of b are, counted from the first of a panel to another's."""
+        return f.select(f.compare("ne", bp, 0), "i64", bp, bn)
 
     def rounds_together(self, f: FunctionText) -> V:
         """Return how many rounds make a block: those that fit, or one that is cut in blocks itself."""
@@ -151,11 +187,13 @@ class _Gemm(Microkernels):
         """Return whether a is worth packing: when its rows are read by enough tiles."""
         return f.compare("sge", n, 4 * self.block.width)
 
-    def pack_columns(self, f: FunctionText, b: str, n: V, k: V, rounds: V, packed: str) -> None:
-        """Pack the panels of b; when not all are to be packed here, a last one that is not full."""
+    def pack_columns(
+        self, f: FunctionText, b: str, n: V, k: V, rounds: V, now: str, ahead: str
+    ) -> None:
+        """Pack the panels of b; when not all are to be packed now, a last one that is not full."""
         width = self.block.width
         full = f.mul(f.divide(n, width), width)
-        start = f.select(packed, "i64", 0, full)
+        start = f.select(now, "i64", 0, f.select(ahead, "i64", n, full))
 
         def panel(j: str, _: list[str]) -> None:
             to = f.at(self.element, "%scratch", f.mul(j, f.mul(k, rounds)))
@@ -164,6 +202,23 @@ class _Gemm(Microkernels):
             self.pack_rounds(f, width, to, source, "%bn, i64 %bk", count, k, rounds, "%br")
 
         f.loop(start, n, width, panel)
+
+    def pack_ahead(self) -> str:
+        """Return the entry that packs all of b."""
+        f = FunctionText(PACK.format(self.dtype.name), [
+            ("ptr", "b"), ("ptr", "to"), ("i64", "n"), ("i64", "k"), ("i64", "bk"),
+            ("i64", "bn")], linkage="")  # fmt: skip
+        width = self.block.width
+
+        def panel(j: str, _: list[str]) -> None:
+            to = f.at(self.element, "%to", f.mul(j, "%k"))
+            source = f.at(self.element, "%b", f.mul(j, "%bn"))
+            count = f.minimum(f.sub("%n", j), width)
+            f.do(f"call void @pack_{width}(ptr {to}, ptr {source}, i64 %bn, i64 %bk, i64 {count}, "
+                 "i64 %k)")  # fmt: skip
+
+        f.loop(0, "%n", width, panel)
+        return f.text()
 
     def pack_rounds(
         self, f: FunctionText, width: int, to: str, source: str, strides: str, count: V, k: V,
@@ -181,17 +236,7 @@ class _Gemm(Microkernels):
         f.loop(0, rounds, 1, one)
 
     def row_panels(
-        self,
-        f: FunctionText,
-        a: str,
-        b: str,
-        c: str,
-        n: V,
-        k: V,
-        rounds: V,
-        packed_b: str,
-        packing: str,
-        later: str,
+        self, f: FunctionText, a: str, b: Panels, c: str, n: V, k: V, rounds: V, later: str
     ) -> None:
         height, width = self.block.height, self.block.width
         panel_a = f.at(self.element, "%scratch", DEEPEST * (COLUMNS + width))
@@ -208,10 +253,8 @@ class _Gemm(Microkernels):
 
             (chosen,) = f.branch(packed_a, pack, lambda: [source], ["ptr"])
             place = f.at(self.element, c, f.mul(i, "%cm"))
-            first = f.both(packing, f.compare("eq", i, 0))
-            self.column_panels(
-                f, chosen, packed_a, rows, b, packed_b, first, place, n, k, rounds, later
-            )
+            first = f.both(b.packing, f.compare("eq", i, 0))
+            self.column_panels(f, chosen, packed_a, rows, b, first, place, n, k, rounds, later)
             return [f.add(i, rows)]
 
         # the index of this loop only counts rounds: the height of a panel varies
@@ -247,21 +290,29 @@ class _Gemm(Microkernels):
         return rows
 
     def column_panels(
-        self, f: FunctionText, a: str, packed_a: str, rows: V, b: str, packed_b: str, packing: str,
+        self, f: FunctionText, a: str, packed_a: str, rows: V, b: Panels, packing: str,
         c: str, n: V, k: V, rounds: V, later: str,
     ) -> None:  # fmt: skip
         width = self.block.width
-        ready = f.op(f"xor i1 {packed_b}, {packing}")
+        packed_before = f.op(f"xor i1 {b.packed}, {packing}")
+        loose = f.op(f"xor i1 {b.ahead}, true")
+        tiles = self.tiles_of(f, rows, packed_a)
+        height = self.block.height
+        am = f.select(packed_a, "i64", 1, "%am")
+        ak = f.select(packed_a, "i64", height, "%ak")
+        ar = f.select(packed_a, "i64", f.mul(k, height), "%ar")
+        depth = f.mul(k, rounds)
+        step_in_scratch = f.mul(k, width)
 
         def panel(j: str, _: list[str]) -> None:
             columns = f.minimum(f.sub(n, j), width)
-            partial = f.compare("slt", columns, width)
-            in_scratch = f.either(ready, partial)
+            partial = f.both(loose, f.compare("slt", columns, width))
+            in_scratch = f.either(packed_before, partial)
             packs = f.op(f"select i1 {partial}, i1 false, i1 {packing}")
-            packed = f.at(self.element, "%scratch", f.mul(j, f.mul(k, rounds)))
-            source = f.select(in_scratch, "ptr", packed, f.at(self.element, b, f.mul(j, "%bn")))
+            packed = f.at(self.element, "%scratch", f.mul(j, depth))
+            source = f.select(in_scratch, "ptr", packed, f.at(self.element, b.at, f.mul(j, b.step)))
             stride = f.select(in_scratch, "i64", width, "%bk")
-            step = f.select(in_scratch, "i64", f.mul(k, width), "%br")
+            step = f.select(in_scratch, "i64", step_in_scratch, "%br")
             vectors = f.divide(f.add(columns, self.lanes - 1), self.lanes)
             place = f.at(self.element, c, f.mul(j, "%cn"))
             whole = f.compare("eq", f.op(f"and i64 {columns}, {self.lanes - 1}"), 0)
@@ -269,9 +320,9 @@ class _Gemm(Microkernels):
             to = f.select(direct, "ptr", place, "%tile")
             to_stride = f.select(direct, "i64", "%cm", width)
             adds = f.both(later, direct)
-            self.call_tile(f, rows, vectors, packed_a, packs, a, k,
-                f"ptr {source}, i64 {stride}, i64 {step}, ptr {to}, i64 {to_stride}, i64 {k}, "
-                f"i64 {rounds}, i1 {adds}, ptr {packed}")  # fmt: skip
+            self.call_tile(f, tiles, vectors, packs,
+                f"ptr {a}, i64 {am}, i64 {ak}, i64 {ar}, ptr {source}, i64 {stride}, i64 {step}, "
+                f"ptr {to}, i64 {to_stride}, i64 {k}, i64 {rounds}, i1 {adds}, ptr {packed}")  # fmt: skip
             f.branch(direct, lambda: None, lambda: f.do(
                 f"call void @copy_tile(ptr %tile, ptr {place}, i64 %cm, i64 %cn, i64 {rows}, "
                 f"i64 {columns}, i1 {later})"))  # fmt: skip
@@ -301,7 +352,7 @@ class _Gemm(Microkernels):
         f = FunctionText(ALONE.format(self.dtype.name), self.PARAMETERS, linkage="")
         values = self.upright(f)
         arguments = [f"{kind} {values[name]}" for kind, name in self.OPERANDS]
-        self.product(f, values["m"], f"{', '.join(arguments)}, ptr %scratch, i1 %accumulate")
+        self.product(f, values["m"], "%bp", f"{', '.join(arguments)}, ptr %scratch, i1 %accumulate")
         return f.text()
 
     def upright(self, f: FunctionText) -> dict[str, V]:
@@ -312,14 +363,16 @@ class _Gemm(Microkernels):
         one_column = f.both(f.compare("eq", "%n", 1), f.compare("ne", "%m", 1))
         across = f.both(f.compare("ne", "%cn", 1), f.compare("eq", "%cm", 1))
         swap = f.either(one_column, f.both(across, f.compare("ne", "%m", 1)))
+        swap = f.both(swap, f.compare("eq", "%bp", 0))
         return {
             name: f.select(swap, kind, f"%{other}", f"%{name}")
             for (kind, name), other in zip(self.OPERANDS, self.SWAPPED, strict=True)
         }
 
-    def product(self, f: FunctionText, m: V, arguments: str) -> None:
+    def product(self, f: FunctionText, m: V, bp: V, arguments: str) -> None:
         """Run a product on this thread."""
-        f.branch(f.compare("eq", m, 1), lambda: f.do(f"call void @row_product({arguments})"),
+        row = f.both(f.compare("eq", m, 1), f.compare("eq", bp, 0))
+        f.branch(row, lambda: f.do(f"call void @row_product({arguments})"),
                  lambda: f.do(f"call void @blocked({arguments})"))  # fmt: skip
 
     def share_out(self, f: FunctionText, m: V, n: V, k: V) -> None:
@@ -338,7 +391,7 @@ class _Gemm(Microkernels):
         row = f.mul(threads, width)
         panels = f.op(f"sdiv i64 {f.add(n, f.sub(row, 1))}, {row}")
         panels = f.select(f.compare("eq", panels, 0), "i64", 1, panels)  # no column at all
-        unit = f.select(by_columns, "i64", f.minimum(f.mul(panels, width), COLUMN_RANGE),
+        unit = f.select(by_columns, "i64", f.minimum(f.mul(panels, width), COLUMN_RANGE // width * width),
                         ROW_RANGE * self.block.height)  # fmt: skip
         share = f.op(f"sdiv i64 {extent}, {f.mul(threads, RANGES)}")
         units = f.op(f"sdiv i64 {share}, {unit}")
@@ -357,7 +410,7 @@ class _Gemm(Microkernels):
         count = f.sub("%last", "%first")
         moved = {
             "a": f.at(self.element, x["a"], f.mul("%first", x["am"])),
-            "b": f.at(self.element, x["b"], f.mul("%first", x["bn"])),
+            "b": f.at(self.element, x["b"], f.mul("%first", self.column_step(f, x["bn"], x["bp"]))),
         }
         x["c"] = f.at(self.element, x["c"],
                       f.mul("%first", f.select(by_columns, "i64", x["cn"], x["cm"])))  # fmt: skip
@@ -369,7 +422,7 @@ class _Gemm(Microkernels):
         scratch = f.op(f"call ptr @{pool.SCRATCH}(ptr {x['scratch']}, i64 %number)")
         adds = f.compare("ne", x["adds"], 0)
         arguments = [f"{kind} {x[name]}" for kind, name in self.OPERANDS]
-        self.product(f, rows, f"{', '.join(arguments)}, ptr {scratch}, i1 {adds}")
+        self.product(f, rows, x["bp"], f"{', '.join(arguments)}, ptr {scratch}, i1 {adds}")
         f.do("ret i32 0")
         return f.text()
 
@@ -413,8 +466,8 @@ class _Gemm(Microkernels):
             rest_b = f.at(self.element, b, f.mul(done, "%bn"))
             rest_c = f.at(self.element, "%c", f.mul(done, "%cn"))
             f.do(f"call void @blocked(ptr {a}, ptr {rest_b}, ptr {rest_c}, i64 1, i64 {left}, "
-                 f"i64 {k}, i64 1, i64 %am, i64 %ak, i64 0, i64 %bk, i64 %bn, i64 0, i64 %cm, i64 %cn, "
-                 f"ptr %scratch, i1 {later})")  # fmt: skip
+                 f"i64 {k}, i64 1, i64 %am, i64 %ak, i64 0, i64 %bk, i64 %bn, i64 0, i64 0, i64 %cm, "
+                 f"i64 %cn, ptr %scratch, i1 {later})")  # fmt: skip
 
         f.loop(0, "%rounds", 1, lambda r, _: f.loop(
             0, "%k", GEMV_DEPTH, lambda t, _: depth(r, t)) and None)  # fmt: skip

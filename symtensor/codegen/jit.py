@@ -163,7 +163,7 @@ def load_module(
     texts = [text, *(gemm.gemm_module(target, x) for x in missing)]
     code, *more = emit_objects(texts, target)
     for dtype, objects in zip(missing, more, strict=True):
-        names = [x.format(dtype.name) for x in (gemm.NAME, gemm.ALONE)]
+        names = [x.format(dtype.name) for x in gemm.ENTRIES]
         _products.setdefault((target, dtype), LoadedCode(objects, names, [load_pool()]))
     return LoadedCode(code, symbols, [*(_products[target, x] for x in dtypes), *libraries])
 

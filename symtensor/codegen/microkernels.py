@@ -122,35 +122,37 @@ class Microkernels:
         following = f.at(self.element, "%a", f.mul("%am", rows))
         later = f.mul("%bk", AHEAD) if packing else 0
 
+        places = 3 if packing else 2
+
         def step(t: str, state: list[str]) -> list[V]:
-            a_at, b_at, to, *sums = state
+            at, sums = state[:places], state[places:]
             if not packed:  # the rows of the next tile, as far as they follow in memory
                 self.prefetch(f, f.at("i8", following, f.mul(t, CACHE_LINE)))
-            b = f.at(self.element, "%b", b_at)
+            b = f.at(self.element, "%b", at[1])
             row = [f.load(self.vector, f.at(self.element, b, v * self.lanes), self.align)
                    for v in range(vectors)]  # fmt: skip
             if packing:
-                self.pack_row(f, b, row, to, later)
+                self.pack_row(f, b, row, at[2], later)
             for r in range(rows):
                 start = starts[0] if packed else starts[r]
-                one = f.at(self.element, start, a_at)
+                one = f.at(self.element, start, at[0])
                 one = f.at(self.element, one, r) if packed else one
                 x = self.splat(f, f.load(self.element, one, self.align))
                 for v in range(vectors):
                     place = grid.index((r, v))
                     sums[place] = self.multiply_add(f, self.vector, x, row[v], sums[place])
-            following_to = f.add(to, self.block.width) if packing else 0
-            return [f.add(a_at, a_step), f.add(b_at, "%bk"), following_to, *sums]
+            steps = (a_step, "%bk", self.block.width)
+            return [*map(f.add, at, steps), *sums]
 
         def one_round(_: str, state: list[str]) -> list[V]:
-            a_at, b_at, to, *sums = state
-            at: list[tuple[str, V]] = [("i64", a_at), ("i64", b_at), ("i64", to)]
-            _, _, to, *sums = f.loop(0, "%k", 1, step, at + [(self.vector, x) for x in sums])
-            return [f.add(a_at, "%ar"), f.add(b_at, "%br"), to, *sums]
+            kinds = ["i64"] * places + [self.vector] * len(grid)
+            after = f.loop(0, "%k", 1, step, list(zip(kinds, state, strict=True)))
+            starts = [f.add(state[0], "%ar"), f.add(state[1], "%br"), *after[2:places]]
+            return [*starts, *after[places:]]
 
-        first: list[tuple[str, V]] = [("i64", 0), ("i64", 0), ("i64", 0)]
+        first: list[tuple[str, V]] = [("i64", 0)] * places
         first += [(self.vector, "zeroinitializer")] * len(grid)
-        _, _, _, *sums = f.loop(0, "%rounds", 1, one_round, first)
+        sums = f.loop(0, "%rounds", 1, one_round, first)[places:]
 
         def write(accumulate: bool) -> None:
             for (r, v), total in zip(grid, sums, strict=True):
@@ -189,24 +191,22 @@ class Microkernels:
         found += [(self.block.height, v, "packed") for v in widths]
         return [*found, (self.block.height, self.block.vectors, "packing")]
 
-    def call_tile(
-        self, f: FunctionText, rows: V, vectors: V, packed: str, packing: str, a: str, k: V,
-        arguments: str,
-    ) -> None:  # fmt: skip
-        """Call the tile function for a height of `Blocking.rows`."""
+    def tiles_of(self, f: FunctionText, rows: V, packed: str) -> str:
+        """Return where the table has the tiles of a height of `Blocking.rows`."""
         place: V = 0
         for i, height in enumerate(self.block.rows):
             here = f.compare("eq", rows, height)
             place = f.select(here, "i64", i, place)
         full = f.both(packed, f.compare("eq", rows, self.block.height))
         place = f.select(full, "i64", len(self.block.rows), place)
-        place = f.add(f.mul(place, self.block.vectors), f.sub(vectors, 1))
-        place = f.add(place, f.op(f"zext i1 {packing} to i64"))
-        am = f.select(packed, "i64", 1, "%am")
-        ak = f.select(packed, "i64", self.block.height, "%ak")
-        ar = f.select(packed, "i64", f.mul(k, self.block.height), "%ar")
-        entry = f.load("ptr", f.at("ptr", "@tiles", place), 8)
-        f.do(f"call void {entry}(ptr {a}, i64 {am}, i64 {ak}, i64 {ar}, {arguments})")
+        return f.at("ptr", "@tiles", f.sub(f.mul(place, self.block.vectors), 1))
+
+    def call_tile(
+        self, f: FunctionText, tiles: str, vectors: V, packing: str, arguments: str
+    ) -> None:
+        """Call the one of some tiles that is `vectors` wide, or the one that packs."""
+        place = f.add(vectors, f.op(f"zext i1 {packing} to i64"))
+        f.do(f"call void {f.load('ptr', f.at('ptr', tiles, place), 8)}({arguments})")
 
     # --- products with a vector ------------------------------------------------------------------
 

@@ -39,6 +39,8 @@ from symtensor.codegen.jit import LoadedCode, load_module, load_pool
 from symtensor.codegen.kernel import Buffer, Kernel
 from symtensor.codegen.loops import Carry, LoopPlan, Rows, emit_copy, emit_loop
 from symtensor.codegen.lower import lower_kernel
+from symtensor.codegen.microkernels import blocking
+from symtensor.codegen.packing import Packing, declaration, emit_packing, over_panels
 from symtensor.codegen.repeats import form_of
 from symtensor.codegen.reuse import keep_rows
 from symtensor.codegen.sharing import Share, emit_range
@@ -68,11 +70,14 @@ class Slot:
     """Step that writes it."""
     last: float = 0
     """Last step that reads it."""
+    packed: Dim | None = None
+    """For panels of the node as matrix products read them, how many elements they have."""
 
     @property
     def type(self) -> TensorType:
         """Type of the elements."""
-        return self.node.tensor_type
+        type_ = self.node.tensor_type
+        return type_ if self.packed is None else TensorType(type_.dtype, (self.packed,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +206,10 @@ class _Module:
         self.calls: dict[Step, Call] = {}
         self.loops = 0
 
+    def width(self, dtype: DType) -> int:
+        """Return the columns of a panel."""
+        return blocking(self.target, contraction.arithmetic(dtype)).width
+
     def size(self, dim: Dim) -> int:
         """Return the place of a size in the list of all sizes."""
         return self.sizes.setdefault(dim, len(self.sizes))
@@ -235,6 +244,10 @@ class _Builder:
         """How often it runs in one call."""
         self.bodies: dict[Node, _Builder] = {}
         self.loops: dict[Node, LoopPlan] = {}
+        self.panels: dict[Node, int] = {}
+        """Product of a loop's body -> place of its right operand's panels."""
+        self.packings: dict[Packing, int] = {}
+        """What must be packed before the loop that this is the body of, and where."""
 
     # --- buffers --------------------------------------------------------------------------------
 
@@ -282,9 +295,14 @@ class _Builder:
         """Make a slot for a node and return its place."""
         if last is None:
             last = max(first, self.last_read.get(node, first))
+        self.place[node] = self._new_slot(node, kind, first, last)
+        return self.place[node]
+
+    def _new_slot(
+        self, node: Node, kind: str, first: float, last: float, packed: Dim | None = None
+    ) -> int:
         slots = self.module.slots
-        self.place[node] = len(slots)
-        slots.append(Slot(len(slots), node, kind, first, last))
+        slots.append(Slot(len(slots), node, kind, first, last, packed))
         return len(slots) - 1
 
     def _make_loop_slots(self, step: LoopStep, number: int) -> None:
@@ -296,7 +314,9 @@ class _Builder:
         loop, direct = self._plan_loop(step.node)
         kinds = dict.fromkeys((storage_node(root) for root in body.outputs), "kept")
         inner.make_slots(kinds | dict.fromkeys(direct, "pointer"), inputs="pointer")
-        self._place_loop(step.node, loop, self._time(number), self._time(number + READ_BY_LOOP))
+        first, last = self._time(number), self._time(number + READ_BY_LOOP)
+        self._place_loop(step.node, loop, first, last)
+        self._place_panels(step.node, first, last)
 
     def _plan_loop(self, node: Node) -> tuple[LoopPlan, set[Node]]:
         """Return the plan of a loop without places, and what its body writes where it belongs."""
@@ -354,6 +374,16 @@ class _Builder:
                 loop.captured.append((array, place[body.inputs[i]]))
         self.loops[node] = loop
 
+    def _place_panels(self, node: Node, first: float, last: float) -> None:
+        """Make memory for what is packed before a loop; products may share it."""
+        inner = self.bodies[node]
+        for product, packing in inner.schedule.packed.items():
+            if packing not in inner.packings:
+                size = packing.size(self.module.width(packing.dtype))
+                slot = self._new_slot(packing.operand, "kept", first, last, size)
+                inner.packings[packing] = slot
+            inner.panels[product] = inner.packings[packing]
+
     def _unread(self, node: Node, index: int, first: float, last: float) -> int:
         """Make memory for a stacked output that nobody reads."""
         return self.add(results(node)[index], "kept", first, last)
@@ -408,10 +438,13 @@ class _Builder:
     def _lower_contraction(self, step: ContractStep) -> KernelCall:
         found, left, right = contraction.plan(step.node)
         dtype = step.node.tensor_type.dtype
+        places = [self.place[storage_node(node)] for node in (left, right, step.node)]
+        if step.node in self.panels:
+            found = over_panels(found, self.module.width(dtype))
+            places[1] = self.panels[step.node]
         text, sizes, share = contraction.emit_contraction(found, dtype, "kernel")
         self.module.declarations |= {*contraction.declarations(dtype), *pool.DECLARATIONS}
         self.module.products.add(contraction.arithmetic(dtype))
-        places = [self.place[storage_node(node)] for node in (left, right, step.node)]
         return self._call(text, [*places, len(self.module.slots)], sizes, share)
 
     def _lower_loop(self, step: LoopStep) -> LoopCall:
@@ -422,7 +455,17 @@ class _Builder:
         inner.rounds = self.rounds * step.node.attrs["steps"]
         text = inner.driver(body)
         module.functions += [text, emit_loop(self.loops[step.node], f"loop{number}", body)]
-        return LoopCall(f"loop{number}")
+        outside = dict(zip(step.node.attrs["body"].inputs, step.node.inputs, strict=True))
+        before = [
+            self._lower_packing(packing, self.place[storage_node(outside[packing.operand])], slot)
+            for packing, slot in inner.packings.items()
+        ]
+        return LoopCall(f"loop{number}", tuple(before))
+
+    def _lower_packing(self, packing: Packing, source: int, panels: int) -> KernelCall:
+        text, sizes = emit_packing(packing, "kernel")
+        self.module.declarations.add(declaration(packing.dtype))
+        return self._call(text, [source, panels], sizes, None)
 
     def _call(
         self, text: str, places: Sequence[int], sizes: Sequence[Dim], share: Share | None

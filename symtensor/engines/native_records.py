@@ -333,7 +333,7 @@ def _steps(
         if isinstance(step, KernelStep):
             yield from _kernel_remarks(program, step, made[name])
         elif isinstance(step, ContractStep):
-            yield from _product_remarks(step.node, name, made[name].lanes)
+            yield from _product_remarks(plan, step.node, name, made[name].lanes)
         elif isinstance(step, LoopStep):
             yield records.Remark("loop", step.node, "native, no Python between its steps", (), name)
             yield from _steps(program, plan.bodies[step.node], f"{name}.", made)
@@ -371,10 +371,12 @@ def _kernel_remarks(
         yield records.Remark("one thread", root, "it is not one loop over its result", (), name)
 
 
-def _product_remarks(node: Node, name: str, lanes: int) -> Iterator[records.Remark]:
+def _product_remarks(plan: Schedule, node: Node, name: str, lanes: int) -> Iterator[records.Remark]:
     why = f"{lanes} columns at a time, a multiply-add each"
     yield records.Remark("vectorized", node, why, (), name)
     why = "panels of both operands go through scratch that stays in the caches"
+    if node in plan.packed:
+        why = "panels of the right operand were made before the loop"
     yield records.Remark("packed", node, why, (), name)
     yield records.Remark(
         "threads", node, "ranges of rows or columns, where it is worth it", (), name

@@ -112,7 +112,7 @@ def test_wrong_sizes_name_the_operands_and_the_line():
     with pytest.raises(st.ShapeError) as caught:
         st.dot(x, w)
     text = str(caught.value)
-    assert text.startswith("dot: inner sizes differ: 784 and 785")
+    assert "dot: inner sizes differ: 784 and 785" in text.splitlines()[0]
     assert "test_contraction.py" in text
     assert "placeholder 'x'" in text
     assert "f32[785, 10] variable 'W'" in text

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -95,7 +96,10 @@ class Function(Inspectable):
         """What each pass did, those that changed nothing included."""
         self.optimized: Graph = self.passes[-1].graph if self.passes else definition.graph
         """The graph after all passes: what the engine compiled."""
+        start = time.perf_counter()
         self.executable: Executable = self.engine.compile(self.optimized)
+        self.compile_seconds = time.perf_counter() - start
+        """What the engine took, after the passes."""
         boxes = [None if s is None else s.attrs["store"] for s in definition.states]
         self.arguments = Arguments(definition.inputs, boxes, self.name, definition.allow_downcast)
         """Conversion, keywords and defaults of the inputs."""

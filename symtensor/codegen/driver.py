@@ -9,6 +9,7 @@ an index ends it too: the driver then returns the number of its step plus 1.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,16 +56,34 @@ class LoopCall:
     before: tuple[KernelCall, ...] = ()
     """What packs the operands that its products read in every round."""
 
+    @property
+    def body(self) -> str:
+        """The driver of its body."""
+        return self.name.replace("loop", "body")
+
 
 Call = KernelCall | LoopCall | CallOut
 
 NAME = "symtensor_driver"
+TICK = "symtensor_tick"
 _PARAMETERS = (("ptr", "table"), ("ptr", "sizes"), ("ptr", "callback"), ("i64", "context"))
 
 
-def emit_driver(calls: Sequence[Call], name: str = NAME) -> str:
-    """Return the text of a driver: of a whole program, or of the body of a loop."""
+def emit_driver(calls: Sequence[Call], name: str = NAME, ticks: int | None = None) -> str:
+    """Return the text of a driver: of a whole program, or of the body of a loop.
+
+    With `ticks`, it tells the clock (`symtensor.codegen.ticks`) when it begins, twice, and when each
+    step has ended, by numbers from `ticks` on.
+    """
     f = FunctionText(name, _PARAMETERS, "i32", linkage="")
+    numbers = itertools.count(ticks or 0)
+
+    def tick() -> None:
+        if ticks is not None:
+            f.do(f"call void @{TICK}(ptr %table, i64 {next(numbers)})")
+
+    tick()
+    tick()
     words = [len(x.buffers) + len(x.sizes) for x in calls if isinstance(x, KernelCall) and x.share]
     if words:
         f.do(f"%block = alloca i64, i64 {max(words)}, align 8")
@@ -72,15 +91,15 @@ def emit_driver(calls: Sequence[Call], name: str = NAME) -> str:
         if isinstance(call, CallOut):
             code = f.op(f"call i32 %callback(i64 %context, i64 {call.step})")
             f.return_if(f.op(f"icmp ne i32 {code}, 0"), f"i32 {code}")
-            continue
-        if isinstance(call, LoopCall):
+        elif isinstance(call, LoopCall):
             for packing in call.before:
                 _kernel_call(f, packing)
             f.op(f"call i32 @{call.name}(ptr %table, ptr %sizes, ptr %callback, i64 %context)")
-            continue
-        code = _kernel_call(f, call)
-        if call.may_refuse:
-            f.return_if(f.op(f"icmp ne i32 {code}, 0"), f"i32 {number + 1}")
+        else:
+            code = _kernel_call(f, call)
+            if call.may_refuse:
+                f.return_if(f.op(f"icmp ne i32 {code}, 0"), f"i32 {number + 1}")
+        tick()
     f.do("ret i32 0")
     return f.text()
 

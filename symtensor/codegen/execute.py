@@ -61,10 +61,14 @@ class Layout:
 
 
 class Executable:
-    """A loaded program that can be called from any thread."""
+    """A loaded program that can be called from any thread.
 
-    def __init__(self, program: Program, run_body: RunBody) -> None:
+    `words` are put behind the pointers in the table.
+    """
+
+    def __init__(self, program: Program, run_body: RunBody, words: Sequence[int] = ()) -> None:
         self.program = program
+        self.words = words
         self._run_body = run_body
         self._driver = _DRIVER(program.driver)
         self._callback = _CALLBACK(self._call_out)
@@ -226,10 +230,11 @@ class _Call:
         self.error: BaseException | None = None
         self.kept: list[Array] = []
         program = executable.program
-        self.table = np.zeros(len(program.slots) + 1, dtype=np.uintp)
+        self.table = np.zeros(len(program.slots) + 1 + len(executable.words), dtype=np.uintp)
         self.arrays: dict[Node, Any] = dict(zip(executable._arguments, arguments, strict=True))
         self.arena = executable.take_arena(layout.arena)
-        self.table[-1] = self.arena.ctypes.data + layout.scratch
+        self.table[len(program.slots)] = self.arena.ctypes.data + layout.scratch
+        self.table[len(program.slots) + 1 :] = executable.words
         self._late = [] if layout.complete else list(program.slots)
         for slot in program.slots:
             self._fill(slot, layout.shapes[slot.index])

@@ -126,8 +126,8 @@ class Program:
     """Dtypes of the matrix products that it calls."""
     shared: bool
     """True when threads share some of its kernels."""
-    calls: dict[Step, Call]
-    """What the driver, or that of a loop's body, does for each step."""
+    drivers: dict[str, list[Call]]
+    """Of each driver, that of the whole and those of the bodies of loops, what it does for each step."""
     code: LoadedCode | None = None
     place: dict[Node, int] = field(default_factory=dict)
     """Node -> index of its slot."""
@@ -161,7 +161,7 @@ def build_program(graph: Graph, target: Target) -> Program:
         text,
         frozenset(module.products),
         bool(module.ranges),
-        module.calls,
+        module.drivers,
         place=builder.place,
     )
 
@@ -203,7 +203,7 @@ class _Module:
         self.products: set[DType] = set()
         self.kernels: dict[KernelStep, tuple[str, Kernel]] = {}
         self.checks: list[Checks] = []
-        self.calls: dict[Step, Call] = {}
+        self.drivers: dict[str, list[Call]] = {}
         self.loops = 0
 
     def width(self, dtype: DType) -> int:
@@ -393,9 +393,8 @@ class _Builder:
     def driver(self, name: str) -> str:
         """Return the driver of this graph, after adding its kernels to the module."""
         self.module.checks.append(checks_of(self.graph.nodes(), self.rounds))
-        steps = self.schedule.steps
-        calls = [self._lower(number, step) for number, step in enumerate(steps)]
-        self.module.calls |= zip(steps, calls, strict=True)
+        calls = [self._lower(number, step) for number, step in enumerate(self.schedule.steps)]
+        self.module.drivers[name] = calls
         return emit_driver(calls, name)
 
     def _lower(self, number: int, step: Step) -> Call:
@@ -449,18 +448,17 @@ class _Builder:
 
     def _lower_loop(self, step: LoopStep) -> LoopCall:
         module, inner = self.module, self.bodies[step.node]
-        number = module.loops
+        call = LoopCall(f"loop{module.loops}")
         module.loops += 1
-        body = f"body{number}"
         inner.rounds = self.rounds * step.node.attrs["steps"]
-        text = inner.driver(body)
-        module.functions += [text, emit_loop(self.loops[step.node], f"loop{number}", body)]
+        text = inner.driver(call.body)
+        module.functions += [text, emit_loop(self.loops[step.node], call.name, call.body)]
         outside = dict(zip(step.node.attrs["body"].inputs, step.node.inputs, strict=True))
         before = [
             self._lower_packing(packing, self.place[storage_node(outside[packing.operand])], slot)
             for packing, slot in inner.packings.items()
         ]
-        return LoopCall(f"loop{number}", tuple(before))
+        return replace(call, before=tuple(before))
 
     def _lower_packing(self, packing: Packing, source: int, panels: int) -> KernelCall:
         text, sizes = emit_packing(packing, "kernel")

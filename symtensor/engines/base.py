@@ -42,7 +42,9 @@ class Executable(Protocol):
     and ``memory(inputs, variables)`` of shapes: what a call will need, with a ``peak`` in bytes.
 
     For people who look inside (`symtensor.engines.records`) it may have ``kernel_records()``,
-    ``memory_plan()`` and ``remarks()``, an attribute ``llvm_ir`` and a method ``assembly(target)``.
+    ``memory_plan()`` and ``remarks()``, an attribute ``llvm_ir`` and a method ``assembly(target)``;
+    and ``profiled()``: an executable that is slower but has ``times()``, by name of each kernel record
+    the seconds and the runs in its last call.
     """
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:

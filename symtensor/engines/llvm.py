@@ -24,6 +24,7 @@ from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
 from symtensor.ir.printer import label_graph
+from symtensor.ops.interpret import RunBody
 from symtensor.ops.variables import Store
 
 
@@ -119,6 +120,10 @@ class LLVMExecutable:
 
         return native_records.remarks_of(self.program)
 
+    def profiled(self) -> ProfiledExecutable:
+        """Return the same program with a clock read between its steps."""
+        return ProfiledExecutable(self.program, self._run_body)
+
     def explain(self) -> str:
         """Return steps, fusion decisions and call-outs as text."""
         lines = []
@@ -138,3 +143,23 @@ class LLVMExecutable:
                 lines.append(f"step {number}: call-out to NumPy for {step.node.op.name}"
                              f" {step.node.type} ({step.node.loc})")  # fmt: skip
         return "\n".join([*lines, *map(str, self.program.schedule.remarks)])
+
+
+class ProfiledExecutable:
+    """A program with ticks; one call at a time."""
+
+    def __init__(self, program: Program, run_body: RunBody) -> None:
+        from symtensor.codegen import ticks
+
+        with_ticks, names = ticks.with_ticks(program)
+        self._clock = ticks.Clock(names)
+        loaded = load_program(with_ticks, host())
+        self._run = Executable(loaded, run_body, (self._clock.address,))
+
+    def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:
+        self._clock.reset()
+        return self._run(inputs, variables)
+
+    def times(self) -> dict[str, tuple[float, int]]:
+        """Return by name of a kernel record seconds and runs of the last call."""
+        return self._clock.read()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symtensor.codegen import contraction
-from symtensor.codegen.driver import KernelCall
+from symtensor.codegen.driver import NAME, KernelCall, LoopCall
 from symtensor.codegen.emit import kernel_width
 from symtensor.codegen.fusion import (
     CallStep,
@@ -52,7 +52,7 @@ OWN_KINDS = {"call": "call-out", "pointer": ""}
 
 def kernels_of(program: Program) -> tuple[records.Kernel, ...]:
     """Return a record per step, those inside native loops after their loop."""
-    made = _Kernels(program).walk(program.schedule, "k", 1)
+    made = _Kernels(program).walk(program.schedule, NAME, "k", 1)
     equal = _guarded_sizes(program)
     return tuple(_with_sizes(kernel, equal) if equal else kernel for kernel in made)
 
@@ -92,24 +92,27 @@ class _Kernels:
         self.program = program
         self.symbol = label_graph(program.graph).symbol
 
-    def walk(self, plan: Schedule, prefix: str, runs: Dim) -> Iterator[records.Kernel]:
-        for number, step in enumerate(plan.steps):
+    def walk(self, plan: Schedule, driver: str, prefix: str, runs: Dim) -> Iterator[records.Kernel]:
+        """Yield the records of the steps that a driver runs."""
+        calls = self.program.drivers[driver]
+        for number, (step, call) in enumerate(zip(plan.steps, calls, strict=True)):
             name = f"{prefix}{number}"
             if isinstance(step, KernelStep):
-                yield self._kernel(step, name, runs)
+                assert isinstance(call, KernelCall)
+                yield self._kernel(step, call, name, runs)
             elif isinstance(step, ContractStep):
-                yield self._product(step, name, runs)
+                assert isinstance(call, KernelCall)
+                yield self._product(step, call, name, runs)
             elif isinstance(step, LoopStep):
-                yield self._loop(step, name, runs)
+                assert isinstance(call, LoopCall)
+                yield self._loop(step, call, name, runs)
                 inner = runs * step.node.attrs["steps"]
-                yield from self.walk(plan.bodies[step.node], f"{name}.", inner)
+                yield from self.walk(plan.bodies[step.node], call.body, f"{name}.", inner)
             else:
                 yield self._call_out(step, name, runs)
 
-    def _kernel(self, step: KernelStep, name: str, runs: Dim) -> records.Kernel:
+    def _kernel(self, step: KernelStep, call: KernelCall, name: str, runs: Dim) -> records.Kernel:
         function, kernel = self.program.kernels[step]
-        call = self.program.calls[step]
-        assert isinstance(call, KernelCall)
         stored = {
             buffer: self.program.slots[place].node
             for buffer, place in zip(kernel.buffers, call.buffers, strict=True)
@@ -151,9 +154,10 @@ class _Kernels:
                 stack += [(x, False) for x in reversed(node.inputs)]
         return tuple(order)
 
-    def _product(self, step: ContractStep, name: str, runs: Dim) -> records.Kernel:
-        call, node = self.program.calls[step], step.node
-        assert isinstance(call, KernelCall)
+    def _product(
+        self, step: ContractStep, call: KernelCall, name: str, runs: Dim
+    ) -> records.Kernel:
+        node = step.node
         plan, *operands = contraction.plan(node)
         read: Dim = 0
         for x, stored in zip(node.inputs, operands, strict=True):
@@ -174,7 +178,7 @@ class _Kernels:
             shared=True,
         )
 
-    def _loop(self, step: LoopStep, name: str, runs: Dim) -> records.Kernel:
+    def _loop(self, step: LoopStep, call: LoopCall, name: str, runs: Dim) -> records.Kernel:
         """Return the loop itself: it moves pointers, the steps of its body do the work."""
         node = step.node
         return records.Kernel(
@@ -189,7 +193,7 @@ class _Kernels:
             bytes_read=0,
             bytes_written=0,
             runs=runs,
-            function=getattr(self.program.calls[step], "name", ""),
+            function=call.name,
         )
 
     def _call_out(self, step: Step, name: str, runs: Dim) -> records.Kernel:

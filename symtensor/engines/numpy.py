@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from typing import Any
 
 from symtensor.engines.base import CAPABILITIES, Array
 from symtensor.engines.records import Kernel
@@ -42,12 +44,46 @@ class NumpyExecutable:
 
     def kernel_records(self) -> tuple[Kernel, ...]:
         """Return a record per node: each is a NumPy call."""
-        called = [n for n in self.graph.nodes() if n.op.name not in FREE and n.op is not RESULT]
-        return tuple(_record(i, node) for i, node in enumerate(called))
+        return tuple(_record(i, node) for i, node in enumerate(_called(self.graph)))
+
+    def profiled(self) -> ProfiledInterpreter:
+        """Return the interpreter with a clock read between its calls."""
+        return ProfiledInterpreter(self.graph)
 
     def explain(self) -> str:
         """Return what there is to say about how it runs."""
         return f"interpreted: {len(self.graph.nodes())} nodes, one NumPy call each"
+
+
+def _called(graph: Graph) -> list[Node]:
+    """Return the nodes that take a NumPy call."""
+    return [n for n in graph.nodes() if n.op.name not in FREE and n.op is not RESULT]
+
+
+class ProfiledInterpreter(NumpyExecutable):
+    """The interpreter with a clock; one call at a time."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self._names = {node: f"k{i}" for i, node in enumerate(_called(graph))}
+        self._times: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:
+        state = dict(zip(self._variables, variables, strict=True))
+        last = time.perf_counter()
+
+        def observe(node: Node, value: Any) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            if node in self._names:
+                self._times[self._names[node]] = now - last, 1
+            last = now
+
+        return [value.copy() for value in run_graph(self.graph, inputs, state, observe=observe)]
+
+    def times(self) -> dict[str, tuple[float, int]]:
+        """Return by name of a kernel record seconds and runs of the last call."""
+        return dict(self._times)
 
 
 def _record(number: int, node: Node) -> Kernel:

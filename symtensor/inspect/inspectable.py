@@ -18,9 +18,11 @@ from symtensor.ir.graph import Graph
 from symtensor.passes.pipeline import Stage
 
 if TYPE_CHECKING:
+    from symtensor.arguments import Arguments
     from symtensor.engines.base import Engine, Executable
     from symtensor.engines.records import Kernel, MemoryPlan, Remark
     from symtensor.inspect.costs import CostTable
+    from symtensor.inspect.profile import Profile
     from symtensor.ops.variables import Store
 
 Shape = tuple[int, ...]
@@ -54,6 +56,7 @@ class Inspectable:
     passes: list[Stage]
     engine: Engine
     executable: Executable
+    arguments: Arguments
     _stores: list[Store]
 
     @property
@@ -116,6 +119,20 @@ class Inspectable:
         told = getattr(self.executable, "kernel_records", None)
         kernels = None if told is None else told()
         return cost_table(self.optimized, kernels, self.sizes(*inputs) if inputs else None)
+
+    def profile(self, *args: Any, repeat: int = 10, **kwargs: Any) -> Profile:
+        """Return where the time of a call goes: a `Profile` with `text()`, `to_dict()`, `plot(path)`.
+
+        Takes arguments as a call does, but variables keep their values. Each kernel's time is the
+        median over `repeat` calls of a program with a clock between its kernels (see
+        `symtensor.inspect.profile`), held against what this machine can do, which is measured once.
+        The function itself is not changed and not slowed down.
+        """
+        from symtensor.inspect.profile import profile_function
+
+        given = self.arguments.arrange(args, kwargs)
+        pairs = zip(self.arguments.converters, given, strict=True)
+        return profile_function(self, [convert(value) for convert, value in pairs], repeat)
 
     def memory(self, *inputs: Any) -> Any:
         """Return what a call needs, worked out without running it: an object with `peak` in bytes.

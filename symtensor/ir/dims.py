@@ -301,6 +301,14 @@ def product(dims: Iterable[Dim]) -> Dim:
     return out
 
 
+def total(dims: Iterable[Dim]) -> Dim:
+    """Return the sum of dims; 0 for none."""
+    out: Dim = 0
+    for d in dims:
+        out = out + d
+    return out
+
+
 def _atom_lower_bound(atom: Atom) -> int | None:
     if isinstance(atom, Max):
         bounds = [b for b in (lower_bound(atom.left), lower_bound(atom.right)) if b is not None]

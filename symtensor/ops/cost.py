@@ -111,7 +111,7 @@ def type_bytes(type_: Any) -> Dim:
     """Return the bytes of a tensor type, or of a tuple of them."""
     if isinstance(type_, TensorType):
         return type_.size * type_.dtype.itemsize
-    return _sum(map(type_bytes, type_))
+    return D.total(map(type_bytes, type_))
 
 
 def product_flops(node: Node) -> Dim:
@@ -134,7 +134,7 @@ def node_cost(node: Node) -> Cost:
         return Cost()
     if node.op.bodies:
         return _control_cost(node)
-    moved = _sum(type_bytes(x.type) for x in node.inputs) + type_bytes(node.type)
+    moved = D.total(type_bytes(x.type) for x in node.inputs) + type_bytes(node.type)
     return Cost(_flops(node), _moved(node, moved))
 
 
@@ -180,10 +180,3 @@ def graph_cost(graph: Any) -> Cost:
 
 def _total(costs: Sequence[Cost]) -> Cost:
     return sum(costs, Cost())
-
-
-def _sum(dims: Any) -> Dim:
-    total: Dim = 0
-    for dim in dims:
-        total = total + dim
-    return total

@@ -17,6 +17,7 @@ from typing import Any
 
 from symtensor.errors import AttributeValueError, DTypeError, ShapeError
 from symtensor.ir import dims as D
+from symtensor.ir import location
 from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import bool_
 from symtensor.ir.graph import Graph, replace_nodes, toposort
@@ -95,7 +96,8 @@ def _vjp_scan(
              "steps": steps, "truncate": truncate}  # fmt: skip
     pull = pullback(_without_test(body, until))
     kept = _costly_values(body, pull, carries)
-    saved = _saved(xs, body, kept, length, attrs)
+    with location.at(y[0].node.inputs[0].loc):  # a part of the way forward, if a wider one
+        saved = _saved(xs, body, kept, length, attrs)
     rows = [_first_steps(x, length) for x in xs[carries : carries + sequences]]
     back = _Backward(body, pull, kept, carries, sequences, until)
     return back.run(g, y, xs, saved, rows, length, reverse, truncate)

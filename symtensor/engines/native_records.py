@@ -319,7 +319,8 @@ def memory_plan_of(program: Program) -> records.MemoryPlan:
 def remarks_of(program: Program) -> tuple[records.Remark, ...]:
     """Return the decisions of fusion, then how each step runs."""
     made = {kernel.name: kernel for kernel in kernels_of(program)}
-    return tuple([*_decisions(program.schedule), *_steps(program, program.schedule, "k", made)])
+    steps = _steps(program, program.schedule, NAME, "k", made)
+    return (*_decisions(program.schedule), *steps)
 
 
 def _decisions(plan: Schedule) -> Iterator[records.Remark]:
@@ -330,17 +331,22 @@ def _decisions(plan: Schedule) -> Iterator[records.Remark]:
 
 
 def _steps(
-    program: Program, plan: Schedule, prefix: str, made: Mapping[str, records.Kernel]
+    program: Program, plan: Schedule, driver: str, prefix: str, made: Mapping[str, records.Kernel]
 ) -> Iterator[records.Remark]:
-    for number, step in enumerate(plan.steps):
+    for number, (step, call) in enumerate(zip(plan.steps, program.drivers[driver], strict=True)):
         name = f"{prefix}{number}"
         if isinstance(step, KernelStep):
             yield from _kernel_remarks(program, step, made[name])
         elif isinstance(step, ContractStep):
             yield from _product_remarks(plan, step.node, name, made[name].lanes)
         elif isinstance(step, LoopStep):
+            assert isinstance(call, LoopCall)
             yield records.Remark("loop", step.node, "native, no Python between its steps", (), name)
-            yield from _steps(program, plan.bodies[step.node], f"{name}.", made)
+            if call.before:
+                why = f"{len(call.before)} operands that every round reads are packed before it"
+                yield records.Remark("packed", step.node, why, (), name)
+            inner = plan.bodies[step.node]
+            yield from _steps(program, inner, call.body, f"{name}.", made)
         else:
             why = why_call_out(step.node)
             yield records.Remark("call-out", step.node, why, (), name)

@@ -1,10 +1,9 @@
-"""Looking at graphs as text: the expression tree, and the IR both ways."""
+"""Graphs as IR text, both ways, and what a function makes of them as a schedule."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,16 +14,12 @@ from symtensor.ir import parser, printer
 from symtensor.ir.dims import Dim
 from symtensor.ir.graph import Graph
 from symtensor.ir.literal import Literal
-from symtensor.ir.node import Node, format_type
+from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops.families import View
 from symtensor.ops.registry import OPS
 from symtensor.ops.variables import variable
-from symtensor.passes.rewrite import scalar_value
-
-DEPTH = 40
-"""Levels that `debugprint` shows unless told otherwise."""
 
 
 def graph_of(value: Any) -> Graph:
@@ -98,57 +93,3 @@ def parse_graph(text: str, *, bind: Graph | None = None, literals: Sequence[Lite
     ``parse_graph(print_graph(g), bind=g) == g``. Otherwise they are new, variables of value zero.
     """
     return parser.parse_graph(text, OPS, bind=bind, literals=literals, make_variable=_zero_variable)
-
-
-def debugprint(
-    value: Any, *, depth: int = DEPTH, file: IO[str] | None = None, locations: bool = True
-) -> None:
-    """Print the expression tree of a tensor, graph or function, one node a line.
-
-    Each line shows op, type, name and the user's line. A node printed before is only referred to by
-    its number. Below `depth` levels the tree is cut off, and says so.
-    """
-    out = sys.stdout if file is None else file
-    graph = graph_of(value)
-    numbers: dict[Node, int] = {}
-    for title, root in _titled_roots(graph):
-        if title:
-            print(title, file=out)
-        _print_tree(root, numbers, depth, out, locations)
-
-
-def _titled_roots(graph: Graph) -> list[tuple[str, Node]]:
-    many = len(graph.roots) > 1
-    rows = [(f"output {i}" if many else "", root) for i, root in enumerate(graph.outputs)]
-    rows += [(f"update of {target.name or target}", new) for target, new in graph.updates]
-    return rows
-
-
-def _print_tree(
-    root: Node, numbers: dict[Node, int], depth: int, out: IO[str], locations: bool
-) -> None:
-    stack: list[tuple[Node, list[bool]]] = [(root, [])]
-    while stack:
-        node, last = stack.pop()
-        indent = "".join("   " if end else "|  " for end in last[:-1])
-        mark = ("`- " if last[-1] else "|- ") if last else ""
-        seen = node in numbers
-        number = numbers.setdefault(node, len(numbers))
-        print(indent + mark + _describe(node, number, seen, locations), file=out)
-        if seen or not node.inputs:
-            continue
-        if len(last) >= depth:
-            print(f"{indent}      … deeper, see depth=", file=out)
-            continue
-        count = len(node.inputs)
-        stack += [(x, [*last, i == count - 1]) for i, x in reversed(list(enumerate(node.inputs)))]
-
-
-def _describe(node: Node, number: int, seen: bool, locations: bool) -> str:
-    name = f" '{node.name}'" if node.name else ""
-    if seen and node.inputs:
-        return f"{node.op.name}{name} [#{number}, above]"
-    value = scalar_value(node) if node.op.name == "constant" else None
-    shown = f" {value}" if value is not None else ""
-    where = f"   {node.loc}" if locations and node.loc is not None and node.inputs else ""
-    return f"{node.op.name}{name}{shown} [#{number}] {format_type(node.type)}{where}"

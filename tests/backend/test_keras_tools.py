@@ -1,0 +1,120 @@
+"""What comes with Keras, on this backend: applications, wrappers for scikit-learn, preprocessing."""
+
+import numpy as np
+import pytest
+from on_keras import CLASSES, KB, ROWS, TARGETS, drawn, keras, layers, models, sequential
+
+applications, optimizers = keras.applications, keras.optimizers
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+# --- applications, without their weights (those would be fetched) ------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parameters"),
+    [("MobileNet", {"alpha": 0.25}, 218_544), ("MobileNetV2", {"alpha": 0.35}, 410_208)],
+)
+def test_applications_train(name, options, parameters):
+    """The numbers of parameters are those of the papers' models without their tops."""
+    base = getattr(applications, name)(
+        weights=None, include_top=False, input_shape=(32, 32, 3), pooling="avg", **options
+    )
+    assert base.count_params() == parameters
+    model = models.Model(base.input, layers.Dense(2, activation="softmax")(base.output))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = drawn(4, 32, 32, 3), np.array([0, 1, 0, 1])
+    before = base.get_weights()[0]
+    assert np.isfinite(model.train_on_batch(x, y))
+    assert (base.get_weights()[0] != before).any()
+    np.testing.assert_allclose(model.predict(x).sum(-1), 1, rtol=1e-5)
+
+
+# --- scikit-learn --------------------------------------------------------------------------------
+
+
+def build_classifier(units=2, rate=0.1):
+    model = sequential(layers.Dense(units, activation="softmax", input_shape=(5,)))
+    model.compile(optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_classifiers():
+    from keras.wrappers.scikit_learn import KerasClassifier
+
+    names = np.array(["no", "yes"])[CLASSES]
+    classifier = KerasClassifier(build_classifier, epochs=100, verbose=0)
+    classifier.fit(ROWS, names)
+    assert classifier.score(ROWS, names) >= 0.9
+    assert set(classifier.predict(ROWS)) == {"no", "yes"}
+    np.testing.assert_allclose(classifier.predict_proba(ROWS).sum(-1), 1, rtol=1e-5)
+
+
+def test_regressors():
+    from keras.wrappers.scikit_learn import KerasRegressor
+
+    def build(rate=0.1):
+        model = sequential(layers.Dense(1, input_shape=(5,)))
+        model.compile(optimizers.Adam(rate), "mse")
+        return model
+
+    y = ROWS @ np.arange(5.0)
+    regressor = KerasRegressor(build, epochs=200, verbose=0)
+    regressor.fit(ROWS, y)
+    np.testing.assert_allclose(regressor.predict(ROWS), y, atol=0.2)
+    assert regressor.score(ROWS, y) > -0.01  # the negative loss
+    assert regressor.get_params()["epochs"] == 200
+    with pytest.raises(ValueError, match="parameter"):
+        regressor.set_params(unknown=1)
+
+
+# --- data ----------------------------------------------------------------------------------------
+
+
+def test_images_on_the_fly():
+    pytest.importorskip("scipy")
+    from keras.preprocessing.image import ImageDataGenerator
+
+    images = drawn(16, 8, 8, 3) + 5
+    source = ImageDataGenerator(
+        featurewise_center=True, rotation_range=20, width_shift_range=0.1, horizontal_flip=True
+    )
+    source.fit(images)
+    model = sequential(
+        layers.Conv2D(2, 3, input_shape=(8, 8, 3)), layers.Flatten(), layers.Dense(1)
+    )
+    model.compile("sgd", "mse")
+    history = model.fit_generator(source.flow(images, TARGETS, batch_size=8), epochs=2, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+def test_texts_and_series():
+    from keras.preprocessing.sequence import TimeseriesGenerator, pad_sequences
+    from keras.preprocessing.text import Tokenizer
+
+    words = Tokenizer(num_words=20)
+    words.fit_on_texts(["the cat sat", "the dog sat down"])
+    numbers = pad_sequences(words.texts_to_sequences(["the cat", "dog down the sat"]), maxlen=4)
+    assert numbers.shape == (2, 4) and (numbers[0, :2] == 0).all()
+    model = sequential(layers.Embedding(20, 3, mask_zero=True), layers.GRU(2), layers.Dense(1))
+    np.testing.assert_allclose(
+        model.predict(numbers)[0], model.predict(numbers[:1, 2:])[0], rtol=1e-5, atol=1e-6
+    )
+    series = TimeseriesGenerator(np.sin(np.arange(60) / 3)[:, None], np.sin(np.arange(60) / 3), 8)
+    model = sequential(layers.SimpleRNN(8, input_shape=(8, 1)), layers.Dense(1))
+    model.compile(optimizers.Adam(0.02), "mse")
+    history = model.fit_generator(series, epochs=15, verbose=0).history["loss"]
+    assert history[-1] < 0.1 * history[0]
+
+
+def test_utilities(capsys):
+    utils = keras.utils
+    np.testing.assert_array_equal(utils.to_categorical([0, 2], 3), np.eye(3)[[0, 2]])
+    np.testing.assert_allclose(np.linalg.norm(utils.normalize(ROWS), axis=1), 1, rtol=1e-6)
+    model = sequential(layers.Dense(2, input_shape=(5,), name="first"))
+    model.summary()
+    out = capsys.readouterr().out
+    assert "first (Dense)" in out and "Total params: 12" in out
+    with pytest.raises(ValueError, match="tensorflow"):
+        utils.multi_gpu_model(model, 2)
+    assert KB.count_params(model.layers[0].kernel) == 10

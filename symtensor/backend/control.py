@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import symtensor as st
@@ -14,20 +15,31 @@ def _called(x: Any) -> st.Tensor:
     return as_tensor(x() if callable(x) and not isinstance(x, st.Tensor) else x)
 
 
+def _branch(x: Any) -> Callable[[], st.Tensor]:
+    """Return a branch as a function: one given as a tensor hands it on."""
+    if callable(x) and not isinstance(x, st.Tensor):
+        return lambda: as_tensor(x())
+    value = as_tensor(x)
+    return lambda: value
+
+
 def switch(condition: Any, then_expression: Any, else_expression: Any) -> st.Tensor:
     """Return one of two expressions, tensors or functions without arguments.
+
+    With a scalar condition only the function chosen is computed. Tensors are computed before, both, as in
+    TensorFlow: a branch that took them in would hold all that they depend on, other switches too.
 
     A condition of some rank is aligned with the leading axes of the branches; its rank must not
     exceed theirs (ValueError). Anything but 0 is true.
     """
     test = st.cast(as_tensor(condition), "bool")
+    if test.ndim == 0:
+        chosen: st.Tensor = st.cond(test, _branch(then_expression), _branch(else_expression))
+        return chosen
     then, other = _called(then_expression), _called(else_expression)
     rank = max(then.ndim, other.ndim)
     if test.ndim > rank:
         raise ShapeError(f"switch: a condition of {test.ndim} axes for branches of {rank}")
-    if test.ndim == 0:
-        branches: st.Tensor = st.cond(test, then, other)
-        return branches
     return st.where(st.expand_dims(test, tuple(range(test.ndim, rank))), then, other)
 
 

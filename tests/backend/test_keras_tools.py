@@ -11,16 +11,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 # --- applications, without their weights (those would be fetched) ------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "parameters"),
-    [("MobileNet", {"alpha": 0.25}, 218_544), ("MobileNetV2", {"alpha": 0.35}, 410_208)],
-)
-def test_applications_train(name, options, parameters):
-    """The numbers of parameters are those of the papers' models without their tops."""
-    base = getattr(applications, name)(
-        weights=None, include_top=False, input_shape=(32, 32, 3), pooling="avg", **options
+def test_an_application_trains():
+    """27 layers that ask for the learning phase stand one behind the other."""
+    base = applications.MobileNet(
+        weights=None, include_top=False, input_shape=(32, 32, 3), pooling="avg", alpha=0.25
     )
-    assert base.count_params() == parameters
+    assert base.count_params() == 218_544
     model = models.Model(base.input, layers.Dense(2, activation="softmax")(base.output))
     model.compile("sgd", "sparse_categorical_crossentropy")
     x, y = drawn(4, 32, 32, 3), np.array([0, 1, 0, 1])
@@ -115,6 +111,6 @@ def test_utilities(capsys):
     model.summary()
     out = capsys.readouterr().out
     assert "first (Dense)" in out and "Total params: 12" in out
-    with pytest.raises(ValueError, match="tensorflow"):
+    with pytest.raises(ValueError, match="TensorFlow"):
         utils.multi_gpu_model(model, 2)
     assert KB.count_params(model.layers[0].kernel) == 10

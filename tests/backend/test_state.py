@@ -173,6 +173,20 @@ def test_the_learning_phase(engine):
     assert K.in_test_phase(3, 4).eval() == 4
 
 
+def test_many_switches_one_behind_the_other_stay_small():
+    """A branch given as a tensor is no part of the switch: 2**40 copies would be."""
+    x = K.placeholder((None,))
+    y = x
+    for _ in range(40):
+        y = K.in_train_phase(y + 1, lambda y=y: y + 2)
+        y = K.switch(K.sum(x) > 0, y + 1, y - 1)
+    run = K.function([x, K.learning_phase()], [y, *K.gradients(K.sum(y), [x])])
+    for phase, each in ((1, 2), (0, 3)):
+        value, gradient = run([np.array([1.0, 2.0]), phase])
+        np.testing.assert_array_equal(value, np.array([1, 2]) + 40 * each)
+        np.testing.assert_array_equal(gradient, [1, 1])
+
+
 def test_the_learning_phase_is_fixed_within_a_scope():
     with pytest.raises(RuntimeError), K.learning_phase_scope(1):
         assert K.learning_phase() == 1

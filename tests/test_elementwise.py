@@ -228,7 +228,7 @@ def test_help_shows_the_operands():
     assert str(inspect.signature(st.exp)) == "(x, /)"
     assert str(inspect.signature(st.arctan2)) == "(y, x, /)"
     assert st.hypot.__doc__ and st.hypot.__name__ == "hypot"
-    with pytest.raises(TypeError, match=r"hypot\(\) takes 2 operands, found 1"):
+    with pytest.raises(TypeError, match="hypot: expected 2 operands, found 1"):
         st.hypot(1.0)
 
 

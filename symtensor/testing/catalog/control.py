@@ -106,7 +106,7 @@ def _scans() -> Iterator[Sample]:
     yield Sample("scan", lambda x: scan.scan(lambda v: v, x, n_steps=9)[0], (vector,),
                  raises=ValueError, symbolic=(), note="too many steps")  # fmt: skip
     yield Sample("scan", lambda x: scan.scan(lambda v, s: x, x, x[0])[0], (vector,),
-                 raises=TypeError, symbolic=(), note="state changes type")  # fmt: skip
+                 raises=ValueError, symbolic=(), note="state changes shape")  # fmt: skip
 
 
 def _fold(x: Array) -> Array:

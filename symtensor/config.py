@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 from symtensor.errors import ConfigError
+from symtensor.vocabulary import suggestion
 
 
 def _boolean(text: Any) -> bool:
@@ -42,6 +43,25 @@ def _count(value: Any) -> int:
     if count < 0 or isinstance(value, bool):
         raise ConfigError(f"expected a whole number, not negative, found {value!r}")
     return count
+
+
+CHECKS = ("passes", "engine", "aliasing", "nan", "inf")
+"""What a function can check at every call; see `symtensor.checking`."""
+
+
+def checks(value: Any) -> frozenset[str]:
+    """Return the names of checks meant by True, False, or names in a string or a list."""
+    if isinstance(value, str) and set(value.split(",")) & set(CHECKS):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        return frozenset(CHECKS if _boolean(value) else ())
+    for name in value:
+        if name not in CHECKS:
+            raise ConfigError(
+                f"there is no check {name!r}{suggestion(str(name), CHECKS)}",
+                help=f"checks: {', '.join(CHECKS)}",
+            )
+    return frozenset(value)
 
 
 def _engine(value: Any) -> Any:
@@ -73,6 +93,9 @@ SETTINGS = {
         Setting("cache_size", 256, _count, "MiB of compiled code to keep"),
         Setting("passes", "", str, "passes to switch off, e.g. -stabilize,-algebra"),
         Setting("verify", False, _boolean, "verify the graph after every pass"),
+        Setting(
+            "check", frozenset(), checks, "check functions at every call: 1, or names of checks"
+        ),
         Setting("dump", False, _boolean, "print the graph after every pass that changed it"),
     )
 }

@@ -54,6 +54,8 @@ class Definition:
     engine: str | Engine | None
     passes: Any
     allow_downcast: bool | None
+    check: frozenset[str] = frozenset()
+    """What every call checks, of `symtensor.config.CHECKS`."""
 
 
 @dataclass(frozen=True, slots=True)

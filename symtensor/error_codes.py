@@ -185,8 +185,8 @@ _TABLE = (
     Explanation(
         "ST0200", "A dtype that does not fit",
         "The dtype is not what the op, or the other operand, needs.",
-        'st.custom_op("half_of", evaluate=lambda xp, x: x / 2, infer=lambda x: "f32")(st.zeros((2,)))',
-        'st.custom_op("half_of_it", evaluate=lambda xp, x: x / 2, infer=lambda x: x)(st.zeros((2,)))',
+        'st.custom_op("half_of", evaluate=lambda x: x / 2, infer=lambda x: "f32")(st.zeros((2,)))',
+        'st.custom_op("half_of_it", evaluate=lambda x: x / 2, infer=lambda x: x)(st.zeros((2,)))',
     ),
     Explanation(
         "ST0201", "Not a dtype",
@@ -342,9 +342,9 @@ _TABLE = (
     Explanation(
         "ST0603", "An op without a gradient rule",
         "Give the op a vjp, or wrap its operand in stop_gradient where it is meant to be constant.",
-        'op = st.custom_op("opaque_step", evaluate=lambda xp, x: xp.floor(x))\n'
+        'op = st.custom_op("opaque_step", evaluate=lambda x: np.floor(x))\n'
         f"{X}\nst.gradients(st.sum(op(x)), x)",
-        'op = st.custom_op("smooth_step", evaluate=lambda xp, x: x * 1.0, vjp=lambda g, y, x: (g,))\n'
+        'op = st.custom_op("smooth_step", evaluate=lambda x: x * 1.0, vjp=lambda g, y, x: (g,))\n'
         f"{X}\nst.gradients(st.sum(op(x)), x)",
     ),
     Explanation(
@@ -362,9 +362,9 @@ _TABLE = (
     Explanation(
         "ST0606", "A gradient rule that returns something else",
         "A vjp returns one cotangent, or None, per input, each of the input's shape.",
-        'op = st.custom_op("triple", evaluate=lambda xp, x: 3 * x, vjp=lambda g, y, x: (g, g))\n'
+        'op = st.custom_op("triple", evaluate=lambda x: 3 * x, vjp=lambda g, y, x: (g, g))\n'
         f"{X}\nst.gradients(st.sum(op(x)), x)",
-        'op = st.custom_op("threefold", evaluate=lambda xp, x: 3 * x, vjp=lambda g, y, x: (3 * g,))\n'
+        'op = st.custom_op("threefold", evaluate=lambda x: 3 * x, vjp=lambda g, y, x: (3 * g,))\n'
         f"{X}\nst.gradients(st.sum(op(x)), x)",
     ),
     # --- functions
@@ -521,6 +521,34 @@ _TABLE = (
     ),
 
 
+    # --- self-check
+    Explanation(
+        "ST1500", "A self-check failed",
+        "A function compiled with check=True found that a call did not do what it should.",
+    ),
+    Explanation(
+        "ST1501", "A pass changed what the function computes",
+        """On these arguments the reference gives another result for the graph after the pass than for the
+        graph before, by more than rounding explains. This is a fault of the pass: switch it off
+        (passes="-name") and report it.""",
+    ),
+    Explanation(
+        "ST1502", "A NaN or an infinity",
+        """A result holds one although no argument does. The message shows the op that made the first and
+        its operands there. For functions whose results may be infinite, check=["passes", "nan"] says what
+        to look for.""",
+        "x = st.placeholder((None,))\nst.function([x], st.log(x), check=True)(np.array([-1.0], np.float32))",
+        "x = st.placeholder((None,))\nst.function([x], st.log(x), check=True)(np.array([1.0], np.float32))",
+    ),
+    Explanation(
+        "ST1503", "A call that touched memory which is not its own",
+        """A call changed an argument, a variable that it does not update or a result that was handed out
+        before; or what it returned shares memory with one. A rule that writes into its operands is named.""",
+    ),
+    Explanation(
+        "ST1504", "An engine that differs from the reference",
+        "The engine and the reference disagree on the graph that the engine compiled: a fault of the engine.",
+    ),
 )
 # fmt: on
 

@@ -177,6 +177,18 @@ class ParseError(SymtensorError, ValueError):
     code = "ST1000"
 
 
+class CheckError(SymtensorError):
+    """A self-check found that a function does not do what it should."""
+
+    code = "ST1500"
+
+
+class NonFiniteError(CheckError, FloatingPointError):
+    """A self-check found a NaN or an infinity; names where it came from."""
+
+    code = "ST1502"
+
+
 class LoweringError(SymtensorError):
     """An engine met something that it cannot translate."""
 

@@ -24,6 +24,8 @@ import numpy as np
 
 from symtensor import serialize  # noqa: F401  (makes graphs, tensors and variables picklable)
 from symtensor.arguments import Arguments, Input, convert_argument
+from symtensor.config import checks
+from symtensor.config import get as get_setting
 from symtensor.definition import Definition, Options, define_graph
 from symtensor.engines.base import Engine, Executable, get_engine
 from symtensor.errors import FunctionError, UpdateError
@@ -54,6 +56,7 @@ def function(
     allow_downcast: bool | None = None,
     passes: Any = None,
     no_default_updates: bool | Sequence[Variable] = False,
+    check: bool | str | Sequence[str] | None = None,
 ) -> Function:
     """Compile a graph to a callable.
 
@@ -66,7 +69,9 @@ def function(
     True or lists them. `givens` replaces tensors by others, or by values, in all of this.
     `on_unused_input`: raise, warn or ignore. `allow_downcast`: True narrows arguments silently,
     False never, None only Python floats. `passes` switches passes off ("-stabilize") or lists those
-    to run. `engine`: a name or an engine instead of the configured one.
+    to run. `engine`: a name or an engine instead of the configured one. `check`: compare every call
+    with the reference, pass by pass, look for NaN and for memory that is not the call's (slow; True
+    for all or names of `symtensor.config.CHECKS`; None: the setting `check`).
 
     Results are fresh arrays: the caller owns them. Raises `MissingInputError`, `UnusedInputError`,
     `UpdateError`, `DTypeError` and `ShapeError`, each with the user's line.
@@ -74,9 +79,19 @@ def function(
     options = Options(on_unused_input, no_default_updates)
     specs, states, graph, structure = define_graph(inputs, outputs, updates, givens, options)
     label = name or str(location.current() or "function")
-    return Function(
-        Definition(specs, states, graph, structure, label, engine, passes, allow_downcast)
+    checked = get_setting("check") if check is None else checks(check)
+    return make_function(
+        Definition(specs, states, graph, structure, label, engine, passes, allow_downcast, checked)
     )
+
+
+def make_function(definition: Definition) -> Function:
+    """Compile a definition; calls of one that is to be checked are those of `symtensor.checking`."""
+    if not definition.check:
+        return Function(definition)
+    from symtensor.checking.checked import CheckedFunction  # most programs never check
+
+    return CheckedFunction(definition)
 
 
 class Function(Inspectable):
@@ -92,7 +107,9 @@ class Function(Inspectable):
         self.graph = definition.graph
         """The graph as it was defined, givens put in."""
         self.engine = get_engine(definition.engine)
-        self.passes: list[Stage] = run_pipeline(definition.graph, definition.passes)
+        self.passes: list[Stage] = run_pipeline(
+            definition.graph, definition.passes, verify="passes" in definition.check
+        )
         """What each pass did, those that changed nothing included."""
         self.optimized: Graph = self.passes[-1].graph if self.passes else definition.graph
         """The graph after all passes: what the engine compiled."""
@@ -214,7 +231,7 @@ class Function(Inspectable):
         if swap:
             graph = swap_variables(definition.graph, swap)
             definition = replace(definition, graph=graph)
-        return Function(replace(definition, name=name or self.name))
+        return make_function(replace(definition, name=name or self.name))
 
     def _current(self) -> Definition:
         """Return the definition with the defaults as they are now."""
@@ -245,7 +262,7 @@ class Function(Inspectable):
         nested = _renumber(parts if isinstance(structure, dict) else list(parts.values()), picked)
         graph = replace(graph, outputs=tuple(graph.outputs[i] for i in picked))
         definition = replace(self._definition, graph=graph, structure=nested)
-        subset = Function(definition)
+        subset = make_function(definition)
         subset.arguments = self.arguments
         return self._subsets.setdefault(key, subset)
 
@@ -257,7 +274,7 @@ class Function(Inspectable):
         engine = definition.engine
         if engine is not None and not isinstance(engine, str):
             definition = replace(definition, engine=engine.name)
-        return Function, (definition,)
+        return make_function, (definition,)
 
 
 # --- pieces --------------------------------------------------------------------------------------

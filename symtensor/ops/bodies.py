@@ -44,18 +44,21 @@ def depends_on(roots: Sequence[Node], sources: Sequence[Node]) -> set[Node]:
     return found
 
 
-def check_call(function: Callable[..., Any], what: str, arguments: Sequence[Tensor]) -> None:
+def check_call(
+    function: Callable[..., Any], what: str, arguments: Sequence[Tensor], **keywords: Any
+) -> None:
     """Raise `ArgumentError` when a user's function does not take the arguments it will get."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # a builtin that tells nothing
         return
     try:
-        signature.bind(*arguments)
+        signature.bind(*arguments, **keywords)
     except TypeError:
-        types = ", ".join(str(x.type) for x in arguments)
+        given = [str(x.type) for x in arguments] + [f"{key}=" for key in keywords]
         raise ArgumentError(
-            f"{what} takes {signature}, and is called with {len(arguments)} arguments ({types})"
+            f"{what} takes {signature}, and is called with {len(given)} arguments "
+            f"({', '.join(given)})"
         ) from None
 
 

@@ -12,6 +12,7 @@ from symtensor.ir.dtypes import as_dtype
 from symtensor.ir.node import Op, make_node, results
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, tensor_type
+from symtensor.ops.bodies import check_call
 from symtensor.ops.build import TensorLike, apply, as_tensor, operands
 from symtensor.ops.elementwise_rule import same_shapes
 from symtensor.ops.families import Elementwise
@@ -54,12 +55,13 @@ def custom_op(
     if replace:
         OPS.pop(name, None)
     register(op)
-    return _builder(op, elementwise=infer is None)
+    return _builder(op, evaluate, elementwise=infer is None)
 
 
-def _builder(op: Op, elementwise: bool) -> Callable[..., Any]:
+def _builder(op: Op, evaluate: Callable[..., Any], elementwise: bool) -> Callable[..., Any]:
     def build(*inputs: TensorLike, **attrs: Any) -> Any:
         xs = operands(inputs) if elementwise else [as_tensor(x) for x in inputs]
+        check_call(evaluate, f"the evaluate rule of {op.name}", xs, **attrs)
         node = make_node(op, [x.node for x in xs], attrs)
         if isinstance(node.type, TensorType):
             return apply(op, *xs, **attrs)

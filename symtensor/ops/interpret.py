@@ -32,6 +32,9 @@ Array = np.ndarray[Any, Any]
 RunBody = Callable[[Graph, dict[Symbol, int]], Callable[..., list[Any]]]
 """``(body, sizes known outside) -> callable on arrays``; engines pass their compiled bodies."""
 
+Watch = Callable[[Node, Sequence[Any], Any], Any]
+"""``(node, operands, value) -> value``"""
+
 _TRANSLATED: tuple[tuple[type[Exception], type[SymtensorError]], ...] = (
     (IndexError, IndexOutOfRange),
     (np.linalg.LinAlgError, LinAlgError),
@@ -44,11 +47,12 @@ def run_graph(
     inputs: Sequence[Array],
     variables: Mapping[Node, Array] | None = None,
     env: Mapping[Symbol, int] | None = None,
-    observe: Callable[[Node, Any], None] | None = None,
+    watch: Watch | None = None,
 ) -> list[Array]:
     """Return the values of ``graph.roots``: outputs, then next values of the updates.
 
-    `env` gives sizes that come from outside; `observe` sees every node's value.
+    `env` gives sizes that come from outside. `watch` sees every node that is computed with its
+    operands and its value, in bodies too, and returns the value to go on with.
     """
     sizes = dict(env or {})
     names = [node.name or f"input {i}" for i, node in enumerate(graph.inputs)]
@@ -58,19 +62,25 @@ def run_graph(
     for node, value in (variables or {}).items():
         values[node] = value
         bind_shapes([node.tensor_type], [value.shape], [node.name or "variable"], sizes)
+    body = run_body if watch is None else _watched_body(watch)
     with np.errstate(all="ignore"):
         for node in graph.nodes():
-            if node not in values:
-                values[node] = evaluate_node(node, [values[x] for x in node.inputs], sizes)
-                bind_result(node, values[node], sizes)
-            if observe is not None:
-                observe(node, values[node])
+            if node in values:
+                continue
+            operands = [values[x] for x in node.inputs]
+            value = evaluate_node(node, operands, sizes, body)
+            values[node] = value if watch is None else watch(node, operands, value)
+            bind_result(node, values[node], sizes)
     return [values[root] for root in graph.roots]
 
 
 def run_body(graph: Graph, env: dict[Symbol, int]) -> Callable[..., list[Array]]:
     """Return a body graph as a callable that interprets it."""
     return lambda *arrays: run_graph(graph, arrays, env=env)
+
+
+def _watched_body(watch: Watch) -> RunBody:
+    return lambda graph, env: lambda *arrays: run_graph(graph, arrays, env=env, watch=watch)
 
 
 class Body:

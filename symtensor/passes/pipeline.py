@@ -162,13 +162,15 @@ def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def run_pipeline(graph: Graph, passes: Any = None) -> list[Stage]:
+def run_pipeline(graph: Graph, passes: Any = None, verify: bool = False) -> list[Stage]:
     """Run the passes one after the other and return a record of each.
+
+    With `verify`, or the setting of this name, the graph is verified after each.
 
     A pass after which a size would be used before it is decided is undone: rules look at values, and
     what decides a size may not matter for the values any more.
     """
-    verify, dump = get_setting("verify"), get_setting("dump")
+    verify, dump = verify or get_setting("verify"), get_setting("dump")
     if verify:
         verify_graph(graph, "the definition")
     late = has_late_sizes(graph) and sizes_are_decided(graph)

@@ -102,7 +102,7 @@ def check_types(samples: Iterable[Sample]) -> None:
         with _named(sample):
             graph = sample_graph(sample)
             verify_graph(graph)
-            run_graph(graph, [_native(x) for x in sample.inputs], observe=_check_type)
+            run_graph(graph, [_native(x) for x in sample.inputs], watch=_check_type)
 
 
 def check_gradient(sample: Sample, rtol: float = 1e-6) -> None:
@@ -228,7 +228,7 @@ def _truth(sample: Sample, arrays: Sequence[Array]) -> Any:
         return sample.truth(*arrays)
 
 
-def _check_type(node: Node, value: Any) -> None:
+def _check_type(node: Node, operands: Sequence[Any], value: Any) -> Any:
     single = isinstance(node.type, TensorType)
     types = [node.type] if single else list(node.type)  # type: ignore[arg-type]
     for type_, array in zip(types, [value] if single else value, strict=True):
@@ -239,6 +239,7 @@ def _check_type(node: Node, value: Any) -> None:
             isinstance(d, DimExpr) or d == n for d, n in zip(sizes, array.shape, strict=True)
         )
         assert fits, f"{node!r} has shape {array.shape}"
+    return value
 
 
 def _native(x: Array) -> Array:

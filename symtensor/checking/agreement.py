@@ -1,0 +1,114 @@
+"""Whether two results differ by more than rounding can explain.
+
+Results that are equal up to a few units in the last place agree. Where they are not, the reference is run
+again a few times with every rounded value moved by a unit in the last place at random: how far its
+own result spreads is how little it means, and a difference within a multiple of that is rounding. So a
+stabilized form may differ from the naive one exactly where the naive one is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symtensor.ir.graph import Graph
+from symtensor.ir.node import Node
+from symtensor.ops.families import Contraction, Elementwise, Reduction, Running
+from symtensor.ops.interpret import Array, run_graph
+
+ULPS = 64
+"""Units in the last place that need no explanation."""
+RUNS = 6
+"""Runs with moved values."""
+FACTOR = 32
+"""Differences up to this many spreads are rounding: other orders of summation move results more than
+moved operands do."""
+_ROUNDING = (Elementwise, Reduction, Contraction, Running, type(None))
+"""Families of ops that round; opaque ops may."""
+
+
+def is_float(array: Array) -> bool:
+    """Return True for arrays of floats, bfloat16 included."""
+    return bool(array.dtype.kind == "f" or array.dtype.name == "bfloat16")
+
+
+def epsilon(dtype: np.dtype[Any]) -> float:
+    """Return the distance from 1 to the next float."""
+    return 2.0**-7 if dtype.name == "bfloat16" else float(np.finfo(dtype).eps)
+
+
+def differing(value: Array, truth: Array) -> Array:
+    """Return where two arrays of one dtype and shape differ by more than `ULPS`; NaNs are equal."""
+    if not is_float(truth):
+        return np.asarray(value != truth)
+    with np.errstate(all="ignore"):
+        a, b = value.astype(np.longdouble), truth.astype(np.longdouble)
+        close = np.abs(a - b) <= ULPS * epsilon(truth.dtype) * np.abs(b) + _smallest(truth.dtype)
+        return np.asarray(~(close | (a == b) | (np.isnan(a) & np.isnan(b))))
+
+
+def _smallest(dtype: np.dtype[Any]) -> float:
+    """Return below which differences do not count: a few steps of subnormal numbers."""
+    return 0.0 if dtype.name == "bfloat16" else ULPS * float(np.finfo(dtype).smallest_subnormal)
+
+
+class Spread:
+    """How far the results of a graph move when its rounded values do; worked out when first asked."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        inputs: Sequence[Array],
+        variables: Sequence[Array],
+        results: list[Array],
+    ) -> None:
+        self._graph = graph
+        self._inputs = inputs
+        self._variables = variables
+        self.results = results
+        self._moved: list[list[Array]] | None = None
+
+    def unexplained(self, index: int, value: Array) -> Array:
+        """Return where result `index` differs from `value` by more than rounding explains."""
+        truth = self.results[index]
+        wrong = differing(value, truth)
+        if not wrong.any():
+            return wrong
+        moved = [run[index] for run in self._runs() if run[index].shape == truth.shape]
+        if not is_float(truth):  # a comparison or an index that rounding decides
+            return np.asarray(wrong & ~np.any([run != truth for run in moved], axis=0))
+        with np.errstate(all="ignore"):
+            exact = truth.astype(np.longdouble)
+            distances = np.abs([run.astype(np.longdouble) - exact for run in moved])
+            spread = np.max(np.where(np.isfinite(distances), distances, 0), axis=0)
+            near = np.abs(value.astype(np.longdouble) - exact) <= FACTOR * spread
+        repaired = ~np.isfinite(truth) & np.any([np.isfinite(run) for run in moved], axis=0)
+        return np.asarray(wrong & ~near & ~repaired)
+
+    def _runs(self) -> list[list[Array]]:
+        if self._moved is None:
+            self._moved = [self._run(seed) for seed in range(RUNS)]
+        return self._moved
+
+    def _run(self, seed: int) -> list[Array]:
+        rng = np.random.default_rng(seed)
+
+        def watch(node: Node, operands: Sequence[Any], value: Any) -> Any:
+            rounds = isinstance(node.op.family, _ROUNDING) and bool(node.inputs)
+            return _moved(value, rng) if rounds and isinstance(value, np.ndarray) else value
+
+        inputs = [_moved(x, rng) for x in self._inputs]
+        state = [_moved(x, rng) for x in self._variables]
+        variables = dict(zip(self._graph.variables(), state, strict=True))
+        return run_graph(self._graph, inputs, variables, watch=watch)
+
+
+def _moved(value: Array, rng: np.random.Generator) -> Array:
+    """Return floats each moved by at most a unit in the last place; single numbers stay exact."""
+    if not is_float(value) or value.ndim == 0:
+        return value
+    steps = rng.integers(-1, 2, value.shape) * epsilon(value.dtype)
+    with np.errstate(all="ignore"):
+        return np.asarray((value.astype(np.longdouble) * (1 + steps)).astype(value.dtype))

@@ -16,13 +16,8 @@ LAYERS = [
     {"codegen"},
     {"engines"},
     {"serialize"},
-<<<<<<< HEAD
     {"inspect", "export"},
-    {"arguments", "definition", "function"},
-=======
-    {"inspect"},
     {"arguments", "definition", "function", "checking"},
->>>>>>> 1a53f99 (functions check themselves: passes and engine against the reference, the first NaN, memory; check=True or SYMTENSOR_CHECK)
     {"testing"},
     {"backend", "__main__", "__init__"},
 ]

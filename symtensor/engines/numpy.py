@@ -65,6 +65,7 @@ class ProfiledInterpreter(NumpyExecutable):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
+        self._own = set(graph.nodes())
         self._names = {node: f"k{i}" for i, node in enumerate(_called(graph))}
         self._times: dict[str, tuple[float, int]] = {}
 
@@ -72,14 +73,16 @@ class ProfiledInterpreter(NumpyExecutable):
         state = dict(zip(self._variables, variables, strict=True))
         last = time.perf_counter()
 
-        def observe(node: Node, value: Any) -> None:
+        def watch(node: Node, operands: Sequence[Any], value: Any) -> Any:
             nonlocal last
-            now = time.perf_counter()
-            if node in self._names:
-                self._times[self._names[node]] = now - last, 1
-            last = now
+            if node in self._own:  # not the steps inside a loop
+                now = time.perf_counter()
+                if node in self._names:
+                    self._times[self._names[node]] = now - last, 1
+                last = now
+            return value
 
-        return [value.copy() for value in run_graph(self.graph, inputs, state, observe=observe)]
+        return [value.copy() for value in run_graph(self.graph, inputs, state, watch=watch)]
 
     def times(self) -> dict[str, tuple[float, int]]:
         """Return by name of a kernel record seconds and runs of the last call."""

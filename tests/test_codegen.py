@@ -142,7 +142,7 @@ def test_guards_check_sizes_that_cannot_be_proved():
     x, y = st.placeholder((None,), name="x"), st.placeholder((None,), name="y")
     f = compiled([x, y], x + y)
     assert f(np.ones(3, "float32"), np.ones(3, "float32")).tolist() == [2, 2, 2]
-    with pytest.raises(st.ShapeError, match=r"expected .* = 3, found .* = 4") as caught:
+    with pytest.raises(st.ShapeError, match=r"expected shape \(3,\), found \(4,\)") as caught:
         f(np.ones(3, "float32"), np.ones(4, "float32"))
     assert __file__ in str(caught.value) and "specify_shape" in str(caught.value)
     empty = compiled([x], st.max(x), on_unused_input="ignore")

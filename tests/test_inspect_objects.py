@@ -179,3 +179,12 @@ def test_every_node_has_a_cost():
     for node in f.optimized.nodes():
         cost = node_cost(node).at(sizes)
         assert cost.flops >= 0 and cost.bytes >= 0
+
+
+def test_every_pass_tells_which_nodes_it_changed():
+    x = st.placeholder((3, 4), "float64", name="x")
+    branch = st.cond(st.constant(True), lambda: x * 2, lambda: x * 3)
+    f = st.function([x], branch + st.exp(st.constant(1.0)), engine="numpy")
+    told = {stage.name: {r.rule for r in stage.rewrites} for stage in f.stages}
+    assert "inline a branch" in told["specialize"]
+    assert any(rule.startswith("fold ") for rule in told["fold_constants"])

@@ -207,7 +207,9 @@ def test_names_do_not_depend_on_what_was_built_before():
     def texts():
         x = st.placeholder((None, 4), name="x")
         f = st.function([x], st.softmax(x), engine="llvm")
-        return [print_schedule(f), st.print_graph(f), *(k.text for k in f.kernels), f.llvm_ir]
+        told = [f.cost(), f.memory_plan, *f.kernels, *f.remarks, *(k.text for k in f.kernels)]
+        explained = f.explain().split("\n", 1)[1]
+        return [print_schedule(f), st.print_graph(f), f.llvm_ir, explained, *map(str, told)]
 
     first = texts()
     st.placeholder((None, None, None))

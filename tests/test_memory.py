@@ -85,3 +85,12 @@ def test_a_checked_value_keeps_its_memory(loose):
         np.testing.assert_allclose(found[0], np.exp(given), rtol=1e-6)
         np.testing.assert_allclose(found[3], np.exp(given), rtol=1e-6)
         assert not np.shares_memory(found[0], found[3])
+
+
+def test_results_of_call_outs_count():
+    """NumPy makes them outside the arena, and they live until the call ends."""
+    x = st.placeholder((None,), "float64")
+    f = st.function([x], st.sum(st.sort(x)), engine="llvm")
+    use = f.memory((1000,))
+    assert use.call_outs == 8000 and "call-outs" in str(use)
+    assert use.peak >= use.arguments + use.results + use.call_outs

@@ -126,7 +126,7 @@ class Executable:
         unshared = sizes["temporary"] + sizes["kept"]
         return MemoryUse(
             sizes["input"], sizes["constant"], sizes["output"], layout.scratch,
-            layout.arena - layout.scratch, unshared,
+            layout.arena - layout.scratch, unshared, sizes["call"],
         )  # fmt: skip
 
     def _call_out(self, number: int, step: int) -> int:

@@ -18,7 +18,7 @@ equal text; ``format_kernel(parse_kernel(text)) == text``, and both trees give t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,7 @@ from symtensor.codegen.kernel import (
 from symtensor.codegen.stage import CHECKED
 from symtensor.errors import ParseError
 from symtensor.ir import dims as D
-from symtensor.ir.dims import Dim, Symbol
+from symtensor.ir.dims import Dim, Naming, Symbol
 from symtensor.ir.dtypes import DType
 from symtensor.ir.node import freeze
 from symtensor.ir.printer import format_float, format_leaf
@@ -53,7 +53,6 @@ from symtensor.ir.reader import Tokens, ValueReader
 from symtensor.ops.families import Elementwise
 from symtensor.ops.registry import OPS
 
-Naming = Callable[[Symbol], str]
 _OURS = re.compile(r"(?:[birkt]\d+|run)_*")
 """Names of loops, buffers, positions and values; a size of such a name gets an underscore."""
 

@@ -74,16 +74,20 @@ class MemoryUse:
     """Of panels that matrix products pack; kept from call to call."""
     unshared: int
     """What temporaries would take if each had memory of its own."""
+    call_outs: int = 0
+    """Of what NumPy makes for call-outs, which lives until the call ends."""
 
     @property
     def peak(self) -> int:
         """All of it at once."""
-        return sum((self.arguments, self.constants, self.results, self.temporaries, self.scratch))
+        own = (self.arguments, self.constants, self.results, self.temporaries, self.scratch)
+        return sum(own) + self.call_outs
 
     def __str__(self) -> str:
         rows = [("arguments", self.arguments), ("constants", self.constants),
                 ("results", self.results), ("temporaries", self.temporaries),
-                ("scratch", self.scratch), ("peak", self.peak)]  # fmt: skip
+                ("scratch", self.scratch), ("call-outs", self.call_outs),
+                ("peak", self.peak)]  # fmt: skip
         lines = [f"{name:<12}{size:>16,} bytes" for name, size in rows]
         lines[3] += f" ({self.unshared:,} without sharing)"
         return "\n".join(lines)

@@ -6,7 +6,7 @@ from the schedule, the loop trees and the calls of the driver; nothing is compil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symtensor.codegen import contraction
@@ -41,7 +41,7 @@ from symtensor.codegen.program import Program, roots_of
 from symtensor.codegen.sharing import shared_loop
 from symtensor.engines import records
 from symtensor.ir import dims as D
-from symtensor.ir.dims import Dim, Symbol
+from symtensor.ir.dims import Dim, Naming, Symbol
 from symtensor.ir.node import Node, results
 from symtensor.ir.printer import label_graph
 from symtensor.ops.cost import fold_flops, node_cost, product_flops, rule_flops, type_bytes
@@ -273,7 +273,7 @@ def _has_lanes(body: Sequence[Stmt]) -> bool:
     )
 
 
-def format_product(plan: contraction.Plan, name: str, symbol: Callable[[Symbol], str]) -> str:
+def format_product(plan: contraction.Plan, name: str, symbol: Naming) -> str:
     """Return the loops around a matrix product, and the product, as text."""
 
     def text(dim: Dim) -> str:

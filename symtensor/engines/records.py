@@ -1,17 +1,18 @@
 """What engines tell about a compiled graph: its kernels, its memory, and why it is as it is.
 
 Records are plain data: nodes of the optimized graph, texts, and costs as dims in the sizes of the
-arguments. Executables make them when asked (`symtensor.engines.base.Executable`), never during calls.
+arguments. Their text names sizes by `naming`, which `Function` sets to what its graph's text calls
+them. Executables make them when asked (`symtensor.engines.base.Executable`), never during calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from symtensor.ir import dims as D
-from symtensor.ir.dims import Dim, Symbol
+from symtensor.ir.dims import Dim, Naming, Symbol
 from symtensor.ir.location import Location
 from symtensor.ir.node import Node, format_type
 from symtensor.ops.cost import Cost
@@ -58,6 +59,7 @@ class Kernel:
     """Elements that its innermost loops take at a time."""
     shared: bool = False
     """True when threads may share it."""
+    naming: Naming | None = field(default=None, repr=False, compare=False)
 
     @property
     def lines(self) -> tuple[Location, ...]:
@@ -70,6 +72,10 @@ class Kernel:
         return Cost(self.flops, self.bytes_read + self.bytes_written).times(self.runs)
 
     def __str__(self) -> str:
+        with D.named(self.naming):
+            return self._text()
+
+    def _text(self) -> str:
         made = ", ".join(map(label, self.outputs))
         runs = "" if D.same(self.runs, 1) else f" x {self.runs}"
         head = f"{self.name}{runs}: {self.kind} {self.function}".rstrip()
@@ -90,8 +96,13 @@ class Buffer:
     """Step that writes it; steps inside a loop are fractions of the loop's."""
     last: float
     """Last step that reads it."""
+    naming: Naming | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
+        with D.named(self.naming):
+            return self._text()
+
+    def _text(self) -> str:
         return f"{self.name}: {self.kind} {label(self.node)}, steps {self.first:g} to {self.last:g}"
 
 
@@ -104,6 +115,7 @@ class MemoryPlan:
     """Steps of a call; buffers live from one to another, both included."""
     scratch: int
     """Bytes into which matrix products pack their operands."""
+    naming: Naming | None = field(default=None, repr=False, compare=False)
 
     @property
     def temporaries(self) -> Dim:
@@ -132,7 +144,8 @@ class MemoryPlan:
         return [(t, sum(size for first, last, size in rows if first <= t <= last)) for t in times]
 
     def __str__(self) -> str:
-        return "\n".join([*map(str, self.buffers), f"peak {self.peak} bytes"])
+        with D.named(self.naming):
+            return "\n".join([*(b._text() for b in self.buffers), f"peak {self.peak} bytes"])
 
 
 def _most_alive(buffers: Sequence[Buffer]) -> Dim:
@@ -172,6 +185,7 @@ class Remark:
     """The other ends of the edge: what a fused node is part of, what a rewritten one became."""
     where: str = ""
     """The pass or kernel that decided."""
+    naming: Naming | None = field(default=None, repr=False, compare=False)
 
     @property
     def line(self) -> Location | None:
@@ -180,16 +194,21 @@ class Remark:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as strings, for JSON."""
-        return {
-            "kind": self.kind,
-            "node": label(self.node),
-            "why": self.why,
-            "into": [label(node) for node in self.into],
-            "where": self.where,
-            "line": str(self.line or ""),
-        }
+        with D.named(self.naming):
+            return {
+                "kind": self.kind,
+                "node": label(self.node),
+                "why": self.why,
+                "into": [label(node) for node in self.into],
+                "where": self.where,
+                "line": str(self.line or ""),
+            }
 
     def __str__(self) -> str:
+        with D.named(self.naming):
+            return self._text()
+
+    def _text(self) -> str:
         line = f" ({self.line})" if self.line is not None else ""
         into = f" into {', '.join(map(label, self.into))}" if self.into else ""
         why = f": {self.why}" if self.why else ""

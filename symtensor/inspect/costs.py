@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from symtensor.engines.records import Kernel, label
 from symtensor.errors import SymbolicValueError
 from symtensor.ir import dims as D
-from symtensor.ir.dims import Dim, Symbol
+from symtensor.ir.dims import Dim, Naming, Symbol
 from symtensor.ir.graph import Graph
+from symtensor.ir.printer import label_graph
 from symtensor.ops.cost import FREE, Cost, format_count, node_cost
 
 
@@ -29,6 +30,8 @@ class CostTable:
     """Operations and bytes moved in one call; ints, or dims where sizes were not given."""
 
     rows: tuple[CostRow, ...]
+    naming: Naming | None = field(default=None, repr=False, compare=False)
+    """Names of sizes in its text."""
 
     @property
     def total(self) -> Cost:
@@ -52,10 +55,15 @@ class CostTable:
             flops, moved = (x if isinstance(x, int) else str(x) for x in (cost.flops, cost.bytes))
             return {"name": name, "what": title, "flops": flops, "bytes": moved}
 
-        rows = [plain(row.name, row.title, row.cost) for row in self.rows]
-        return {"rows": rows, "total": plain("total", "", self.total)}
+        with D.named(self.naming):
+            rows = [plain(row.name, row.title, row.cost) for row in self.rows]
+            return {"rows": rows, "total": plain("total", "", self.total)}
 
     def __str__(self) -> str:
+        with D.named(self.naming):
+            return self._text()
+
+    def _text(self) -> str:
         table = [("", "FLOP", "bytes", "")]
         for row in (*self.rows, CostRow("total", "", self.total)):
             counts = format_count(row.cost.flops), format_count(row.cost.bytes)
@@ -71,6 +79,14 @@ def cost_table(
     graph: Graph, kernels: Sequence[Kernel] | None, sizes: Mapping[Symbol, int] | None
 ) -> CostTable:
     """Return the costs of kernels, or of all nodes of the graph; numbers where sizes are given."""
+    naming = label_graph(graph).symbol
+    with D.named(naming):
+        return CostTable(_rows(graph, kernels, sizes), naming)
+
+
+def _rows(
+    graph: Graph, kernels: Sequence[Kernel] | None, sizes: Mapping[Symbol, int] | None
+) -> tuple[CostRow, ...]:
     if kernels is not None:
         rows = [CostRow(k.name, _title(k), k.cost, k) for k in kernels]
     else:
@@ -80,7 +96,7 @@ def cost_table(
         rows = [
             CostRow(row.name, row.title, _evaluated(row.cost, sizes), row.kernel) for row in rows
         ]
-    return CostTable(tuple(rows))
+    return tuple(rows)
 
 
 def _evaluated(cost: Cost, sizes: Mapping[Symbol, int]) -> Cost:

@@ -8,12 +8,14 @@ tell, `EngineError` says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from symtensor.errors import EngineError, ShapeError
-from symtensor.ir.dims import Symbol
+from symtensor.ir import dims as D
+from symtensor.ir.dims import Naming, Symbol
 from symtensor.ir.graph import Graph
 from symtensor.passes.pipeline import Stage
 
@@ -69,21 +71,27 @@ class Inspectable:
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         """The steps of a call in order, with members, loops, operations and bytes moved."""
-        return tuple(self._ask("kernel_records", "does not tell its kernels"))
+        naming = self._naming()
+        told = self._ask("kernel_records", "does not tell its kernels")
+        return tuple(replace(kernel, naming=naming) for kernel in told)
 
     @property
     def memory_plan(self) -> MemoryPlan:
         """All buffers of a call with their lives, and the peak as a formula in the sizes."""
         plan: MemoryPlan = self._ask("memory_plan", "does not plan its memory")
-        return plan
+        naming = self._naming()
+        buffers = tuple(replace(buffer, naming=naming) for buffer in plan.buffers)
+        return replace(plan, buffers=buffers, naming=naming)
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
         """What was decided, and why: by the passes, then by the engine."""
         from symtensor.inspect.remarks import remarks_of_stages
 
-        told = getattr(self.executable, "remarks", None)
-        return (*remarks_of_stages(self.passes), *(told() if told is not None else ()))
+        naming, told = self._naming(), getattr(self.executable, "remarks", None)
+        with D.named(naming):
+            found = (*remarks_of_stages(self.passes), *(told() if told is not None else ()))
+        return tuple(replace(remark, naming=naming) for remark in found)
 
     def explain(self) -> Explanation:
         """Return what the passes did and how the engine runs the result, as text with `remarks`."""
@@ -91,7 +99,8 @@ class Inspectable:
 
         lines = [f"function {self.name}, engine {self.engine.name}", *explain_passes(self.passes)]
         explain = getattr(self.executable, "explain", None)
-        text = Explanation("\n".join(lines + ([explain()] if explain else [])))
+        with D.named(self._naming()):
+            text = Explanation("\n".join(lines + ([explain()] if explain else [])))
         text.remarks = self.remarks
         return text
 
@@ -155,6 +164,12 @@ class Inspectable:
         shapes = (*self._shapes(inputs), *self._variable_shapes())
         bind_shapes([node.tensor_type for node in arguments], shapes, labels, found)
         return found
+
+    def _naming(self) -> Naming:
+        """Return what ``print_graph`` of the optimized graph calls sizes; all texts do."""
+        from symtensor.ir.printer import label_graph
+
+        return label_graph(self.optimized).symbol
 
     def _shapes(self, inputs: Sequence[Any]) -> tuple[Shape, ...]:
         arity = len(self.optimized.inputs)

@@ -141,10 +141,12 @@ class Profile:
 
 
 def _kernel_dict(row: KernelTime) -> dict[str, Any]:
+    with D.named(row.kernel.naming):
+        outputs = list(map(label, row.kernel.outputs))
     return {
         "name": row.kernel.name,
         "kind": row.kernel.kind,
-        "outputs": list(map(label, row.kernel.outputs)),
+        "outputs": outputs,
         "lines": list(map(str, row.kernel.lines)),
         "seconds": row.seconds,
         "runs": row.runs,

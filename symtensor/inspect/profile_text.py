@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from symtensor.engines.records import label
+from symtensor.ir import dims as D
 
 if TYPE_CHECKING:
     from symtensor.inspect.profile import KernelTime, Profile
@@ -76,7 +77,8 @@ def _kernels(profile: Profile) -> str:
 
 def what(row: KernelTime) -> str:
     """Return what a kernel makes."""
-    return f"{row.kernel.kind}: {', '.join(map(label, row.kernel.outputs[:3]))}"
+    with D.named(row.kernel.naming):
+        return f"{row.kernel.kind}: {', '.join(map(label, row.kernel.outputs[:3]))}"
 
 
 def _phases(profile: Profile) -> str:

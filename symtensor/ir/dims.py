@@ -14,9 +14,11 @@ ints. Everything else (ceil division, remainder, minimum) is written with these 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, NoReturn, Union
 
 from symtensor.errors import AttributeValueError, ShapeError, SymbolicValueError
@@ -140,12 +142,26 @@ class DimExpr:
         )
 
     def __str__(self) -> str:
-        return format_dim(self, lambda s: s.name)
+        return format_dim(self, _naming.get())
 
     __repr__ = __str__
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("dims are pickled with their graph, not alone")
+
+
+Naming = Callable[[Symbol], str]
+_naming: ContextVar[Naming] = ContextVar("naming", default=lambda symbol: symbol.name)
+
+
+@contextlib.contextmanager
+def named(naming: Naming | None) -> Iterator[None]:
+    """Let ``str`` of dims and types name symbols like this, for instance as a graph's text does."""
+    token = _naming.set(naming or _naming.get())
+    try:
+        yield
+    finally:
+        _naming.reset(token)
 
 
 _interned: weakref.WeakValueDictionary[tuple[tuple[Monomial, int], ...], DimExpr] = (

@@ -26,6 +26,7 @@ from symtensor.ops.families import Elementwise
 from symtensor.ops.inputs import CONSTANT
 from symtensor.ops.interpret import evaluate_node
 from symtensor.ops.movement import BROADCAST_TO
+from symtensor.passes.rewrite import note
 
 LIMIT = 1 << 16
 """Bytes up to which a result may be larger than its operands."""
@@ -41,7 +42,7 @@ def fold_constants(graph: Graph, fired: Counter[str]) -> Graph:
         folded = _fold_repeated(node) or (_fold(node) if _is_foldable(node) else None)
         if folded is None:
             return node
-        fired[f"fold {node.op.name}"] += 1
+        note(fired, f"fold {node.op.name}", node, folded)
         return folded
 
     return graph.map(rebuild)

@@ -27,6 +27,7 @@ from symtensor.ir.tensor import Tensor
 from symtensor.ops import elementwise, joining, movement, reduction, slicing
 from symtensor.ops.contraction import split_spec
 from symtensor.ops.windows import windows
+from symtensor.passes.rewrite import note
 
 
 def fold_windows(graph: Graph, fired: Counter[str]) -> Graph:
@@ -38,15 +39,17 @@ def fold_windows(graph: Graph, fired: Counter[str]) -> Graph:
         new = node.with_inputs(inputs)
         with location.at(node.loc):
             if is_crop and (product := _product_of(inputs[0])) is not None:
-                fired["convolve instead of overlapping"] += 1
-                return dataclasses.replace(product, crop=new).convolved(()).node
+                made = dataclasses.replace(product, crop=new).convolved(()).node
+                note(fired, "convolve instead of overlapping", node, made)
+                return made
             if is_crop:
                 return new.with_inputs([_overlap(inputs[0], fired)])
             if node.op.name == "overlap_add":
                 return new if node in cropped else _overlap(new, fired)
             if node.op.name == "contract" and _is_thin(new):
-                fired["sum products"] += 1
-                return _sum_of_products(new)
+                made = _sum_of_products(new)
+                note(fired, "sum products", node, made)
+                return made
         return new
 
     return graph.map(rebuild)
@@ -85,14 +88,12 @@ def _crops(slice_: Node, overlap: Node) -> bool:
 def _overlap(node: Node, fired: Counter[str]) -> Node:
     product = _product_of(node)
     if product is not None:
-        fired["convolve instead of overlapping"] += 1
-        found = product.convolved(())
+        rule, found = "convolve instead of overlapping", product.convolved(())
     elif _tiles(node):
-        fired["tile"] += 1
-        found = _tiled(node)
+        rule, found = "tile", _tiled(node)
     else:
-        fired["add places"] += 1
-        found = _sum_of_places(node)
+        rule, found = "add places", _sum_of_places(node)
+    note(fired, rule, node, found.node)
     return found.node
 
 

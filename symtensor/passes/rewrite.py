@@ -147,6 +147,13 @@ class Fired(Counter[str]):
         self.rewrites.clear()
 
 
+def note(fired: Counter[str], rule: str, before: Node, after: Node) -> None:
+    """Count a firing of a rule, with its nodes where they are wanted."""
+    fired[rule] += 1
+    if isinstance(fired, Fired):
+        fired.rewrites.append(Rewrite(rule, before, after))
+
+
 class Rewriter:
     """Applies rules to graphs and notes what fires."""
 
@@ -207,8 +214,7 @@ class Rewriter:
                 continue
             if found.type != node.type:
                 raise VerifyError(f"the rule {rule.name!r} turns {node.type} into {found.type}")
-            self.fired[rule.name] += 1
-            self.fired.rewrites.append(Rewrite(rule.name, node, found))
+            note(self.fired, rule.name, node, found)
             return found
         return None
 
@@ -290,6 +296,6 @@ def map_bodies(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
 
 __all__ = [
     "FUEL", "Apply", "Bindings", "Fired", "P", "Pattern", "Rewrite", "Rewriter", "Rule", "Var",
-    "build", "is_float", "is_integer", "map_bodies", "match", "rewrite_graph", "rewrite_pass",
+    "build", "is_float", "is_integer", "map_bodies", "match", "note", "rewrite_graph", "rewrite_pass",
     "scalar_value", "zeros_of",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from symtensor.ir.graph import Graph, replace_nodes
 from symtensor.ir.node import RESULT, Node, make_node
 from symtensor.ir.tensor import Tensor
 from symtensor.ops.bodies import inline
-from symtensor.passes.rewrite import scalar_value
+from symtensor.passes.rewrite import note, scalar_value
 
 
 def specialize(graph: Graph, fired: Counter[str]) -> Graph:
@@ -29,10 +29,11 @@ def _inline_branches(graph: Graph, fired: Counter[str]) -> Graph:
         taken = scalar_value(branch.inputs[0])
         if taken is None:
             return node
-        fired["inline a branch"] += 1
         body: Graph = branch.attrs["then_body" if taken else "else_body"]
         index: int = node.attrs["index"]
-        return inline(body, [Tensor(x) for x in branch.inputs[1:]])[index].node
+        inlined = inline(body, [Tensor(x) for x in branch.inputs[1:]])[index].node
+        note(fired, "inline a branch", node, inlined)
+        return inlined
 
     return graph.map(rebuild)
 
@@ -51,7 +52,8 @@ def _share_scans(graph: Graph, fired: Counter[str]) -> Graph:
                 replaced |= _results_from(graph, scan, widest)
     if not replaced:
         return graph
-    fired["share a scan"] += 1
+    for before, after in replaced.items():
+        note(fired, "share a scan", before, after)
     roots = replace_nodes(graph.roots, replaced)
     count = len(graph.outputs)
     targets = [target for target, _ in graph.updates]

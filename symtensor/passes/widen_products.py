@@ -15,6 +15,7 @@ from symtensor.ir.node import Node, make_node
 from symtensor.ir.tensor import Tensor
 from symtensor.ops.build import cast_to
 from symtensor.ops.families import Contraction
+from symtensor.passes.rewrite import note
 
 
 def widen_products(graph: Graph, fired: Counter[str]) -> Graph:
@@ -27,9 +28,10 @@ def widen_products(graph: Graph, fired: Counter[str]) -> Graph:
         dtype = node.tensor_type.dtype
         if not dtype.is_floating or dtype.bits != 16:
             return node
-        fired["widen a product"] += 1
         with location.at(node.loc):
             wide = [cast_to(Tensor(x), float32).node for x in node.inputs]
-            return cast_to(Tensor(make_node(node.op, wide, node.attrs)), dtype).node
+            narrow = cast_to(Tensor(make_node(node.op, wide, node.attrs)), dtype).node
+        note(fired, "widen a product", node, narrow)
+        return narrow
 
     return graph.map(rebuild)

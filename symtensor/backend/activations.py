@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import symtensor as st
-from symtensor.backend import elementwise
+from symtensor.backend.elementwise import clip
 from symtensor.backend.handles import weakened
 from symtensor.backend.tensors import as_tensor, remember_logits
 from symtensor.errors import ShapeError
@@ -17,11 +17,13 @@ def relu(x: Any, alpha: Any = 0.0, max_value: Any = None, threshold: Any = 0.0) 
     With `max_value` what is above a negative threshold is clipped to [0, max_value].
     """
     x = as_tensor(x)
-    if not isinstance(alpha, st.Tensor) and max_value is None and alpha == 0 and threshold == 0:
+    flat = not isinstance(alpha, st.Tensor) and alpha == 0
+    if flat and max_value is None and not isinstance(threshold, st.Tensor) and threshold == 0:
         return st.relu(x)
     edge = as_tensor(threshold, x.dtype)
-    above = x if max_value is None else elementwise.clip(x, 0, max_value)
-    return st.where(x > edge, above, as_tensor(alpha, x.dtype) * (x - edge))
+    below = 0 if flat else as_tensor(alpha, x.dtype) * (x - edge)  # 0 for -inf too
+    above = x if max_value is None else clip(x, 0, max_value)
+    return st.where(x <= edge, below, above)  # NaN stays NaN
 
 
 def elu(x: Any, alpha: Any = 1.0) -> st.Tensor:

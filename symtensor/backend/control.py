@@ -60,10 +60,21 @@ def in_test_phase(x: Any, alt: Any, training: Any = None) -> Any:
 
 
 def map_fn(fn: Any, elems: Any, name: str | None = None, dtype: Any = None) -> Any:
-    """Return the results of `fn` on the elements along axis 0, stacked."""
-    rows = elems if isinstance(elems, (list, tuple)) else [elems]
-    out, _ = st.scan(lambda *xs: fn(*adopt(xs)), [as_tensor(x) for x in rows])
-    return out if dtype is None else st.cast(out, dtype)
+    """Return the results of `fn` on the elements along axis 0, stacked.
+
+    Of a list or tuple of tensors `fn` gets a list or tuple of elements; it may return several tensors,
+    of dtypes given in `dtype`.
+    """
+    if isinstance(elems, (list, tuple)):
+        kind, rows = type(elems), [as_tensor(x) for x in elems]
+        out, _ = st.scan(lambda *xs: fn(kind(adopt(xs))), rows)
+    else:
+        out, _ = st.scan(lambda x: fn(adopt(x)), [as_tensor(elems)])
+    if dtype is None:
+        return out
+    if isinstance(out, (list, tuple)):
+        return [st.cast(y, kind) for y, kind in zip(out, dtype, strict=True)]
+    return st.cast(out, dtype)
 
 
 def foldl(fn: Any, elems: Any, initializer: Any = None, name: str | None = None) -> st.Tensor:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 import symtensor as st
-from symtensor.backend.tensors import as_tensor
+from symtensor.backend.handles import weakened
+from symtensor.backend.tensors import as_tensor, fresh
 
 
 def _pair(x: Any, y: Any) -> tuple[st.Tensor, st.Tensor]:
@@ -49,8 +50,11 @@ def round(x: Any) -> st.Tensor:
 
 
 def sign(x: Any) -> st.Tensor:
-    """Return -1, 0 or 1."""
-    return st.sign(as_tensor(x))
+    """Return -1, 0 or 1. Its gradient is 0, as TensorFlow has it: the library's own has none."""
+    x = as_tensor(x)
+    steps = st.sign(x)
+    # the sign of NaN is NaN: the choice changes no value, but x stays connected
+    return st.where(st.isnan(x), x, steps) if x.dtype.is_floating else steps
 
 
 def pow(x: Any, a: Any) -> st.Tensor:
@@ -61,12 +65,14 @@ def pow(x: Any, a: Any) -> st.Tensor:
 def clip(x: Any, min_value: Any, max_value: Any) -> st.Tensor:
     """Return x limited to an interval; None is no bound, a maximum below the minimum becomes it."""
     x = as_tensor(x)
-    numbers = not any(isinstance(v, st.Tensor) or v is None for v in (min_value, max_value))
-    if numbers and max_value < min_value:
+    if all(_is_number(v) for v in (min_value, max_value)) and max_value < min_value:
         max_value = min_value
-    low = -np.inf if min_value is None else min_value
-    high = np.inf if max_value is None else max_value
-    return st.clip(x, *(as_tensor(v, x.dtype) for v in (low, high)))
+    bounds = (weakened(v, x.dtype) for v in (min_value, max_value))
+    return fresh(st.clip(x, *bounds), x)
+
+
+def _is_number(value: Any) -> bool:
+    return value is not None and not isinstance(value, st.Tensor) and np.ndim(value) == 0
 
 
 def equal(x: Any, y: Any) -> st.Tensor:

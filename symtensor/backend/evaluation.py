@@ -6,6 +6,7 @@ compiles; a fed learning phase picks one of two compiled programs, each with the
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -82,13 +83,18 @@ def moving_average_update(x: st.Variable, value: Any, momentum: Any) -> Update:
 
 @contextmanager
 def control_dependencies(control_inputs: Any) -> Iterator[None]:
-    """Within, tensors made by `identity` are evaluated after the given updates."""
-    given = control_inputs if isinstance(control_inputs, (list, tuple)) else [control_inputs]
-    _controls.append([op for op in given if isinstance(op, Update)])
+    """Within, tensors made by `identity` are evaluated after the given updates, however nested."""
+    _controls.append(_updates_among(control_inputs))
     try:
         yield
     finally:
         _controls.pop()
+
+
+def _updates_among(given: Any) -> list[Update]:
+    if isinstance(given, (list, tuple)):
+        return [op for item in given for op in _updates_among(item)]
+    return [given] if isinstance(given, Update) else []
 
 
 def identity(x: Any, name: str | None = None) -> st.Tensor:
@@ -230,25 +236,25 @@ def stop_gradient(variables: Any) -> Any:
     return st.stop_gradient(variables)
 
 
-def _print(x: Array, message: str) -> Array:
-    print(f"{message} {x}")
-    return x
-
-
-def _print_type(x: Any, message: str) -> Any:
+def _print(x: Array, message: str, shown: int) -> Array:
+    limit = sys.maxsize if shown < 0 else 0
+    print(message, np.array2string(np.asarray(x), threshold=limit, edgeitems=max(shown, 1)))
     return x
 
 
 _print_op = st.custom_op(
     "keras_print",
-    lambda x, message: _print(x, message),
-    infer=_print_type,
-    vjp=lambda g, y, x, message: (g,),
+    _print,
+    infer=lambda x, message, shown: x,
+    vjp=lambda g, y, x, message, shown: (g,),
     doc="The operand; each evaluation prints it to stdout.",
 )
 
 
-def print_tensor(x: st.Tensor, message: str = "") -> st.Tensor:
-    """Return `x`; each evaluation prints the message and the value to stdout."""
-    out: st.Tensor = _print_op(x, message=message)
+def print_tensor(x: st.Tensor, message: str = "", summarize: int = 3) -> st.Tensor:
+    """Return `x`; each evaluation prints the message and the value to stdout.
+
+    Of longer axes the first and last `summarize` elements are shown; -1 shows all.
+    """
+    out: st.Tensor = _print_op(x, message=message, shown=summarize)
     return out

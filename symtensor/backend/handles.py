@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import symtensor as st
+from symtensor.backend.sizes import as_dim
 
 _BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
 _COMPARISONS = ("lt", "le", "gt", "ge")
@@ -30,7 +31,9 @@ class KerasTensor(st.Tensor):
         return adopt(super().__array_ufunc__(ufunc, method, *given, **kwargs))
 
     def __getitem__(self, index: Any) -> st.Tensor:
-        found: st.Tensor = adopt(super().__getitem__(index))
+        """Return a part; bounds of slices may be tensors computed from shapes."""
+        parts = [_bounded(part) for part in (index if isinstance(index, tuple) else (index,))]
+        found: st.Tensor = adopt(super().__getitem__(tuple(parts)))
         return found
 
     def eval(
@@ -47,6 +50,14 @@ class KerasTensor(st.Tensor):
         from symtensor.backend.sessions import get_session
 
         return (session or get_session()).run(self, fed)
+
+
+def _bounded(part: Any) -> Any:
+    """Return a slice with sizes for bounds that are tensors; all else as it is."""
+    if not isinstance(part, slice):
+        return part
+    bounds = (part.start, part.stop, part.step)
+    return slice(*(as_dim(b) if isinstance(b, st.Tensor) else b for b in bounds))
 
 
 class KerasVariable(KerasTensor, st.Variable):

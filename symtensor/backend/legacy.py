@@ -8,6 +8,9 @@ import symtensor as st
 from symtensor.backend import convolution, shapes
 from symtensor.backend.elementwise import less, less_equal
 from symtensor.backend.spellings import layout_of
+from symtensor.errors import AttributeValueError
+
+_weight_ordering = [False]
 
 lesser = less
 lesser_equal = less_equal
@@ -45,3 +48,25 @@ def atrous_conv2d(
     """Return `conv2d` with a dilation."""
     layout = layout_of(dim_ordering)
     return convolution.conv2d(x, kernel, 1, border_mode, layout, rate)
+
+
+def is_explicit_shape(shape: Any) -> bool:
+    """Return whether a shape is a list or tuple of ints, without unknown or symbolic sizes."""
+    return isinstance(shape, (list, tuple)) and all(isinstance(size, int) for size in shape)
+
+
+def legacy_weight_ordering() -> bool:
+    """Return the flag that `set_legacy_weight_ordering` set, False at first."""
+    return _weight_ordering[0]
+
+
+def set_legacy_weight_ordering(value: bool) -> None:
+    """Keep a flag for programs that read weights of the first Keras; the backend reads none.
+
+    Raises ValueError for anything but True and False.
+    """
+    if value not in (True, False):
+        raise AttributeValueError(
+            f"legacy_weight_ordering: expected True or False, found {value!r}"
+        )
+    _weight_ordering[:] = [bool(value)]

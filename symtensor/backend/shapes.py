@@ -152,3 +152,15 @@ def slice(x: Any, start: Any, size: Any) -> st.Tensor:
         end = None if isinstance(count, int) and count == -1 else first + count
         x = x[(*[builtins.slice(None)] * axis, builtins.slice(first, end))]
     return as_tensor(x)
+
+
+def pattern_broadcast(x: Any, broadcastable: Sequence[bool]) -> st.Tensor:
+    """Return x with axes that broadcast, of size 1, where `broadcastable` is true.
+
+    Their sizes are checked when the function is called; the other axes stay as they are.
+    """
+    x = as_tensor(x)
+    if len(broadcastable) != x.ndim:
+        raise ShapeError(f"pattern_broadcast: expected {x.ndim} flags for {x.type}")
+    sizes = [1 if one else n for one, n in zip(broadcastable, x.shape, strict=True)]
+    return fresh(st.specify_shape(x, sizes), x)

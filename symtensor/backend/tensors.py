@@ -19,7 +19,7 @@ from symtensor.backend import configuration
 from symtensor.backend.sizes import as_shape
 from symtensor.backend.sparse import SparsePlaceholder, SparseTensor, sparse_constant
 from symtensor.errors import AttributeValueError
-from symtensor.ir.dims import DimExpr
+from symtensor.ir.dims import Dim, DimExpr
 from symtensor.ir.graph import toposort
 from symtensor.ir.node import Node
 
@@ -162,8 +162,16 @@ def placeholder(
     dtype: Any = None,
     sparse: bool = False,
     name: str | None = None,
+    ragged: bool = False,
 ) -> st.Tensor:
-    """Return a tensor to be fed, of a shape with None for unknown sizes, or of `ndim` unknown ones."""
+    """Return a tensor to be fed, of a shape with None for unknown sizes, or of `ndim` unknown ones.
+
+    Raises ValueError where neither is given, and for ragged tensors, which this backend has not.
+    """
+    if ragged:
+        raise AttributeValueError(
+            "placeholder: there are no ragged tensors", help="pad, and mask what was padded"
+        )
     if shape is None:
         if ndim is None:
             raise AttributeValueError("placeholder: expected a shape or a number of axes")
@@ -275,15 +283,16 @@ def to_dense(tensor: Any) -> Any:
 
 
 def shape(x: Any) -> st.Tensor:
-    """Return the shape as an int64 vector, which reshape, tile and the like take again."""
+    """Return the shape as an int32 vector, which reshape, tile and the like take again."""
     x = as_tensor(x)
     if not x.ndim:
-        return st.constant(np.zeros(0, np.int64))
-    return st.stack([_size_tensor(size) for size in x.shape])
+        return st.constant(np.zeros(0, np.int32))
+    return st.stack([_count(n) for n in x.shape])
 
 
-def _size_tensor(size: Any) -> st.Tensor:
-    return st.dim_value(size)
+def _count(n: Dim) -> st.Tensor:
+    """Return a size in TensorFlow's dtype; where it is taken as a size again, it is exact."""
+    return st.cast(st.dim_value(n), "int32")
 
 
 def int_shape(x: Any) -> KerasShape:
@@ -307,8 +316,8 @@ def dtype(x: Any) -> str:
 
 
 def size(x: Any, name: str | None = None) -> st.Tensor:
-    """Return the number of elements as an int64 scalar."""
-    return st.dim_value(as_tensor(x).size)
+    """Return the number of elements as an int32 scalar."""
+    return _count(as_tensor(x).size)
 
 
 def count_params(x: Any) -> int:

@@ -46,9 +46,8 @@ def _philox_words(xp: Any, state: Any, *, shape: tuple[int, ...]) -> Any:
     key, draw, call, high = (int(v) for v in state)
     # NumPy steps the counter before a block: start one below, over all 256 bits
     start = (draw << 64 | call << 128 | high << 192) - 1
-    # arrays, not lists: NumPy reads a list with a word above 2**63 as floats
-    counter = np.array([(start >> 64 * i) & (2**64 - 1) for i in range(4)], np.uint64)
-    generator = np.random.Philox(key=np.array([key, 0], np.uint64), counter=counter)
+    counter = [(start >> 64 * i) & (2**64 - 1) for i in range(4)]
+    generator = np.random.Philox(key=[key, 0], counter=counter)
     return xp.asarray(generator.random_raw(count)).reshape(shape)
 
 

@@ -135,9 +135,8 @@ def _effects() -> Iterator[Sample]:
 def _philox(key: int, draw: int, call: int, count: int) -> Array:
     """NumPy's generator, told to start at the draw's first block."""
     start = (draw << 64 | call << 128) - 1
-    counter = np.array([(start >> 64 * i) & (2**64 - 1) for i in range(4)], np.uint64)
-    words = np.random.Philox(key=np.array([key, 0], np.uint64), counter=counter)
-    return words.random_raw(count)
+    counter = [(start >> 64 * i) & (2**64 - 1) for i in range(4)]
+    return np.random.Philox(key=[key, 0], counter=counter).random_raw(count)
 
 
 def _random() -> Iterator[Sample]:

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 import symtensor as st
+from symtensor.codegen import jit, philox, threads
+from symtensor.codegen.target import named
+from symtensor.testing.catalog.control import philox_block
 
 stats = pytest.importorskip("scipy.stats")
 COUNT = 20_000
@@ -103,3 +106,86 @@ def test_wrong_arguments():
     ):
         with pytest.raises((ValueError, TypeError)):
             call()
+
+
+# --- the generator -------------------------------------------------------------------------------
+
+
+def test_the_truth_is_philox():
+    """The known answers that the authors of Random123 publish (kat_vectors, philox4x64 10)."""
+    assert philox_block((0, 0, 0, 0), (0, 0)) == (
+        0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B
+    )  # fmt: skip
+    ones = 2**64 - 1
+    assert philox_block((ones,) * 4, (ones, ones)) == (
+        0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+def test_no_two_draws_or_calls_have_words_in_common(engine):
+    stream = st.RandomStream(2**63 + 1)
+    draws = [st.random.random_bits(stream.state(), (64,)) for _ in range(4)]
+    f = st.function([], draws, engine=engine)
+    words = np.concatenate([np.concatenate(f()) for _ in range(5)])
+    assert len(np.unique(words)) == words.size
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (4,), (5,), (0,), (2, 0), (64, 130)])
+def test_native_words_are_those_of_the_reference(shape):
+    stream = st.RandomStream(3)
+    words = st.random.random_bits(stream.state(), shape)
+    (state,) = stream.states
+    native, reference = (st.function([], words, engine=e) for e in ("llvm", "numpy"))
+    found = [native() for _ in range(3)]
+    stream.seed(3)
+    for one in found:
+        np.testing.assert_array_equal(one, reference())
+    assert native._entry is not None  # no call-out: calls need no Python
+    assert state.get_value()[2] == 3
+
+
+def test_words_by_any_number_of_threads(monkeypatch):
+    found = []
+    for count in (1, 3):
+        monkeypatch.setenv("SYMTENSOR_NUM_THREADS", str(count))
+        threads.stop()
+        threads.start()
+        found.append(draw(lambda s: st.random.random_bits(s.state(), (123_457,)), "llvm"))
+    monkeypatch.undo()
+    threads.stop()
+    threads.start()
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_state_that_is_computed_and_sizes_that_are_symbolic():
+    states, x = st.placeholder((2, 4), "uint64"), st.placeholder((None, 3))
+    words = st.random.random_bits(states[1] + np.array([0, 0, 1, 0], np.uint64), x.shape)
+    given = np.array([[0, 0, 0, 0], [9, 8, 7, 0]], np.uint64)
+    for rows in (1, 6, 0):
+        found, expected = (
+            st.function([states, x], words, engine=e)(given, np.zeros((rows, 3), "f4"))
+            for e in ("llvm", "numpy")
+        )
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_draws_in_a_native_loop():
+    found = []
+    for engine in ("llvm", "numpy"):
+        draws, x = st.RandomStream(5), st.placeholder((None,))
+        step = lambda e, s, draws=draws: s + draws.uniform((3,)) * e  # noqa: E731
+        steps, updates = st.scan(step, [x], [st.zeros(3)])
+        f = st.function([x], steps, updates=updates, engine=engine)
+        assert engine == "numpy" or f._entry is not None
+        found.append([f(np.arange(1, 5, dtype="f4")) for _ in range(2)])
+    np.testing.assert_allclose(*found, rtol=1e-6)
+    assert len(np.unique(found[0])) == 24  # new numbers in every step and every call
+
+
+@pytest.mark.parametrize("machine", ["avx512", "avx2", "sse2", "neon", "apple", "windows"])
+def test_the_generator_compiles_for_every_target(machine):
+    text, _, _ = philox.emit_philox(64, "words")
+    assembly = jit.emit_assembly(text, named(machine))
+    assert "__multi3" not in assembly  # no call per product
+    assert ("umulh" if machine in ("neon", "apple") else "mul") in assembly

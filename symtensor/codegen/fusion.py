@@ -29,6 +29,7 @@ from symtensor.ir.dims import Shape
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import RESULT, Node, results
 from symtensor.ir.types import TensorType
+from symtensor.ops.families import Draw
 
 CHEAP = 8
 """Instructions per vector up to which computing twice beats storing and loading."""
@@ -67,13 +68,20 @@ class ContractStep:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawStep:
+    """Write the random words that `node` draws from its state."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
 class LoopStep:
     """Run the body of `node`, a scan, in a native loop."""
 
     node: Node
 
 
-Step = KernelStep | ContractStep | LoopStep | CallStep
+Step = KernelStep | ContractStep | DrawStep | LoopStep | CallStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +195,8 @@ class _Fusion:
             if node in self.fusible or node.op is RESULT:
                 continue
             for x in node.inputs:
-                if node in self.bodies:
-                    x = storage_node(x)  # a native loop steps through rows in memory
+                if node in self.bodies or isinstance(node.op.family, Draw):
+                    x = storage_node(x)  # read in memory, in order
                 elif not is_alias(node):
                     x = self._behind_views(x)
                 if x in self.fusible:
@@ -432,6 +440,8 @@ class _Fusion:
     def _step(self, node: Node) -> Step:
         if node in self.bodies:
             return LoopStep(node)
+        if isinstance(node.op.family, Draw):
+            return DrawStep(node)
         return ContractStep(node) if contraction.is_native(node) else CallStep(node)
 
     def _is_call(self, node: Node) -> bool:

@@ -26,6 +26,7 @@ from symtensor.codegen.fusion import (
     SOURCES,
     CallStep,
     ContractStep,
+    DrawStep,
     KernelStep,
     LoopStep,
     Schedule,
@@ -41,6 +42,7 @@ from symtensor.codegen.loops import Carry, LoopPlan, Rows, emit_copy, emit_loop
 from symtensor.codegen.lower import lower_kernel
 from symtensor.codegen.microkernels import blocking
 from symtensor.codegen.packing import Packing, declaration, emit_packing, over_panels
+from symtensor.codegen.philox import emit_philox
 from symtensor.codegen.repeats import form_of
 from symtensor.codegen.reuse import keep_rows
 from symtensor.codegen.sharing import Share, emit_range
@@ -402,6 +404,8 @@ class _Builder:
             return CallOut(number)
         if isinstance(step, ContractStep):
             return self._lower_contraction(step)
+        if isinstance(step, DrawStep):
+            return self._lower_draw(step)
         if isinstance(step, LoopStep):
             return self._lower_loop(step)
         form, touched = form_of(step)
@@ -446,6 +450,12 @@ class _Builder:
         self.module.products.add(contraction.arithmetic(dtype))
         return self._call(text, [*places, len(self.module.slots)], sizes, share)
 
+    def _lower_draw(self, step: DrawStep) -> KernelCall:
+        (state,) = step.node.inputs
+        text, sizes, share = emit_philox(step.node.tensor_type.size, "kernel")
+        places = [self.place[storage_node(node)] for node in (state, step.node)]
+        return self._call(text, places, sizes, share)
+
     def _lower_loop(self, step: LoopStep) -> LoopCall:
         module, inner = self.module, self.bodies[step.node]
         call = LoopCall(f"loop{module.loops}")
@@ -480,7 +490,7 @@ class _Builder:
         return KernelCall(name, tuple(places), numbers, share=shared)
 
 
-def roots_of(step: KernelStep | ContractStep) -> tuple[Node, ...]:
+def roots_of(step: KernelStep | ContractStep | DrawStep) -> tuple[Node, ...]:
     """Return the nodes that a native step computes."""
     return step.roots if isinstance(step, KernelStep) else (step.node,)
 

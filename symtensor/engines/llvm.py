@@ -12,7 +12,7 @@ from typing import Any
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.execute import Executable, Shapes
 from symtensor.codegen.frame import Binding
-from symtensor.codegen.fusion import CallStep, ContractStep, KernelStep, LoopStep
+from symtensor.codegen.fusion import CallStep, ContractStep, DrawStep, KernelStep, LoopStep
 from symtensor.codegen.jit import emit_assembly
 from symtensor.codegen.kernel_text import format_kernel
 from symtensor.codegen.memory import MemoryUse
@@ -24,6 +24,7 @@ from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
 from symtensor.ir.printer import label_graph
+from symtensor.ops.families import Draw
 from symtensor.ops.interpret import RunBody
 from symtensor.ops.variables import Store
 
@@ -37,7 +38,8 @@ class LLVMEngine:
         return frozenset(CAPABILITIES)
 
     def supports(self, node: Node) -> bool:
-        return stage.is_fusible(node, host()) or contraction.is_native(node)
+        draws = isinstance(node.op.family, Draw)
+        return stage.is_fusible(node, host()) or contraction.is_native(node) or draws
 
     def compile(self, graph: Graph) -> LLVMExecutable:
         return LLVMExecutable(graph)
@@ -139,6 +141,8 @@ class LLVMExecutable:
             elif isinstance(step, ContractStep):
                 lines.append(f"step {number}: matrix product {step.node.attrs['spec']}"
                              f" {step.node.type} ({step.node.loc})")  # fmt: skip
+            elif isinstance(step, DrawStep):
+                lines.append(f"step {number}: random words {step.node.type} ({step.node.loc})")
             elif isinstance(step, CallStep):
                 lines.append(f"step {number}: call-out to NumPy for {step.node.op.name}"
                              f" {step.node.type} ({step.node.loc})")  # fmt: skip

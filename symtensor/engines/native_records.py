@@ -15,6 +15,7 @@ from symtensor.codegen.emit import kernel_width
 from symtensor.codegen.fusion import (
     CallStep,
     ContractStep,
+    DrawStep,
     KernelStep,
     LoopStep,
     Schedule,
@@ -103,6 +104,9 @@ class _Kernels:
             elif isinstance(step, ContractStep):
                 assert isinstance(call, KernelCall)
                 yield self._product(step, call, name, runs)
+            elif isinstance(step, DrawStep):
+                assert isinstance(call, KernelCall)
+                yield self._draw(step, call, name, runs)
             elif isinstance(step, LoopStep):
                 assert isinstance(call, LoopCall)
                 yield self._loop(step, call, name, runs)
@@ -175,6 +179,23 @@ class _Kernels:
             runs=runs,
             function=call.name,
             lanes=self.program.target.lanes(node.tensor_type.dtype.bits),
+            shared=True,
+        )
+
+    def _draw(self, step: DrawStep, call: KernelCall, name: str, runs: Dim) -> records.Kernel:
+        node = step.node
+        return records.Kernel(
+            name=name,
+            kind="kernel",
+            nodes=(node,),
+            outputs=(node,),
+            reads=tuple(map(storage_node, node.inputs)),
+            text=f"{call.name}: the words of blocks of random numbers, one after the other",
+            flops=0,
+            bytes_read=type_bytes(node.inputs[0].type),
+            bytes_written=type_bytes(node.type),
+            runs=runs,
+            function=call.name,
             shared=True,
         )
 
@@ -339,6 +360,8 @@ def _steps(
             yield from _kernel_remarks(program, step, made[name])
         elif isinstance(step, ContractStep):
             yield from _product_remarks(plan, step.node, name, made[name].lanes)
+        elif isinstance(step, DrawStep):
+            yield records.Remark("shared", step.node, "threads take blocks of words", (), name)
         elif isinstance(step, LoopStep):
             assert isinstance(call, LoopCall)
             yield records.Remark("loop", step.node, "native, no Python between its steps", (), name)

@@ -10,6 +10,7 @@ An op record names its family; an op of no family is opaque and runs by its `eva
     Gather        out[i, r] = in[index(i), r], at index tensors over some axes
     Scatter       out = in, but out[index(i), r] = or += values[i, r], in order
     Assembly      out[where(i)] = operand[i] or one number, piece by piece
+    Draw          out = the words of a random state
     Contraction   out = sum over shared labels of left * right, e.g. "ij,jk->ik"
 """
 
@@ -109,6 +110,11 @@ class Assembly:
 
     pieces: Callable[..., tuple[Piece, ...]]
     """``(operand types, output type, **attrs)`` -> pieces that together write all of the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Uniform 64-bit words, in C order, of the generator of `symtensor.ops.random` in a state u64[4]."""
 
 
 @dataclass(frozen=True, slots=True)

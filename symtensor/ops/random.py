@@ -28,6 +28,7 @@ from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops import elementwise, indexing, logic, reduction, sort, trigonometry
 from symtensor.ops.build import TensorLike, apply, as_tensor, broadcast, cast_to
+from symtensor.ops.families import Draw
 from symtensor.ops.inputs import normalize_dim
 from symtensor.ops.registry import define
 from symtensor.ops.variables import Variable, variable
@@ -46,8 +47,9 @@ def _philox_words(xp: Any, state: Any, *, shape: tuple[int, ...]) -> Any:
     key, draw, call, high = (int(v) for v in state)
     # NumPy steps the counter before a block: start one below, over all 256 bits
     start = (draw << 64 | call << 128 | high << 192) - 1
-    counter = [(start >> 64 * i) & (2**64 - 1) for i in range(4)]
-    generator = np.random.Philox(key=[key, 0], counter=counter)
+    # arrays, not lists: NumPy reads a list with a word above 2**63 as floats
+    counter = np.array([(start >> 64 * i) & (2**64 - 1) for i in range(4)], np.uint64)
+    generator = np.random.Philox(key=np.array([key, 0], np.uint64), counter=counter)
     return xp.asarray(generator.random_raw(count)).reshape(shape)
 
 
@@ -56,6 +58,7 @@ RANDOM_BITS = define(
     infer=_infer_bits,
     evaluate=_philox_words,
     vjp=lambda g, y, state, *, shape: (None,),
+    family=Draw(),
     doc="Uniform 64-bit words from a Philox state.",
 )
 

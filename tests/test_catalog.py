@@ -28,12 +28,7 @@ NO_GRADIENT_SAMPLE = {
 }  # fmt: skip
 
 SAMPLES = conformance.samples_by_op()
-BUILT_IN = {
-    name: op
-    for name, op in OPS.items()
-    if op.infer.__module__.startswith("symtensor.")
-    and op.infer.__module__ != "symtensor.ops.custom"  # made by tests, with custom_op
-}
+BUILT_IN = conformance.built_in_ops()
 everything = pytest.mark.parametrize("samples", SAMPLES.values(), ids=SAMPLES)
 
 

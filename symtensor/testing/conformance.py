@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from symtensor.engines.base import CAPABILITIES, Engine
+from symtensor.ir.node import Op
+from symtensor.ops.registry import OPS
 from symtensor.testing import checks, contracts
 from symtensor.testing.samples import Sample, all_samples
 
@@ -103,6 +105,17 @@ def samples_by_op() -> dict[str, list[Sample]]:
     for sample in all_samples():
         found.setdefault(sample.op, []).append(sample)
     return found
+
+
+def built_in_ops() -> dict[str, Op]:
+    """Return the ops that the catalogue must cover: those that no user, test or backend has made."""
+    custom = {"symtensor.ops.custom", "symtensor.backend"}
+    return {
+        name: op
+        for name, op in OPS.items()
+        if op.infer.__module__.startswith("symtensor.")
+        and not any(op.infer.__module__.startswith(module) for module in custom)
+    }
 
 
 def check_interface(engine: Engine) -> None:

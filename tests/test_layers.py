@@ -16,7 +16,7 @@ LAYERS = [
     {"codegen"},
     {"engines"},
     {"serialize"},
-    {"inspect", "export"},
+    {"inspect", "export", "explorer"},
     {"arguments", "definition", "function", "checking"},
     {"testing"},
     {"backend", "__main__", "__init__"},

@@ -7,8 +7,10 @@ tell, `EngineError` says so.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,6 +155,20 @@ class Inspectable:
         """
         report = self._ask("memory", "does not plan its memory", call=False)
         return report(self._shapes(inputs), self._variable_shapes())
+
+    def explore(
+        self, path: str | os.PathLike[str], *inputs: Any, profile: Profile | None = None
+    ) -> Path:
+        """Write the explorer to an HTML file and return its path.
+
+        The page shows the graph after each pass with what the pass changed, and leads from your lines
+        to nodes, kernels, loops, LLVM text and assembly; with remarks, memory, costs, and the times
+        of a `profile`. It is one file that works offline. `inputs` are arrays, or shapes, by
+        position: the page begins with their sizes, which can be changed in it.
+        """
+        from symtensor.explorer import write_page
+
+        return write_page(self, path, *inputs, profile=profile)
 
     def sizes(self, *inputs: Any) -> dict[Symbol, int]:
         """Return the sizes that arrays or shapes for the inputs, and the variables, determine."""

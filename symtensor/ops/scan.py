@@ -139,13 +139,15 @@ def _saved(
 ) -> list[Tensor]:
     """Return the carries that entered each step, and `kept`: outputs of a scan with a wider body.
 
-    The pass share_scans lets the forward scan and this one be computed once.
+    It is the forward scan, not a derivative, and says so. Passes see to it that both run once.
     """
     until = attrs["until"]
     plain = body.outputs[:-1] if until else body.outputs
     tail = body.outputs[-1:] if until else ()
     wide = Graph(body.inputs, (*plain, *body.inputs[: attrs["carries"]], *kept, *tail))
-    results = apply_multi(SCAN, *xs, body=wide, length=length, **attrs)
+    here = location.current()
+    with location.at(None if here is None else here.derived("")):
+        results = apply_multi(SCAN, *xs, body=wide, length=length, **attrs)
     return list(results[len(plain) :])
 
 

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from symtensor.ir import dims as D
+from symtensor.ir import location
 from symtensor.ir.graph import Graph, toposort
 from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
@@ -188,5 +189,6 @@ def _rebuilt(loop: LoopForm, totals: Sequence[tuple[Carry, Total]]) -> Results:
     results = dict(found)
     for carry, total in totals:
         if carry.result is not None:
-            results[carry.result] = add(Tensor(carry.initial), total(env)).node
+            with location.at(carry.following.loc):
+                results[carry.result] = add(Tensor(carry.initial), total(env)).node
     return results

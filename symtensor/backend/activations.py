@@ -7,7 +7,7 @@ from typing import Any
 import symtensor as st
 from symtensor.backend.elementwise import clip
 from symtensor.backend.handles import weakened
-from symtensor.backend.tensors import as_tensor, remember_logits
+from symtensor.backend.tensors import as_operand, as_tensor, remember_logits
 from symtensor.errors import ShapeError
 
 
@@ -94,7 +94,7 @@ def normalize_batch_in_training(
 
 
 def _fit(value: Any, like: st.Tensor) -> st.Tensor:
-    given = as_tensor(value)
+    given = as_operand(value, like.dtype)
     return given if given.ndim == like.ndim else st.reshape(given, like.shape)
 
 
@@ -119,7 +119,7 @@ def batch_normalization(
     def along_axis(value: Any) -> Any:
         if value is None:
             return None
-        value = as_tensor(value)
+        value = as_operand(value, x.dtype)
         return st.expand_dims(value, others) if value.ndim == 1 and x.ndim > 1 else value
 
     return _normalized(

@@ -7,7 +7,7 @@ from typing import Any
 
 import symtensor as st
 from symtensor.backend.sparse import SparseTensor, sparse_dot
-from symtensor.backend.tensors import as_tensor
+from symtensor.backend.tensors import as_tensor, operands
 from symtensor.errors import AttributeValueError, ShapeError
 
 
@@ -16,7 +16,7 @@ def dot(x: Any, y: Any) -> st.Tensor:
 
     The shape is ``x.shape[:-1] + y.shape[:-2] + y.shape[-1:]``: (2, 3) with (4, 3, 5) gives (2, 4, 5).
     """
-    x, y = as_tensor(x), as_tensor(y)
+    x, y = operands(x, y)
     if isinstance(x, SparseTensor) and y.ndim == 2:
         return sparse_dot(x, y)
     return st.dot(x, y)
@@ -41,7 +41,7 @@ def batch_dot(x: Any, y: Any, axes: Any = None) -> st.Tensor:
     The result has x's axes without ``axes[0]``, then y's without the batch and ``axes[1]``; of rank 1
     it becomes (batch, 1). Raises ValueError for ranks below 2, axis 0 and sizes that differ.
     """
-    x, y = as_tensor(x), as_tensor(y)
+    x, y = operands(x, y)
     if x.ndim < 2 or y.ndim < 2:
         raise ShapeError(f"batch_dot: expected at least 2 axes, found {x.type} and {y.type}")
     first, second = _contracted_axes(x, y, axes)

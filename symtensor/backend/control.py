@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import symtensor as st
 from symtensor.backend.handles import adopt
-from symtensor.backend.tensors import as_tensor, fresh, learning_phase
+from symtensor.backend.tensors import as_operand, as_tensor, dtype_among, fresh, learning_phase
 from symtensor.errors import ShapeError
 
 
-def _called(x: Any) -> st.Tensor:
-    return as_tensor(x() if callable(x) and not isinstance(x, st.Tensor) else x)
-
-
-def _branch(x: Any) -> Callable[[], st.Tensor]:
-    """Return a branch as a function: one given as a tensor hands it on."""
-    if callable(x) and not isinstance(x, st.Tensor):
-        return lambda: as_tensor(x())
-    value = as_tensor(x)
-    return lambda: value
+def _called(x: Any, kind: st.DType | None = None) -> st.Tensor:
+    return as_operand(x() if callable(x) and not isinstance(x, st.Tensor) else x, kind)
 
 
 def switch(condition: Any, then_expression: Any, else_expression: Any) -> st.Tensor:
@@ -33,10 +25,12 @@ def switch(condition: Any, then_expression: Any, else_expression: Any) -> st.Ten
     exceed theirs (ValueError). Anything but 0 is true.
     """
     test = st.cast(as_tensor(condition), "bool")
+    given = (then_expression, else_expression)
+    kind = dtype_among(*given)
     if test.ndim == 0:
-        chosen: st.Tensor = st.cond(test, _branch(then_expression), _branch(else_expression))
+        chosen: st.Tensor = st.cond(test, *(partial(_called, x, kind) for x in given))
         return chosen
-    then, other = _called(then_expression), _called(else_expression)
+    then, other = (_called(x, kind) for x in given)
     rank = max(then.ndim, other.ndim)
     if test.ndim > rank:
         raise ShapeError(f"switch: a condition of {test.ndim} axes for branches of {rank}")

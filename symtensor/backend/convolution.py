@@ -8,7 +8,7 @@ import symtensor as st
 from symtensor.backend.configuration import normalize_data_format
 from symtensor.backend.sizes import as_dim
 from symtensor.backend.spellings import old_keywords
-from symtensor.backend.tensors import as_tensor
+from symtensor.backend.tensors import as_tensor, operands
 from symtensor.errors import AttributeValueError, ShapeError
 
 
@@ -25,7 +25,8 @@ def _conv(
     x: Any, kernel: Any, strides: Any, padding: str, data_format: Any, dilation: Any
 ) -> st.Tensor:
     layout = normalize_data_format(data_format)
-    return st.conv(as_tensor(x), as_tensor(kernel), strides, padding, dilation, data_format=layout)
+    x, kernel = operands(x, kernel)
+    return st.conv(x, kernel, strides, padding, dilation, data_format=layout)
 
 
 @old_keywords
@@ -62,9 +63,8 @@ def _transposed(
     layout = normalize_data_format(data_format)
     sizes = output_shape[2:] if layout == "channels_first" else output_shape[1:-1]
     spatial = [as_dim(size) for size in sizes]
-    return st.conv_transpose(
-        as_tensor(x), as_tensor(kernel), spatial, strides, _padding(padding), dilation, layout
-    )
+    x, kernel = operands(x, kernel)
+    return st.conv_transpose(x, kernel, spatial, strides, _padding(padding), dilation, layout)
 
 
 @old_keywords
@@ -92,10 +92,8 @@ def depthwise_conv2d(
 ) -> st.Tensor:  # fmt: skip
     """Return each channel correlated with kernels of its own, (h, w, in, multiplier)."""
     layout = normalize_data_format(data_format)
-    kernel = as_tensor(depthwise_kernel)
-    return st.depthwise_conv(
-        as_tensor(x), kernel, strides, _padding(padding), dilation_rate, layout
-    )
+    x, kernel = operands(x, depthwise_kernel)
+    return st.depthwise_conv(x, kernel, strides, _padding(padding), dilation_rate, layout)
 
 
 def _separable(
@@ -103,10 +101,9 @@ def _separable(
     dilation: Any,
 ) -> st.Tensor:  # fmt: skip
     layout = normalize_data_format(data_format)
-    deep = st.depthwise_conv(
-        as_tensor(x), as_tensor(depthwise), strides, _padding(padding, True), dilation, layout
-    )
-    return st.conv(deep, as_tensor(pointwise), data_format=layout)
+    x, depthwise, pointwise = operands(x, depthwise, pointwise)
+    deep = st.depthwise_conv(x, depthwise, strides, _padding(padding, True), dilation, layout)
+    return st.conv(deep, pointwise, data_format=layout)
 
 
 @old_keywords
@@ -164,7 +161,7 @@ def bias_add(x: Any, bias: Any, data_format: str | None = None) -> st.Tensor:
     With channels_first a bias (spatial…, channels) is reshaped, not transposed. Raises ValueError
     for other ranks.
     """
-    x, bias = as_tensor(x), as_tensor(bias)
+    x, bias = operands(x, bias)
     first = normalize_data_format(data_format) == "channels_first"
     if bias.ndim not in (1, x.ndim - 1):
         raise ShapeError(f"bias_add: expected 1 or {x.ndim - 1} axes, found {bias.type}")
@@ -184,7 +181,7 @@ def local_conv(
     The kernel is (places, elements of a patch, filters); a patch is (spatial…, channels), with
     channels_first (channels, spatial…). `output_shape` holds the spatial sizes of the result.
     """
-    x, kernel = as_tensor(inputs), as_tensor(kernel)
+    x, kernel = operands(inputs, kernel)
     first = normalize_data_format(data_format) == "channels_first"
     n = len(kernel_size)
     axes = range(2, n + 2) if first else range(1, n + 1)

@@ -1,4 +1,4 @@
-"""Elementwise functions and comparisons; Python numbers count as floatx."""
+"""Elementwise functions and comparisons; numbers take the dtype of the tensor beside them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ import numpy as np
 
 import symtensor as st
 from symtensor.backend.handles import weakened
-from symtensor.backend.tensors import as_tensor, fresh
-
-
-def _pair(x: Any, y: Any) -> tuple[st.Tensor, st.Tensor]:
-    """Return operands as tensors; what is none takes the dtype of the other."""
-    kind = next((v.dtype for v in (x, y) if isinstance(v, st.Tensor)), None)
-    if kind is not None and (kind.is_integer or kind.is_bool):
-        kind = None if any(isinstance(v, float) for v in (x, y)) else kind
-    return as_tensor(x, kind), as_tensor(y, kind)
+from symtensor.backend.tensors import as_tensor, fresh, operands
 
 
 def square(x: Any) -> st.Tensor:
@@ -59,7 +51,7 @@ def sign(x: Any) -> st.Tensor:
 
 def pow(x: Any, a: Any) -> st.Tensor:
     """Return x to the power of a number or tensor."""
-    return st.power(*_pair(x, a))
+    return st.power(*operands(x, a))
 
 
 def clip(x: Any, min_value: Any, max_value: Any) -> st.Tensor:
@@ -77,42 +69,42 @@ def _is_number(value: Any) -> bool:
 
 def equal(x: Any, y: Any) -> st.Tensor:
     """Return where x == y, as bool."""
-    return st.equal(*_pair(x, y))
+    return st.equal(*operands(x, y))
 
 
 def not_equal(x: Any, y: Any) -> st.Tensor:
     """Return where x != y, as bool."""
-    return st.not_equal(*_pair(x, y))
+    return st.not_equal(*operands(x, y))
 
 
 def greater(x: Any, y: Any) -> st.Tensor:
     """Return where x > y, as bool."""
-    return st.greater(*_pair(x, y))
+    return st.greater(*operands(x, y))
 
 
 def greater_equal(x: Any, y: Any) -> st.Tensor:
     """Return where x >= y, as bool."""
-    return st.greater_equal(*_pair(x, y))
+    return st.greater_equal(*operands(x, y))
 
 
 def less(x: Any, y: Any) -> st.Tensor:
     """Return where x < y, as bool."""
-    return st.less(*_pair(x, y))
+    return st.less(*operands(x, y))
 
 
 def less_equal(x: Any, y: Any) -> st.Tensor:
     """Return where x <= y, as bool."""
-    return st.less_equal(*_pair(x, y))
+    return st.less_equal(*operands(x, y))
 
 
 def maximum(x: Any, y: Any) -> st.Tensor:
     """Return the larger of x and y."""
-    return st.maximum(*_pair(x, y))
+    return st.maximum(*operands(x, y))
 
 
 def minimum(x: Any, y: Any) -> st.Tensor:
     """Return the smaller of x and y."""
-    return st.minimum(*_pair(x, y))
+    return st.minimum(*operands(x, y))
 
 
 def sin(x: Any) -> st.Tensor:

@@ -20,6 +20,8 @@ from symtensor.backend.sizes import as_dim
 _BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
 _COMPARISONS = ("lt", "le", "gt", "ge")
 _UNARY = ("neg", "abs", "invert")
+_METHODS = ("all", "any", "argmax", "argmin", "astype", "clip", "cumsum", "flatten", "max", "mean",
+            "min", "prod", "reshape", "std", "sum", "transpose", "var")  # fmt: skip
 
 
 class KerasTensor(st.Tensor):
@@ -34,6 +36,12 @@ class KerasTensor(st.Tensor):
         """Return a part; bounds of slices may be tensors computed from shapes."""
         parts = [_bounded(part) for part in (index if isinstance(index, tuple) else (index,))]
         found: st.Tensor = adopt(super().__getitem__(tuple(parts)))
+        return found
+
+    @property
+    def T(self) -> st.Tensor:
+        """The tensor with all axes reversed."""
+        found: st.Tensor = adopt(super().T)
         return found
 
     def eval(
@@ -107,16 +115,17 @@ def _binary(name: str) -> Callable[..., Any]:
     return wraps(plain)(operator)
 
 
-def _unary(name: str) -> Callable[..., Any]:
+def _adopted(name: str) -> Callable[..., Any]:
     plain = getattr(st.Tensor, name)
 
-    def operator(self: KerasTensor) -> Any:
-        return adopt(plain(self))
+    def method(self: KerasTensor, *args: Any, **kwargs: Any) -> Any:
+        return adopt(plain(self, *args, **kwargs))
 
-    return wraps(plain)(operator)
+    return wraps(plain)(method)
 
 
-for _name in (*_BINARY, *(f"r{name}" for name in _BINARY), *_COMPARISONS):
-    setattr(KerasTensor, f"__{_name}__", _binary(f"__{_name}__"))
-for _name in _UNARY:
-    setattr(KerasTensor, f"__{_name}__", _unary(f"__{_name}__"))
+_two_operands = (*_BINARY, *(f"r{name}" for name in _BINARY), *_COMPARISONS)
+for _name in (*(f"__{name}__" for name in _two_operands), "dot"):
+    setattr(KerasTensor, _name, _binary(_name))
+for _name in (*(f"__{name}__" for name in _UNARY), *_METHODS):
+    setattr(KerasTensor, _name, _adopted(_name))

@@ -8,7 +8,7 @@ from typing import Any
 import symtensor as st
 from symtensor.backend import compatibility
 from symtensor.backend.handles import adopt
-from symtensor.backend.tensors import as_tensor
+from symtensor.backend.tensors import as_operand, as_tensor
 from symtensor.errors import AttributeValueError, ShapeError
 
 Step = Callable[..., Any]
@@ -51,8 +51,8 @@ def rnn(
         raise ShapeError(f"rnn: expected inputs (samples, time, …), found {x.type}", code="ST0106")
     compatibility.complete_globals(step_function)
     x = arranged(x)
-    states = [as_tensor(s) for s in initial_states]
-    fixed = [as_tensor(c) for c in constants or ()]
+    states = [as_operand(s, x.dtype) for s in initial_states]
+    fixed = [as_operand(c, x.dtype) for c in constants or ()]
     sequences = [x]
     if mask is not None:
         sequences.append(arranged(_mask(mask)))

@@ -11,7 +11,7 @@ from symtensor.backend.configuration import normalize_data_format
 from symtensor.backend.sizes import as_dim, as_shape
 from symtensor.backend.sparse import SparseTensor, sparse_concatenate
 from symtensor.backend.spellings import old_keywords
-from symtensor.backend.tensors import as_tensor, fresh
+from symtensor.backend.tensors import as_tensor, fresh, operands
 from symtensor.errors import ShapeError
 from symtensor.ir.dims import DimExpr, product
 
@@ -20,7 +20,7 @@ Pair = Sequence[int]
 
 def concatenate(tensors: Sequence[Any], axis: int = -1) -> st.Tensor:
     """Return tensors joined along an axis; sparse ones stay sparse among themselves."""
-    xs = [as_tensor(x) for x in tensors]
+    xs = list(operands(*tensors))
     sparse = [x for x in xs if isinstance(x, SparseTensor)]
     return sparse_concatenate(sparse, axis) if xs == sparse else st.concatenate(xs, axis)
 
@@ -125,8 +125,7 @@ def spatial_3d_padding(
 
 def stack(x: Sequence[Any], axis: int = 0) -> st.Tensor:
     """Return tensors joined along a new axis; numbers may be among them."""
-    kind = next((v.dtype for v in x if isinstance(v, st.Tensor)), None)
-    return st.stack([as_tensor(v, kind) for v in x], axis)
+    return st.stack(operands(*x), axis)
 
 
 @old_keywords

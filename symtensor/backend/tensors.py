@@ -124,6 +124,28 @@ def as_tensor(x: Any, dtype: Any = None) -> st.Tensor:
     return x if isinstance(x, st.Tensor) else constant(x, dtype)
 
 
+def dtype_among(*values: Any) -> st.DType | None:
+    """Return the dtype of the first tensor among `values`, None where there is none."""
+    return next((v.dtype for v in values if isinstance(v, st.Tensor)), None)
+
+
+def as_operand(x: Any, kind: st.DType | None) -> st.Tensor:
+    """Return `x` as a tensor; what is none takes `kind`, the dtype of the tensor beside it.
+
+    Beside ints and bools fractions stay fractions, in floatx.
+    """
+    if kind is None or isinstance(x, st.Tensor):
+        return as_tensor(x)
+    whole = np.asarray(x).dtype.kind in "biu"
+    return as_tensor(x, kind if whole or kind.is_floating else None)
+
+
+def operands(*values: Any) -> tuple[st.Tensor, ...]:
+    """Return `values` as tensors, those that are none in the dtype of the first that is one."""
+    kind = dtype_among(*values)
+    return tuple(as_operand(v, kind) for v in values)
+
+
 def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: Any = None) -> Any:
     """Return a variable of a value, in floatx unless `dtype` says otherwise.
 

@@ -32,6 +32,18 @@ def test_values_types_and_gradients(sample, kind, engine):
     check(sample, kind)
 
 
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_halves_stay_halves(sample):
+    """Types only: values of float16 are those of the other floats, rounded."""
+    halves = [x.astype("f2") if x.dtype.kind == "f" else x for x in sample.arrays]
+    built = sample.build(*(K.placeholder(x.shape, dtype=str(x.dtype)) for x in halves))
+    ys = built if isinstance(built, (list, tuple)) else [built]
+    wanted = ["float16" if kind == "float" else kind for kind in sample.kinds]
+    if sample.name == "ctc_decode":
+        wanted[-1] = "float32"  # scores are sums over all time steps
+    assert [K.dtype(y) for y in ys] == wanted
+
+
 @pytest.mark.parametrize("fact", FACTS, ids=str)
 def test_facts(fact, engine, clean):
     fact.holds()

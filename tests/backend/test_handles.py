@@ -49,6 +49,40 @@ def test_numpy_operands_are_as_weak_as_numbers(floatx):
     assert found.tolist() == [[-1, 0]]
 
 
+@pytest.mark.parametrize("kind", ["float16", "float64"])
+def test_arrays_take_the_dtype_of_the_tensor_beside_them(kind):
+    """In floatx a float64 operand would be rounded, and a float16 tensor widened."""
+    x, row, third = K.placeholder((3, 4), dtype=kind), np.arange(4.0), np.float64(1) / 3
+    square, yes = np.eye(4) / 3, K.constant(True, "bool")
+    built = {
+        "dot": K.dot(x, square), "dot to the left": K.dot(np.eye(3), x),
+        "batch_dot": K.batch_dot(x, np.ones((3, 4)), 1), "bias_add": K.bias_add(x, row),
+        "concatenate": K.concatenate([x, np.ones((3, 4))]), "stack": K.stack([x, np.ones((3, 4))]),
+        "switch": K.switch(K.greater(x, 0), third, x), "scalar switch": K.switch(yes, x, np.ones((3, 4))),
+        "in_train_phase": K.in_train_phase(np.ones((3, 4)), x), "pow": K.pow(third, x),
+        "conv1d": K.conv1d(x[None], np.ones((2, 4, 5))), "clip": K.clip(x, row, row + third),
+        "batch_normalization": K.batch_normalization(x, row, row, row, row),
+        "normalize_batch_in_training": K.normalize_batch_in_training(x, row, row, [0])[0],
+        "rnn": K.rnn(lambda n, s: (n * s[1], [n + s[0]]), x[None], [np.ones((1, 4))],
+                     constants=[np.ones((1, 4))])[0],
+        "foldl": K.foldl(lambda a, e: a + e * third, x, initializer=row),
+        "T": x.T * third, "sum": x.sum(0) * third, "reshape": third * x.reshape(-1), "x.dot": x.dot(square),
+    }  # fmt: skip
+    assert {name: K.dtype(y) for name, y in built.items()} == dict.fromkeys(built, kind)
+    if kind == "float64":
+        found = K.function([x], [built["dot"]])([np.ones((3, 4))])[0]
+        assert (found == third).all()
+
+
+def test_fractions_beside_ints_stay_fractions():
+    n = K.placeholder((3,), dtype="int32")
+    half = np.float32(0.5)
+    built = [K.greater(n, half), K.maximum(n, half), K.maximum(n, np.array([0.5, 0.5, 0.5]))]
+    found = K.function([n], built)([[0, 1, 2]])
+    assert found[0].tolist() == [False, True, True]
+    assert found[1].tolist() == found[2].tolist() == [0.5, 1, 2]
+
+
 def test_a_tensor_of_the_library_keeps_numpys_rules():
     x = st.placeholder((2,), "float32")
     assert (x * np.float64(2)).dtype == st.float64

@@ -151,7 +151,7 @@ def test_model_explorer_has_the_graph_after_each_pass():
     assert [g["id"] for g in found["graphs"]] == [stage.name for stage in f.stages]
     last = found["graphs"][-1]["nodes"]
     assert len(last) == len(f.optimized.all_nodes())
-    assert {n["namespace"] for n in last} == {"", "loss"}
+    assert {n["namespace"] for n in last} == {"", "loss", "gradients/loss"}
     roles = [p["value"] for n in last for p in n["attrs"] if p["key"] == "role"]
     assert sorted(roles) == ["next value of w", "output 0"]
 

@@ -4,7 +4,7 @@
 
 One graph as defined and one after each pass that changed something, so that the tool's two panes can
 compare them; bodies of control flow are graphs of their own, which their nodes refer to. Namespaces
-are name scopes.
+are name scopes, those of derivatives under "gradients" or "tangents".
 """
 
 from __future__ import annotations
@@ -54,6 +54,14 @@ def _add_graph(graphs: list[dict[str, Any]], name: str, graph: Graph) -> None:
             _add_graph(graphs, inner_name, body)
 
 
+def _namespace(node: Node) -> str:
+    """Return the name scope; derivatives have a tree of their own."""
+    if node.loc is None:
+        return ""
+    derived = f"{node.loc.origin}s" if node.loc.origin else ""
+    return "/".join(filter(None, [derived, node.loc.scope]))
+
+
 def _node(node: Node, labels: Labels, roles: list[str], subgraphs: list[str]) -> dict[str, Any]:
     attributes = {"op": node.op.name, "class": node_class(node), "type": format_type(node.type)}
     attributes |= format_attributes(node, labels)
@@ -65,7 +73,7 @@ def _node(node: Node, labels: Labels, roles: list[str], subgraphs: list[str]) ->
     return {
         "id": labels.node(node),
         "label": title(node),
-        "namespace": node.loc.scope if node.loc is not None else "",
+        "namespace": _namespace(node),
         "subgraphIds": subgraphs,
         "attrs": [{"key": key, "value": text} for key, text in attributes.items()],
         "incomingEdges": [

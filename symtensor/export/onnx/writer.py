@@ -45,7 +45,8 @@ class Writer:
         self.initializers: dict[Any, TensorProto] = {}
         self.sources: dict[Symbol, tuple[Value, int]] = {}
         """Symbol -> a tensor and the axis whose size it is."""
-        self.sizes: dict[Dim, Value] = {}
+        self.sizes: dict[Any, Value] = {}
+        """Sizes, their atoms and vectors of them that are computed already."""
         self.remark = ""
         """What the nodes appended now say of themselves: the user's line."""
         self._numbers: Iterator[int] = itertools.count()
@@ -118,7 +119,8 @@ class Writer:
         for monomial, coefficient in dim.terms:
             term = self.constant([coefficient], int64)
             for atom in monomial:
-                factor = self._atom(atom, words)
+                factor = self.sizes.get(atom) or self._atom(atom, words)
+                self.sizes[atom] = factor
                 plain = coefficient == 1 and atom is monomial[0]
                 term = factor if plain else words.mul(term, factor)
             total = term if total is None else words.add(total, term)
@@ -143,7 +145,11 @@ class Writer:
         """Return sizes as one int64 vector."""
         if all(isinstance(d, int) for d in dims):
             return self.constant(np.array(dims, np.int64), int64)
-        return self.root.op("Concat", [self.size(d) for d in dims], int64, 1, axis=0)
+        known, key = self.root.sizes, tuple(dims)
+        if key not in known:
+            parts = [self.size(d) for d in dims]
+            known[key] = self.root.op("Concat", parts, int64, 1, axis=0)
+        return known[key]
 
     # --- movement ---------------------------------------------------------------------------------
 

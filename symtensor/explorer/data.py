@@ -15,7 +15,7 @@ from symtensor.engines.records import Kernel
 from symtensor.errors import EngineError
 from symtensor.explorer.code import functions_of_assembly, functions_of_llvm
 from symtensor.explorer.matching import match_nodes
-from symtensor.export.caption import node_class, title
+from symtensor.export.caption import node_class, parameter_role, title
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, Symbol
 from symtensor.ir.graph import Graph
@@ -91,6 +91,8 @@ class _Data:
         self.places: list[Location] = []
         self.known: dict[Place, dict[Node, int]] = {}
         """The nodes of each graph as they are in the stage at hand."""
+        self.controls: dict[int, Node] = {}
+        """Entity of a loop or branch -> the node in the stage at hand."""
         self.history: dict[Node, int] = {}
         """Node -> its last entity in any graph: what rewrites and remarks refer to."""
         self.say = _Sizes(function.optimized)
@@ -152,9 +154,12 @@ class _Data:
             now[node] = self.history[node] = number
             if old is not None and old.op.bodies and old is not node:
                 altered += [number] * self._alter(number, node)
+            if node.op.name == "parameter":
+                self.entities[number]["title"] = self._title(node, place)
             if inputs != self.entities[number]["inputs"]:
                 changed[str(number)] = inputs
             for body in node.op.bodies:
+                self.controls[number] = node
                 inner = self._graph(node.attrs[body], (number, body))
                 bodies.setdefault(str(number), []).append([body, inner])
         self.known[place] = now
@@ -178,7 +183,7 @@ class _Data:
         value = scalar_value(node)
         record: Record = {
             "op": node.op.name,
-            "title": title(node),
+            "title": self._title(node, place),
             "class": node_class(node),
             "inputs": inputs,
             "within": place[0],
@@ -192,6 +197,11 @@ class _Data:
             record |= self._location(node.loc)
         self.entities.append(record)
         return len(self.entities) - 1
+
+    def _title(self, node: Node, place: Place) -> str:
+        if node.op.name == "parameter" and place != WHOLE:
+            return parameter_role(self.controls[place[0]], node.attrs["index"])
+        return title(node)
 
     def _work(self, node: Node) -> Record:
         """Return what a node does and costs."""

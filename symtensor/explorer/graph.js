@@ -336,8 +336,10 @@ class GraphView {
       c.save(); rounded(c, x, y, w, h, 6); c.clip();
       c.fillStyle = paint.mark ?? color; c.fillRect(x, y, 4, h); c.restore();
     }
-    if (state.isRoot(item.node)) { c.fillStyle = theme.accent; c.beginPath(); c.arc(x + w - 8, y + 9, 3, 0, 7); c.fill(); }
+    const role = state.roleOf(item.node);
+    if (role) { c.fillStyle = theme.accent; c.beginPath(); c.arc(x + w - 8, y + 9, 3, 0, 7); c.fill(); }
     if (this.scale < 0.32) return;
+    if (role) this.text(`→ ${cut(role, 30)}`, x + 6, y + h + 12, SMALL, theme.accent);
     const left = x + 13;
     this.text(item.title, left, y + (item.isLeaf ? 15.5 : 17), TITLE, item.isLeaf ? (paint.mark ?? color) : theme.text);
     this.text(item.subtitle, left, y + (item.isLeaf ? 28 : 31), SMALL, paint.strength > 0.3 ? theme.text : theme.muted);

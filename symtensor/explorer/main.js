@@ -108,7 +108,7 @@ class App {
       selectedItems: (scene) => (kind === "node" && scene.itemOf.has(id) ? [scene.itemOf.get(id)] : []),
       far: () => (kind === "node" && graph.has(id) ? [graph.inputs.get(id), graph.users.get(id)] : [[], []]),
       isDim: (item) => lit !== null && !this.anyLit(item),
-      isRoot: (node) => graph.roles.has(node),
+      roleOf: (node) => graph.roles.get(node)?.join(", "),
       status: (node) => {
         if (!found || !this.diff) return null;
         if (view === "before") return found.removed.has(node) ? "removed" : found.rewired.has(node) ? "rewired" : null;

@@ -48,6 +48,17 @@ def title(node: Node) -> str:
     return f"{node.op.name} {node.name}" if node.name else node.op.name
 
 
+def parameter_role(control: Node, index: int) -> str:
+    """Return what a loop or branch feeds to the index-th parameter of its body."""
+    states = control.attrs.get("carries", control.attrs.get("count", 0))
+    rows = control.attrs.get("sequences", 0)
+    if index < states:
+        return f"state {index}"
+    if index < states + rows:
+        return f"row {index - states}"
+    return f"captured {index - states - rows}"
+
+
 def subtitle(node: Node) -> str:
     """Return the type, and of a contraction its labels."""
     spec = f"  {node.attrs['spec']}" if isinstance(node.op.family, Contraction) else ""

@@ -9,10 +9,15 @@ import symtensor as st
 from symtensor.backend.handles import adopt
 from symtensor.backend.tensors import as_operand, as_tensor, dtype_among, fresh, learning_phase
 from symtensor.errors import ShapeError
+from symtensor.ir.dims import same_shape
+
+
+def _is_function(x: Any) -> bool:
+    return callable(x) and not isinstance(x, st.Tensor)
 
 
 def _called(x: Any, kind: st.DType | None = None) -> st.Tensor:
-    return as_operand(x() if callable(x) and not isinstance(x, st.Tensor) else x, kind)
+    return as_operand(x() if _is_function(x) else x, kind)
 
 
 def switch(condition: Any, then_expression: Any, else_expression: Any) -> st.Tensor:
@@ -25,9 +30,12 @@ def switch(condition: Any, then_expression: Any, else_expression: Any) -> st.Ten
     exceed theirs (ValueError). Anything but 0 is true.
     """
     test = st.cast(as_tensor(condition), "bool")
-    given = (then_expression, else_expression)
-    kind = dtype_among(*given)
-    if test.ndim == 0:
+    kind = dtype_among(then_expression, else_expression)
+    given = [
+        x if _is_function(x) else as_operand(x, kind) for x in (then_expression, else_expression)
+    ]
+    lazy = any(map(_is_function, given))
+    if test.ndim == 0 and (lazy or not same_shape(*(x.shape for x in given))):
         chosen: st.Tensor = st.cond(test, *(partial(_called, x, kind) for x in given))
         return chosen
     then, other = (_called(x, kind) for x in given)

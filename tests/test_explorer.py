@@ -287,6 +287,30 @@ def test_each_old_node_is_matched_once():
     assert sum(n.op.name == "sin" for n in found) == 4
 
 
+def test_nodes_of_one_line_keep_to_their_scopes():
+    x = st.placeholder((3,), name="x")
+
+    def layers(factor):
+        y = x
+        for i in range(5):
+            with st.name_scope(f"layer{i}"):
+                y = st.exp(y) * factor + y
+        return st.Graph((x.node,), (y.node,)).nodes()
+
+    old, new = layers(2.0), layers(3.0)
+    found = match_nodes(old, new)
+    assert all(a.loc.scope == b.loc.scope for a, b in found.items())
+    inner = [n for n in found if n.op.name in ("exp", "multiply", "add")]
+    assert len(inner) == 15
+
+
+def test_a_spread_number_is_matched_by_its_value():
+    x = st.placeholder((3,), name="x")
+    values = [st.Graph((x.node,), ((x * 2.0 + n).node,)).nodes() for n in (3.0, 4.0)]
+    found = match_nodes(*values)
+    assert [n.op.name for n in values[1] if n not in found] == ["constant", "broadcast_to"]
+
+
 def test_a_pass_that_changes_a_leaf_adds_only_what_it_adds():
     f = training_step()
     data = function_data(f)

@@ -4,7 +4,8 @@
 const LAYER_GAP = 30, BOX_GAP = 16, BEND = 8, LONG = 14, SWEEPS = 8, SHELF_GAP = 26;
 
 /**
- * boxes: [{w, h, rank}], edges: [[from, to]]. Edges against the ranks are drawn, but decide nothing.
+ * boxes: [{w, h, rank}], edges: [[from, to]]. Ranks decide between what edges leave open; edges that close
+ * a circle are drawn, but decide nothing.
  * Returns {x, y (left upper corners), w, h, routes (points between, per edge, or null)}.
  */
 function layered(boxes, edges) {
@@ -63,8 +64,8 @@ function layoutPart(part, boxes, allEdges) {
   const { items, edges: numbers } = part;
   const local = new Map(items.map((item, i) => [item, i]));
   const w = items.map((i) => boxes[i].w), h = items.map((i) => boxes[i].h);
-  const rank = items.map((i) => boxes[i].rank);
   const edges = numbers.map((e) => [local.get(allEdges[e][0]), local.get(allEdges[e][1])]);
+  const rank = sequence(items.map((i) => boxes[i].rank), edges);
   const layer = layersOf(rank, edges);
   const above = items.map(() => []), below = items.map(() => []);
   const chains = edges.map(([a, b]) => {
@@ -101,6 +102,27 @@ function layoutPart(part, boxes, allEdges) {
     items, edges: numbers, routes, w: width, h: top - LAYER_GAP,
     x: items.map((_, i) => left[i]), y: items.map((_, i) => tops[i]),
   };
+}
+
+/**
+ * Place of each item in an order with producers first. Where groups read each other in a circle, the one
+ * of the lowest rank breaks it.
+ */
+function sequence(rank, edges) {
+  const users = rank.map(() => []), waiting = new Int32Array(rank.length), place = new Array(rank.length).fill(-1);
+  for (const [a, b] of edges) if (a !== b) { users[a].push(b); waiting[b] += 1; }
+  const least = (items) => items.reduce((a, b) => (rank[b] < rank[a] ? b : a));
+  let ready = rank.map((_, i) => i).filter((i) => !waiting[i]);
+  for (let next = 0; next < rank.length; next += 1) {
+    const item = ready.length ? least(ready) : least(rank.map((_, i) => i).filter((i) => place[i] < 0));
+    ready = ready.filter((i) => i !== item);
+    place[item] = next;
+    for (const user of users[item]) {
+      waiting[user] -= 1;
+      if (!waiting[user] && place[user] < 0) ready.push(user);
+    }
+  }
+  return place;
 }
 
 /** A layer per item, below all its producers; those without any stand next to their users. */

@@ -1,9 +1,10 @@
 """Which nodes of a graph after a pass are those of the graph before it.
 
 Nodes are immutable: replace one, and everything that reads it is new too. People see the same node with
-another operand. So nodes are matched by what they do (op, attributes, type, name, line), those first that
-are one object, then those whose operands match best. A loop or branch stays the same while its body and
-what it carries change. What remains was removed or added.
+another operand. So nodes are matched by what they do (op, attributes, type, name, line, scope), those
+first that are one object, then those whose operands match best. A number spread over a shape is what it
+is by its value; a loop or branch stays the same while its body and what it carries change. What remains
+was removed or added.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
 from symtensor.ir.node import Node, freeze
+from symtensor.passes.rewrite import scalar_value
 
 CANDIDATES = 24
 """Nodes that do the same and are compared for one; there may be thousands."""
@@ -48,7 +50,8 @@ def _best(node: Node, candidates: Sequence[Node], found: dict[Node, Node]) -> No
 
 def _likeness(node: Node) -> Hashable:
     """Return what matched nodes have in common."""
+    place = node.loc and (str(node.loc), node.loc.scope, node.loc.origin)
     if node.op.bodies:
-        return node.op, str(node.loc), node.loc is not None and node.loc.origin
+        return node.op, place
     attrs = tuple((k, freeze(v)) for k, v in sorted(node.attrs.items()))
-    return node.op, len(node.inputs), attrs, node.type, node.name, str(node.loc)
+    return node.op, len(node.inputs), attrs, node.type, node.name, place, freeze(scalar_value(node))

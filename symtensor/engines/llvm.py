@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from symtensor.codegen import contraction, stage
-from symtensor.codegen.execute import Executable, Shapes
+from symtensor.codegen.execute import Executable
 from symtensor.codegen.frame import Binding
 from symtensor.codegen.fusion import CallStep, ContractStep, DrawStep, KernelStep, LoopStep
 from symtensor.codegen.jit import emit_assembly
 from symtensor.codegen.kernel_text import format_kernel
+from symtensor.codegen.layout import Shapes
 from symtensor.codegen.memory import MemoryUse
 from symtensor.codegen.program import Program, build_program, load_program
 from symtensor.codegen.target import Target, host, named

@@ -51,10 +51,11 @@ CHECKS = ("passes", "engine", "aliasing", "nan", "inf")
 
 def checks(value: Any) -> frozenset[str]:
     """Return the names of checks meant by True, False, or names in a string or a list."""
-    if isinstance(value, str) and set(value.split(",")) & set(CHECKS):
-        value = [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, (list, tuple, set, frozenset)):
-        return frozenset(CHECKS if _boolean(value) else ())
+        try:
+            return frozenset(CHECKS if _boolean(value) else ())
+        except ConfigError:
+            value = [part.strip() for part in str(value).split(",") if part.strip()]
     for name in value:
         if name not in CHECKS:
             raise ConfigError(
@@ -158,7 +159,8 @@ def describe() -> str:
     lines = []
     for name, setting in SETTINGS.items():
         value, origin = get_with_origin(name)
-        lines.append(f"{name} = {value!r} ({origin}): {setting.doc}")
+        shown = ", ".join(sorted(value)) if isinstance(value, frozenset) else value
+        lines.append(f"{name} = {shown!r} ({origin}): {setting.doc}")
     return "\n".join(lines)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 _PACKAGE = __name__.split(".", 1)[0]
 _internal_prefixes: list[str] = [
-    _PACKAGE, "contextlib", "functools", "importlib", "keras", "numpy",
+    _PACKAGE, "contextlib", "functools", "importlib", "keras", "numpy", "runpy",
 ]  # fmt: skip
 """Top-level packages whose frames are never the user's."""
 
@@ -115,6 +115,8 @@ def user_location(depth: int = 1) -> Location | None:
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
+        if module == "__main__":  # of a package, when it is run with -m
+            module = frame.f_globals.get("__package__") or module
         if module.partition(".")[0] not in _internal_prefixes:
             return Location(frame.f_code.co_filename, frame.f_lineno, frame.f_code, frame.f_lasti)
         frame = frame.f_back

@@ -323,3 +323,13 @@ def test_printing_nodes_print_once(capfd):
     f = st.function([x], st.print_(x, "seen ") + 1, check=True)
     f(np.ones(1))
     assert capfd.readouterr().err.count("seen") == 1
+
+
+def test_an_engine_that_returns_no_arrays_is_found():
+    def fault(results, inputs, variables):
+        return [float(results[0])]
+
+    x = vector()
+    f = st.function([x], st.sum(x), engine=Faulty(fault), check=True)
+    with pytest.raises(st.CheckError, match="output 0 is a float, expected an array"):
+        f(np.ones(2))

@@ -19,6 +19,7 @@ LAYERS = [
     {"inspect", "export", "explorer"},
     {"arguments", "definition", "function", "checking"},
     {"testing"},
+    {"cli"},
     {"backend", "__main__", "__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

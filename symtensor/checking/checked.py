@@ -65,6 +65,10 @@ class CheckedFunction(Function):
 
     def _check(self, snapshot: Snapshot, outputs: list[Array]) -> None:
         """Compare one call with what it should have done."""
+        for number, value in enumerate(outputs):
+            if not isinstance(value, np.ndarray):
+                kind = type(value).__name__
+                raise CheckError(f"output {number} is a {kind}, expected an array", code="ST1504")
         updated = [store.array for store in self._targets]
         if "aliasing" in self.checks:
             snapshot.check_unchanged(self.optimized)

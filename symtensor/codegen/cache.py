@@ -122,6 +122,23 @@ class ObjectCache:
         except OSError as error:
             _log.debug("%s: not stored: %s", self.folder, error)
 
+    def entries(self) -> dict[str, int]:
+        """Return the bytes of each entry, by key."""
+        try:
+            found = [x for x in os.scandir(self.folder) if x.name.endswith(".o")]
+            return {x.name[:-2]: x.stat(follow_symlinks=False).st_size for x in found}
+        except OSError:
+            return {}
+
+    def remove(self, key: str) -> None:
+        """Remove an entry, if it is there."""
+        _remove(str(self._path(key)))
+
+    def clear(self) -> None:
+        """Remove all entries; other processes may be using the folder."""
+        for key in self.entries():
+            self.remove(key)
+
     def trim(self) -> None:
         """Remove what was used longest ago beyond the limit, and what dead processes left."""
         entries: list[tuple[float, int, str]] = []

@@ -86,10 +86,18 @@ def _zero_variable(type_: TensorType, name: str) -> Node:
     return variable(np.zeros(type_.shape, type_.dtype.numpy), name=name).node
 
 
-def parse_graph(text: str, *, bind: Graph | None = None, literals: Sequence[Literal] = ()) -> Graph:
-    """Return the graph that IR text describes.
+def parse_graph(
+    text: str,
+    *,
+    bind: Graph | None = None,
+    literals: Sequence[Literal] = (),
+    file: str | None = None,
+) -> Graph:
+    """Return the graph that IR text describes; its nodes stand in the lines of `file`, if given.
 
     With `bind`, placeholders, variables and sizes are those of that graph, so that
     ``parse_graph(print_graph(g), bind=g) == g``. Otherwise they are new, variables of value zero.
     """
-    return parser.parse_graph(text, OPS, bind=bind, literals=literals, make_variable=_zero_variable)
+    return parser.parse_graph(
+        text, OPS, bind=bind, literals=literals, make_variable=_zero_variable, file=file
+    )

@@ -15,6 +15,7 @@ from typing import Any
 
 from symtensor.errors import ParseError, SymtensorError
 from symtensor.ir import dims as D
+from symtensor.ir import location
 from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.literal import Literal
@@ -22,6 +23,7 @@ from symtensor.ir.node import Node, Op, fresh_uid, make_node
 from symtensor.ir.printer import HIDDEN, Labels
 from symtensor.ir.reader import Tokens, ValueReader
 from symtensor.ir.types import NodeType, TensorType
+from symtensor.source import Location
 
 MakeVariable = Callable[[TensorType, str], Node]
 
@@ -33,12 +35,17 @@ def parse_graph(
     bind: Graph | None = None,
     literals: Sequence[Literal] = (),
     make_variable: MakeVariable | None = None,
+    file: str | None = None,
 ) -> Graph:
-    """Return the graph that `text` describes; raises `ParseError` with line and column."""
+    """Return the graph that `text` describes; raises `ParseError` with line and column.
+
+    With `file`, nodes have the lines of that file as their places.
+    """
     if not isinstance(text, str):
         raise ParseError(f"expected the text of a graph, found {text!r}")
     tokens = Tokens(text)
     parser = _Parser(tokens, ops, literals, make_variable)
+    parser.file = file
     if bind is not None:
         parser.bind(bind)
     graph = parser.graph()
@@ -59,6 +66,7 @@ class _Parser(ValueReader):
         self.ops = ops
         self.make_variable = make_variable
         self.leaves: dict[str, Node] = {}
+        self.file: str | None = None
 
     def bind(self, graph: Graph) -> None:
         """Take leaves and sizes of the same label from `graph`."""
@@ -131,8 +139,10 @@ class _Parser(ValueReader):
         attrs = self.attributes() if self.t.accept("{") else {}
         self.t.expect(":")
         type_ = self.node_type()
+        place = None if self.file is None else Location(self.file, self.t.line(start))
         try:
-            nodes[label] = self.make(label, self.ops[name], inputs, attrs, type_)
+            with location.at(place):
+                nodes[label] = self.make(label, self.ops[name], inputs, attrs, type_)
         except ParseError:
             raise
         except SymtensorError as error:

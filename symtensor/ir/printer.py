@@ -107,6 +107,13 @@ def label_graph(graph: Graph, symbols: dict[Symbol, str] | None = None) -> Label
     return labels
 
 
+def format_node(node: Node, labels: Labels) -> str:
+    """Return the statement of a node, with the names that `labels` gives."""
+    printer = _Printer(False, None)
+    printer.symbols = labels.symbols
+    return printer.node(node, labels, 0)
+
+
 def format_attributes(node: Node, labels: Labels) -> dict[str, str]:
     """Return the text of each attribute that the IR text shows, but for bodies."""
     hidden = (*HIDDEN.get(node.op.name, ()), *node.op.bodies)

@@ -7,6 +7,7 @@ escape; they name line and column.
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import re
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ class Tokens:
     def __init__(self, text: str, first_line: int = 1) -> None:
         self.text = text
         self.first_line = first_line
+        self._breaks = [found.start() for found in re.finditer("\n", text)]
         self.items: list[tuple[str, str, int]] = []
         position = 0
         while position < len(text):
@@ -55,10 +57,14 @@ class Tokens:
         self.place = 0
         self.depth = 0
 
+    def line(self, position: int) -> int:
+        """Return the number of the line of a position."""
+        return self.first_line + bisect.bisect_left(self._breaks, position)
+
     def error_at(
         self, position: int, message: str, help: str | None = None, code: str = "ST1000"
     ) -> ParseError:
-        line = self.first_line + self.text.count("\n", 0, position)
+        line = self.line(position)
         column = position - (self.text.rfind("\n", 0, position) + 1) + 1
         return ParseError(f"line {line}, column {column}: {message}", help=help, code=code)
 

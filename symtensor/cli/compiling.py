@@ -1,0 +1,106 @@
+"""Commands about what programs become: ``compile`` and ``explore``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from symtensor.cli.programs import InputFault, Program, chosen_passes, load, write_bytes, write_text
+from symtensor.cli.text import example
+from symtensor.errors import LoweringError
+from symtensor.inspect.text import print_graph, print_schedule
+
+LEVELS = ("graph", "schedule", "loops", "llvm", "asm", "obj")
+FOR_TARGETS = ("llvm", "asm", "obj")
+"""Levels that are made for other machines too."""
+
+
+def add(commands: Any) -> None:
+    """Add the parsers."""
+    parser = commands.add_parser(
+        "compile",
+        help="print what a program becomes, from graph to machine code",
+        description="Compile a program with the llvm engine and print one of its levels.",
+        epilog=example(
+            "compile graph.ir --emit=schedule",
+            "compile model.py:step --emit=loops",
+            "compile model.py:step --emit=asm --target=neon -o step.s",
+            "compile graph.ir --emit=obj -o graph.o",
+        ),
+    )
+    parser.add_argument("file", metavar="FILE", help="IR text or model.py:name")
+    parser.add_argument(
+        "--emit", choices=LEVELS, default="schedule", help="the level; default: schedule"
+    )
+    parser.add_argument(
+        "--target", help="avx512, avx2, sse2, neon, apple or windows instead of this machine"
+    )
+    parser.add_argument("--passes", help="names to run, names with - to leave out, or none")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it")
+    parser.set_defaults(run=compile_program)
+
+    parser = commands.add_parser(
+        "explore",
+        help="write a page that shows every step from formula to machine code",
+        description="Write a self-contained HTML page: graph, passes, kernels, loops, code.",
+        epilog=example("explore model.py:step -o step.html"),
+    )
+    parser.add_argument("file", metavar="FILE", help="IR text or model.py:name")
+    parser.add_argument("-o", "--output", metavar="HTML", default="explore.html")
+    parser.set_defaults(run=explore)
+
+
+def compile_program(options: Any) -> int:
+    """Print or write one level."""
+    program = load(options.file)
+    if options.emit in FOR_TARGETS:
+        return _emit_code(program, options)
+    if options.target is not None:
+        raise InputFault(f"--target is for --emit={', '.join(FOR_TARGETS)}, not {options.emit}")
+    function = program.compile(engine="llvm", passes=chosen_passes(options.passes))
+    if options.emit == "graph":
+        text = print_graph(function)
+    elif options.emit == "schedule":
+        text = print_schedule(function)
+    else:
+        text = "\n\n".join(dict.fromkeys(k.text for k in function.kernels if k.text))
+    write_text(options.output, text)
+    return 0
+
+
+def _emit_code(program: Program, options: Any) -> int:
+    from symtensor.codegen.jit import compile_object, emit_assembly
+    from symtensor.codegen.program import build_program
+    from symtensor.codegen.target import host, named
+    from symtensor.passes.pipeline import optimize
+
+    try:
+        target = host() if options.target is None else named(options.target)
+    except LoweringError as error:
+        raise InputFault(f"--target: {error.message}") from None
+    passes = chosen_passes(options.passes)
+    if passes is None and program.function is not None:
+        passes = program.function._definition.passes
+    text = build_program(optimize(program.graph, passes), target).llvm_ir
+    if options.emit == "llvm":
+        write_text(options.output, text)
+    elif options.emit == "asm":
+        write_text(options.output, emit_assembly(text, target))
+    elif options.output is not None:
+        write_bytes(options.output, compile_object(text, target))
+    elif sys.stdout.isatty():
+        raise InputFault("an object file is no text: write it with -o FILE")
+    else:
+        sys.stdout.buffer.write(compile_object(text, target))
+    return 0
+
+
+def explore(options: Any) -> int:
+    """Write the explorer's page."""
+    function: Any = load(options.file).compile(engine="llvm")
+    try:
+        function.explore(options.output)
+    except OSError as error:
+        raise InputFault(f"{options.output} can't be written: {error.strerror}") from None
+    print(f"wrote {options.output}")
+    return 0

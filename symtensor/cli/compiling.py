@@ -7,6 +7,7 @@ from typing import Any
 
 from symtensor.cli.programs import InputFault, Program, chosen_passes, load, write_bytes, write_text
 from symtensor.cli.text import example
+from symtensor.cli.values import add_value_options, values_of
 from symtensor.errors import LoweringError
 from symtensor.inspect.text import print_graph, print_schedule
 
@@ -43,9 +44,14 @@ def add(commands: Any) -> None:
         "explore",
         help="write a page that shows every step from formula to machine code",
         description="Write a self-contained HTML page: graph, passes, kernels, loops, code.",
-        epilog=example("explore model.py:step -o step.html"),
+        epilog=example(
+            "explore model.py:step -o step.html",
+            "explore model.py:step --sizes 1000 --profile -o step.html",
+        ),
     )
     parser.add_argument("file", metavar="FILE", help="IR text or model.py:name")
+    add_value_options(parser)
+    parser.add_argument("--profile", action="store_true", help="run it, and show where time goes")
     parser.add_argument("-o", "--output", metavar="HTML", default="explore.html")
     parser.set_defaults(run=explore)
 
@@ -97,9 +103,12 @@ def _emit_code(program: Program, options: Any) -> int:
 
 def explore(options: Any) -> int:
     """Write the explorer's page."""
-    function: Any = load(options.file).compile(engine="llvm")
+    program = load(options.file)
+    function = program.compile(engine="llvm", check=frozenset())
+    arguments = values_of(options).arguments(program.graph)
+    profile = function.profile(*arguments) if options.profile else None
     try:
-        function.explore(options.output)
+        function.explore(options.output, *arguments, profile=profile)
     except OSError as error:
         raise InputFault(f"{options.output} can't be written: {error.strerror}") from None
     print(f"wrote {options.output}")

@@ -2,7 +2,7 @@
 
 `samples` says what a sample is and `catalog` holds them; `compare` measures errors; `checks` runs
 one sample in one way; `gradcheck` compares derivatives with finite differences; `conformance` is
-the kit for whoever writes an engine.
+the kit for whoever writes an engine; `reduction` makes failing graphs small.
 """
 
 from symtensor.testing.compare import assert_close, ulp_distance

@@ -1,5 +1,6 @@
 # make demo   creates the venv, installs, trains an MLP on the digits data through the llvm engine
 # make test   creates the venv, installs, runs lint, types and tests
+# make test-jax  runs the catalogue, the conformance kit, the ops' and the Keras backend's tests on jax
 # make bench  times symtensor beside every peer that installs; writes docs/benchmarks.md
 # make docs   builds the site of docs/ in build/site
 # make exhaustive  runs all 2**32 float32 numbers through each vector function
@@ -9,7 +10,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types format bench docs exhaustive clean help
+# tests of what every engine must do
+ON_ENGINES := $(patsubst %,tests/test_%.py,composite contraction control elementwise function fuzz gradients \
+  indexing jvp loops movement operators pickle random reduction scan sort wrong_programs) tests/backend
+
+.PHONY: demo test test-jax lint types format bench docs exhaustive clean help
 
 help:
 	@sed -n '1,7p' Makefile
@@ -32,6 +37,16 @@ test: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 --durations=10
+
+$(VENV)/.jax: $(VENV)/.test pyproject.toml
+	$(BIN)/python -m pip install --quiet -e '.[jax]'
+	@touch $@
+
+test-jax: $(VENV)/.jax
+	$(BIN)/python -m pytest -q -n 2 tests/test_jax_*.py
+	SYMTENSOR_ENGINE=jax SYMTENSOR_TEST_ENGINES=jax $(BIN)/python -m pytest -q -n 2 tests/test_jax_engine.py \
+	  $(ON_ENGINES) --deselect tests/test_function.py::test_one_compile_serves_all_sizes
+	$(BIN)/python -m symtensor.testing.conformance numpy llvm jax
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

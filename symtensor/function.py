@@ -34,15 +34,12 @@ from symtensor.ir import location
 from symtensor.ir.graph import Graph, replace_nodes
 from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
-from symtensor.ops.variables import Store, Variable
+from symtensor.ops.variables import Store, Variable, together
 from symtensor.passes.pipeline import Stage, run_pipeline
 
 Array = np.ndarray[Any, Any]
 Key = Tensor | str | int
 In = Input
-
-_commit = threading.RLock()  # reentrant: a finalizer may call a function at any point
-"""Held for the moment in which variables are read or written together."""
 
 
 def function(
@@ -129,6 +126,10 @@ class Function(Inspectable):
         self._exclusive = _Exclusive(self._targets)
         self._assemble = assembler(definition.structure)
         self._subsets: dict[Any, Function] = {}
+        attach = getattr(self.executable, "attach", None)
+        self._with_variables: Callable[[Sequence[Array]], list[Array]] | None = (
+            None if attach is None else attach(self._stores, self._targets)
+        )
         self._slow = self._call_by_position
         self._entry = self._bind()
 
@@ -188,8 +189,10 @@ class Function(Inspectable):
         return all(f(x) is x for f, x in zip(self._converters, arrays, strict=True))
 
     def _run(self, arrays: Sequence[Array]) -> Any:
+        if self._with_variables is not None:
+            return self._assemble(self._with_variables(arrays))
         if self._reads_several:
-            with _commit:
+            with together:
                 state = [store.array for store in self._stores]
         else:
             state = [store.array for store in self._stores]
@@ -198,7 +201,7 @@ class Function(Inspectable):
         if self._targets:
             # one call into C: no signal handler runs before every variable has its next value
             new = map(setattr, self._targets, repeat("array"), values[self._outputs :])
-            with _commit:
+            with together:
                 deque(new, maxlen=0)
         return result
 

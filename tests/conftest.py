@@ -1,8 +1,14 @@
-"""The suite keeps compiled code in a folder of its own, shared by the processes of one run."""
+"""The suite keeps compiled code in a folder of its own, shared by the processes of one run.
+
+``SYMTENSOR_TEST_ENGINES=jax`` runs the tests that run on several engines, and those of the default
+engine, on the engines named instead: `make test-jax`.
+"""
 
 import os
 
 import pytest
+
+CHOSEN = os.environ.get("SYMTENSOR_TEST_ENGINES", "")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -12,3 +18,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     worker = "PYTEST_XDIST_WORKER" in os.environ
     folder = (run.parent if worker else run) / "symtensor-cache"
     os.environ["SYMTENSOR_CACHE_DIR"] = str(folder)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give the parameter, or the fixture, named engine the chosen engines."""
+    if not CHOSEN or "engine" not in metafunc.fixturenames:
+        return
+    names, markers = CHOSEN.split(","), metafunc.definition.own_markers
+    given = [m for m in markers if m.name == "parametrize" and m.args[0] == "engine"]
+    if not given:
+        markers.append(pytest.mark.parametrize("engine", names, indirect=True).mark)
+    elif all(isinstance(value, str) for value in given[0].args[1]):
+        markers[markers.index(given[0])] = pytest.mark.parametrize("engine", names).mark

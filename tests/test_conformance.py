@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.engines import Executable
+from symtensor.engines import CAPABILITIES, Executable
 from symtensor.engines.numpy import NumpyEngine, NumpyExecutable
 from symtensor.testing import conformance
 
@@ -123,3 +123,46 @@ def test_report_lists_what_failed_and_what_does_not_apply() -> None:
     assert list(report.failed) == ["contract/results are fresh"]
     assert report.skipped == ["contract/indices are checked"]
     assert "modest: 0 passed, 1 failed, 1 do not apply" in str(report)
+
+
+def test_one_table_tells_of_several_engines(capsys: pytest.CaptureFixture[str]) -> None:
+    class Rough(NumpyEngine):
+        name = "rough"
+
+        def capabilities(self) -> frozenset[str]:
+            return frozenset({"symbolic"})
+
+    chosen = [c for c in conformance.cases() if c.name.endswith("/gather")]
+    reports = [conformance.run(engine, chosen) for engine in (NumpyEngine(), Rough())]
+    lines = conformance.table(reports).splitlines()
+    assert lines[0] == "|  | numpy | rough |"
+    assert "| errors | 1 of 1 | 0 of 0 (1 do not apply) |" in lines
+    assert any(line.startswith("| claims `denormals`") and "yes | no" in line for line in lines)
+
+
+def test_engines_without_denormals_are_asked_about_zeros() -> None:
+    class Flushing(NumpyEngine):
+        """Takes subnormal numbers as zeros, in and out."""
+
+        claims = frozenset(CAPABILITIES) - {"denormals"}
+
+        def capabilities(self) -> frozenset[str]:
+            return self.claims
+
+        def compile(self, graph: Any) -> Any:
+            run = super().compile(graph)
+            return lambda xs, vs: [flush(y) for y in run([flush(x) for x in xs], vs)]
+
+    case = {c.name: c for c in conformance.cases()}["values/sqrt"]
+    case.run(Flushing())
+    Flushing.claims = frozenset(CAPABILITIES)
+    with pytest.raises(AssertionError):
+        case.run(Flushing())
+
+
+def flush(x: Any) -> Any:
+    if x.dtype.kind != "f":
+        return x
+    return np.where(np.abs(x) < np.finfo(x.dtype).smallest_normal, np.copysign(0, x), x).astype(
+        x.dtype
+    )

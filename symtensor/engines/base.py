@@ -15,6 +15,7 @@ import importlib.metadata
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -39,6 +40,9 @@ class Executable(Protocol):
     position, or None. It reads the variables' boxes `stores`, gives the boxes `targets` their next
     arrays when all has gone well, and returns ``nothing``, ``one`` array or a ``list`` as `result`
     says. Arguments it does not know how to take it passes to `slow`, whose result it returns;
+    ``attach(stores, targets)``, which returns a callable on arguments that finds the variables in
+    their boxes, where `Store.move` may have left them, commits their next values and returns the
+    outputs: for engines that keep variables where they compute;
     and ``memory(inputs, variables)`` of shapes: what a call will need, with a ``peak`` in bytes.
 
     For people who look inside (`symtensor.engines.records`) it may have ``kernel_records()``,
@@ -76,11 +80,14 @@ class Engine(Protocol):
 
 
 CAPABILITIES = {
+    "accurate": "functions are within the catalogue's bounds; else within four times those",
     "bounds_error": "an index out of range raises IndexOutOfRange",
     "denormals": "subnormal numbers are kept",
     "deterministic": "the same inputs give the same bits",
     "saturating_cast": "float to integer saturates and NaN gives 0",
-    "symbolic": "one compile serves all sizes",
+    "one_compile": "one compile serves all sizes",
+    "separate_rounding": "a product is rounded before it is added to something",
+    "symbolic": "sizes may be unknown until a call",
 }
 
 
@@ -101,7 +108,12 @@ _lock = threading.RLock()
 _BUILTIN = {
     "numpy": "symtensor.engines.numpy:NumpyEngine",
     "llvm": "symtensor.engines.llvm:LLVMEngine",
+    "jax": "symtensor.engines.jax:JaxEngine",
 }
+
+
+_EXTRAS = {"jax": "jax"}
+"""Built-in engines that need a package, which is also the name of the extra."""
 
 
 def register_engine(engine: Engine) -> Engine:
@@ -113,7 +125,8 @@ def register_engine(engine: Engine) -> Engine:
 
 def available_engines() -> list[str]:
     """Return the names of all engines that can be asked for."""
-    return sorted({*_engines, *_BUILTIN, *_entry_points()})
+    missing = {name for name, package in _EXTRAS.items() if find_spec(package) is None}
+    return sorted({*_engines, *_BUILTIN, *_entry_points()} - missing)
 
 
 def get_engine(engine: str | Engine | None = None) -> Engine:
@@ -153,7 +166,12 @@ def _load_builtin(name: str) -> Engine:
     try:
         factory: Callable[[], Engine] = getattr(importlib.import_module(module), attribute)
     except ImportError as error:
-        raise EngineError(f"the engine {name!r} does not load: {error}", code="ST1302") from error
+        extra = _EXTRAS.get(name)
+        raise EngineError(
+            f"the engine {name!r} does not load: {error}",
+            help=f"pip install 'symtensor[{extra}]'" if extra else None,
+            code="ST1302",
+        ) from error
     return factory()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,16 +26,86 @@ from symtensor.ops.registry import define
 Array = np.ndarray[Any, Any]
 
 
-class Store:
-    """The box that holds a variable's array; identity is the object."""
+together = threading.RLock()  # reentrant: a finalizer may call a function at any point
+"""Held for the moment in which variables are read or written together."""
 
-    __slots__ = ("__weakref__", "array", "default_update", "lock")
+
+class Elsewhere(Protocol):
+    """A value that an engine keeps where it computes."""
+
+    def fetch(self) -> Array:
+        """Return the value as an array."""
+
+
+class Store:
+    """The box that holds a variable's array; identity is the object.
+
+    An engine may keep the value where it computes (`move`). The box is empty then, and whoever
+    reads `array` gets it fetched; the engine's value stays valid until `array` is replaced.
+    """
+
+    __slots__ = ("__weakref__", "_elsewhere", "_fetched", "array", "default_update", "lock")
+
+    array: Array
 
     def __init__(self, array: Array) -> None:
         self.array = array
+        self._elsewhere: Elsewhere | None = None
+        self._fetched: Array | None = None
         self.lock = threading.RLock()
         self.default_update: Tensor | None = None
         """Next value that every function reading the variable stores, unless told otherwise."""
+
+    def __getattr__(self, name: str) -> Any:
+        # reached for what is missing only: the array, when the value is elsewhere
+        if name != "array":
+            raise AttributeError(f"a store has no {name}")
+        while True:
+            value = self.elsewhere_or_array()
+            if isinstance(value, np.ndarray):
+                return value
+            try:
+                array = value.fetch()
+            except Exception:
+                if value is self._elsewhere:
+                    raise
+                continue  # another thread has replaced it meanwhile
+            array.flags.writeable = False  # what is written here would not arrive there
+            with together:
+                if value is self._elsewhere:
+                    self.array = self._fetched = array
+            return array
+
+    def move(self, value: Elsewhere) -> None:
+        """Take a new value that an engine keeps."""
+        with together:
+            self._elsewhere, self._fetched = value, None
+            if self.held() is not None:
+                del self.array
+
+    def mirror(self, value: Elsewhere, array: Array) -> None:
+        """Note that an engine has `array` too; does nothing if it is not the present value."""
+        with together:
+            if self.held() is array:
+                self._elsewhere, self._fetched = value, array
+
+    def held(self) -> Array | None:
+        """Return the array, or None where the value is elsewhere only."""
+        try:
+            found: Array = Store.__dict__["array"].__get__(self)
+        except AttributeError:
+            return None
+        return found
+
+    def elsewhere_or_array(self) -> Elsewhere | Array:
+        """Return the present value as an engine keeps it, else the array."""
+        with together:
+            array = self.held()
+            if self._elsewhere is not None and (array is None or array is self._fetched):
+                return self._elsewhere
+            self._elsewhere = self._fetched = None
+            assert array is not None
+            return array
 
     def __reduce__(self) -> tuple[Any, ...]:
         # the default update is state, not an argument: it may depend on the variable itself

@@ -7,18 +7,20 @@
     def test_my_engine(case):
         case.run(MyEngine())
 
-or, without pytest, ``print(conformance.run(MyEngine()))``. A case raises an exception when the
-engine fails it. Cases that need a capability the engine does not claim are skipped. Values come
-from the catalogue of samples, whose truth is NumPy and SciPy; the contracts (fresh results, any
-memory layout, errors, updates, threads) are in `symtensor.testing.contracts`.
+or, without pytest, ``print(conformance.run(MyEngine()))``; for engines that have a name
+``python -m symtensor.testing.conformance numpy llvm jax`` prints one table. A case raises an
+exception when the engine fails it. Cases that need a capability the engine does not claim are
+skipped. Values come from the catalogue of samples, whose truth is NumPy and SciPy; the contracts
+(fresh results, any memory layout, errors, updates, threads) are in `symtensor.testing.contracts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from symtensor.engines.base import CAPABILITIES, Engine
+from symtensor.engines.base import CAPABILITIES, Engine, get_engine
 from symtensor.ir.node import Op
 from symtensor.ops.registry import OPS
 from symtensor.testing import checks, contracts
@@ -54,9 +56,19 @@ class Report:
     """What became of each case."""
 
     engine: str
+    claims: frozenset[str] = frozenset()
     passed: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: dict[str, BaseException] = field(default_factory=dict)
+
+    def count(self, kind: str) -> str:
+        """Return how many cases of a kind passed, of those that apply."""
+        passed, failed, skipped = (
+            sum(name.partition("/")[0] == kind for name in names)
+            for names in (self.passed, self.failed, self.skipped)
+        )
+        told = f"{passed} of {passed + failed}"
+        return f"{told} ({skipped} do not apply)" if skipped else told
 
     def __str__(self) -> str:
         lines = [
@@ -126,9 +138,37 @@ def check_interface(engine: Engine) -> None:
     assert not unknown, f"unknown capabilities: {', '.join(sorted(unknown))}"
 
 
+def table(reports: Iterable[Report]) -> str:
+    """Return a Markdown table: a row per kind of case and per capability, a column per engine."""
+    columns = list(reports)
+    kinds = dict.fromkeys(
+        name.partition("/")[0]
+        for report in columns
+        for name in (*report.passed, *report.failed, *report.skipped)
+    )
+    rows = [["", *(report.engine for report in columns)]]
+    rows += [[kind, *(report.count(kind) for report in columns)] for kind in kinds]
+    rows += [
+        [f"claims `{name}`: {meaning}", *("yes" if name in r.claims else "no" for r in columns)]
+        for name, meaning in CAPABILITIES.items()
+    ]
+    rows.insert(1, ["---"] * len(rows[0]))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def main(names: Sequence[str]) -> int:
+    """Run all cases on the engines named; print the table, then what failed."""
+    reports = [run(get_engine(name)) for name in names or ("numpy", "llvm")]
+    print(table(reports))
+    failed = [report for report in reports if report.failed]
+    for report in failed:
+        print(f"\n{report}")
+    return 1 if failed else 0
+
+
 def run(engine: Engine, chosen: Iterable[Case] | None = None) -> Report:
     """Run cases (all by default) and return a report; nothing is raised."""
-    report = Report(engine.name)
+    report = Report(engine.name, engine.capabilities())
     for case in cases() if chosen is None else chosen:
         if not case.applies_to(engine):
             report.skipped.append(case.name)
@@ -140,3 +180,7 @@ def run(engine: Engine, chosen: Iterable[Case] | None = None) -> Report:
         else:
             report.passed.append(case.name)
     return report
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

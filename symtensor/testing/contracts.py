@@ -328,7 +328,7 @@ CONTRACTS: tuple[Contract, ...] = (
 
 NEEDS: dict[Contract, tuple[str, ...]] = {
     memory_layouts: ("symbolic",),
-    one_compile_for_all_sizes: ("symbolic",),
+    one_compile_for_all_sizes: ("symbolic", "one_compile"),
     unequal_sizes_are_refused: ("symbolic",),
     indices_are_checked: ("bounds_error",),
     a_failed_call_changes_nothing: ("bounds_error",),

@@ -47,6 +47,8 @@ class Sample:
     """Inputs whose sizes may all be unknown at build time; None: all of them; (): none."""
     resize: Sequence[tuple[Array, ...]] = field(default=())
     """Further inputs of other sizes, for the function compiled with symbolic sizes."""
+    needs: frozenset[str] = frozenset()
+    """Capabilities without which an engine may give another value."""
     note: str = ""
     """What is special about it; part of the test id."""
 

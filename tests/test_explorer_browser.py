@@ -159,7 +159,8 @@ def test_a_node_leads_to_its_line_kernel_loops_llvm_and_assembly(page):
     assert "st.relu(h @ w)" in chosen
     for card, found in (("LLVM", "define "), ("Assembly", "ret")):
         page.find_element(By.CSS_SELECTOR, f"[data-card={card}] summary").click()
-        assert found in text(page, f"[data-card={card}] .code")
+        shown = f"[data-card={card}] .code"
+        WebDriverWait(page, 10).until(lambda p, s=shown, f=found: f in text(p, s))
     assert "relu" in text(page, "[data-card=Loops] .code .marked")
     assert page.find_elements(By.CSS_SELECTOR, "#pane tr.current[data-kernel]")
 

@@ -1,116 +1,14 @@
-// Drawing a graph on a canvas: what is to be seen becomes a scene of placed boxes and lines; a view pans,
-// zooms and picks in it.
-
-const PAD = 14, HEAD = 26, NODE_H = 40, LEAF_H = 36, GROUP_H = 50;
-const TITLE = "600 12px system-ui, sans-serif", SMALL = "10.5px ui-monospace, Menlo, Consolas, monospace";
-const pen = document.createElement("canvas").getContext("2d");
-const widths = new Map();
-
-function textWidth(text, font) {
-  const key = font + text;
-  if (!widths.has(key)) { pen.font = font; widths.set(key, pen.measureText(text).width); }
-  return widths.get(key);
-}
-const cut = (text, limit) => (text.length > limit ? `${text.slice(0, limit - 1)}…` : text);
-
-/** Title of a node; numbers that have no box stand among its operands. */
-function nodeTitle(node, graph, showNumbers) {
-  const entity = entities[node], inputs = graph.inputs.get(node) ?? [];
-  if (showNumbers || entity.value !== undefined || !inputs.some(isNumber)) return cut(entity.title, 34);
-  const operands = inputs.map((x) => (isNumber(x) ? entities[x].value : "·"));
-  return cut(`${entity.title}(${operands.join(", ")})`, 34);
-}
-
-/** Place what is to be seen of a graph: groups in `open` show what is in them. */
-function buildScene(graph, root, open, showNumbers) {
-  const itemOf = new Map(), items = [];
-  const add = (item) => { items.push(item); return item; };
-  const visit = (group, parent, depth) => {
-    for (const node of group.nodes) {
-      const entity = entities[node], title = nodeTitle(node, graph, showNumbers);
-      const spec = entity.attrs?.spec ? `  ${entity.attrs.spec.slice(1, -1)}` : "";
-      const subtitle = cut(entity.type + spec, 40), isLeaf = !graph.inputs.get(node).length;
-      const w = Math.max(64, textWidth(title, TITLE) + 26, textWidth(subtitle, SMALL) + 26);
-      itemOf.set(node, add({
-        kind: "node", node, parent, depth, title, subtitle, isLeaf, w, h: isLeaf ? LEAF_H : NODE_H,
-        rank: graph.place.get(node),
-      }));
-    }
-    for (const inner of group.children) {
-      const isOpen = open.has(inner.id), title = cut(inner.name, 48);
-      const note = `${inner.count} node${inner.count === 1 ? "" : "s"}`;
-      const item = add({
-        kind: "group", group: inner, parent, depth, title, subtitle: note, isOpen, rank: inner.rank,
-        w: Math.max(130, textWidth(title, TITLE) + 48, textWidth(note, SMALL) + 40), h: GROUP_H,
-        children: [], lines: new Map(),
-      });
-      if (inner.control !== null) itemOf.set(inner.control, item);
-      if (isOpen) visit(inner, item, depth + 1);
-      else for (const node of nodesIn(inner)) itemOf.set(node, item);
-    }
-  };
-  const whole = { kind: "group", group: root, parent: null, depth: -1, isOpen: true, children: [], lines: new Map() };
-  visit(root, whole, 0);
-  for (const item of items) item.parent.children.push(item);
-  for (const [node, inputs] of graph.inputs) {
-    const to = itemOf.get(node);
-    if (to) for (const x of inputs) connect(itemOf.get(x), to);
-  }
-  arrange(whole);
-  const scene = { items: [], edges: [], itemOf, w: whole.w, h: whole.h };
-  settle(whole, 0, 0, scene);
-  return scene;
-}
-
-/** Note an edge at the group in which its two ends, or what they are in, stand side by side. */
-function connect(from, to) {
-  if (!from || from === to) return;
-  let a = from, b = to;
-  while (a.depth > b.depth) a = a.parent;
-  while (b.depth > a.depth) b = b.parent;
-  if (a === b) return;
-  while (a.parent !== b.parent) { a = a.parent; b = b.parent; }
-  if (!a.parent.lines.has(a)) a.parent.lines.set(a, new Map());
-  const users = a.parent.lines.get(a);
-  users.set(b, (users.get(b) ?? 0) + 1);
-}
-
-function arrange(item) {
-  for (const inner of item.children) if (inner.kind === "group" && inner.isOpen) arrange(inner);
-  const number = new Map(item.children.map((child, i) => [child, i]));
-  item.edges = [];
-  for (const [a, users] of item.lines) {
-    for (const [b, count] of users) item.edges.push({ ends: [number.get(a), number.get(b)], count });
-  }
-  const found = layered(item.children, item.edges.map((edge) => edge.ends));
-  item.places = found;
-  const head = item.depth < 0 ? 0 : HEAD;
-  item.inner = { x: item.depth < 0 ? 0 : PAD, y: head + (head ? 6 : 0) };
-  item.w = Math.max(found.w + 2 * item.inner.x, item.title ? textWidth(item.title, TITLE) + 90 : 0);
-  item.h = found.h + item.inner.y + (item.depth < 0 ? 0 : PAD);
-}
-
-function settle(item, x, y, scene) {
-  item.x = x; item.y = y;
-  if (item.depth >= 0) scene.items.push(item);
-  if (!item.isOpen) return;
-  const left = x + item.inner.x, top = y + item.inner.y;
-  item.children.forEach((child, i) => settle(child, left + item.places.x[i], top + item.places.y[i], scene));
-  item.edges.forEach(({ ends: [a, b], count }, i) => {
-    const bends = item.places.routes[i]?.map(([px, py]) => [left + px, top + py]) ?? null;
-    scene.edges.push({ from: item.children[a], to: item.children[b], bends, count });
-  });
-}
-
-// --- the view -------------------------------------------------------------------------------------
+// A view of a graph on a canvas: pans, zooms, picks, and draws a scene.
 
 class GraphView {
   constructor(canvas, hooks) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
-    this.hooks = hooks;           // pick(item, event), open(item), hover(item, event), paint(item), state()
+    this.hooks = hooks; // pick(item, event), open(item), hover(item, event), paint(item), state()
     this.scene = { items: [], edges: [], itemOf: new Map(), w: 0, h: 0 };
-    this.scale = 1; this.dx = 0; this.dy = 0;
+    this.scale = 1;
+    this.dx = 0;
+    this.dy = 0;
     this.touched = false;
     this.hovered = null;
     this.pending = false;
@@ -125,8 +23,12 @@ class GraphView {
       canvas.setPointerCapture(event.pointerId);
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (!drag) { this.hoverAt(event); return; }
-      const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
+      if (!drag) {
+        this.hoverAt(event);
+        return;
+      }
+      const dx = event.clientX - drag.x,
+        dy = event.clientY - drag.y;
       if (!drag.moved && Math.hypot(dx, dy) < 4) return;
       drag = { x: event.clientX, y: event.clientY, moved: true };
       this.moveBy(dx, dy);
@@ -140,23 +42,35 @@ class GraphView {
       const item = this.itemAt(event);
       if (item?.kind === "group") this.hooks.open(item);
     });
-    canvas.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      const box = canvas.getBoundingClientRect();
-      const factor = Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0016));
-      this.zoomAt(factor, event.clientX - box.left, event.clientY - box.top);
-    }, { passive: false });
+    canvas.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        const box = canvas.getBoundingClientRect();
+        const factor = Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0016));
+        this.zoomAt(factor, event.clientX - box.left, event.clientY - box.top);
+      },
+      { passive: false },
+    );
   }
   resized() {
-    const box = this.canvas.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
+    const box = this.canvas.getBoundingClientRect(),
+      ratio = window.devicePixelRatio || 1;
     if (!box.width) return;
     this.canvas.width = Math.round(box.width * ratio);
     this.canvas.height = Math.round(box.height * ratio);
     if (!this.touched) this.fit();
     this.draw();
   }
-  get size() { const ratio = window.devicePixelRatio || 1; return [this.canvas.width / ratio, this.canvas.height / ratio]; }
-  show(scene) { this.scene = scene; this.hovered = null; this.redraw(); }
+  get size() {
+    const ratio = window.devicePixelRatio || 1;
+    return [this.canvas.width / ratio, this.canvas.height / ratio];
+  }
+  show(scene) {
+    this.scene = scene;
+    this.hovered = null;
+    this.redraw();
+  }
 
   /** Keep what stands at an item where it is on the screen while the scene changes. */
   showAround(scene, find) {
@@ -164,9 +78,17 @@ class GraphView {
     const at = before && [before.x * this.scale + this.dx, before.y * this.scale + this.dy];
     this.show(scene);
     const after = find(scene);
-    if (at && after) { this.dx = at[0] - after.x * this.scale; this.dy = at[1] - after.y * this.scale; }
+    if (at && after) {
+      this.dx = at[0] - after.x * this.scale;
+      this.dy = at[1] - after.y * this.scale;
+    }
   }
-  moveBy(dx, dy) { this.dx += dx; this.dy += dy; this.touched = true; this.redraw(); }
+  moveBy(dx, dy) {
+    this.dx += dx;
+    this.dy += dy;
+    this.touched = true;
+    this.redraw();
+  }
   zoomAt(factor, x, y) {
     const scale = Math.min(3, Math.max(0.02, this.scale * factor));
     this.dx = x - (x - this.dx) * (scale / this.scale);
@@ -177,7 +99,8 @@ class GraphView {
   }
   /** Show all; where that would be too small to read, show the beginning. */
   fit(isWhole = false) {
-    const [w, h] = this.size, { scene } = this;
+    const [w, h] = this.size,
+      { scene } = this;
     if (!w || !scene.items.length) return;
     const whole = Math.min((w - 48) / scene.w, (h - 84) / scene.h, 1.15);
     this.scale = isWhole ? whole : Math.max(whole, Math.min(0.5, (w - 48) / scene.w, 1.15));
@@ -192,7 +115,8 @@ class GraphView {
   reveal(item) {
     const [w, h] = this.size;
     if (this.scale < 0.55) this.scale = 0.85;
-    const x = (item.x + item.w / 2) * this.scale + this.dx, y = (item.y + Math.min(item.h, 60) / 2) * this.scale + this.dy;
+    const x = (item.x + item.w / 2) * this.scale + this.dx,
+      y = (item.y + Math.min(item.h, 60) / 2) * this.scale + this.dy;
     if (x < 70 || x > w - 70) this.dx += w / 2 - x;
     if (y < 70 || y > h - 70) this.dy += h / 2 - y;
     this.touched = true;
@@ -200,17 +124,24 @@ class GraphView {
   }
   pointOf(event) {
     const box = this.canvas.getBoundingClientRect();
-    return [(event.clientX - box.left - this.dx) / this.scale, (event.clientY - box.top - this.dy) / this.scale];
+    return [
+      (event.clientX - box.left - this.dx) / this.scale,
+      (event.clientY - box.top - this.dy) / this.scale,
+    ];
   }
   itemAt(event) {
-    const [x, y] = this.pointOf(event), { items } = this.scene;
+    const [x, y] = this.pointOf(event),
+      { items } = this.scene;
     for (let i = items.length - 1; i >= 0; i -= 1) {
-      const item = items[i], height = item.isOpen ? HEAD : item.h;
+      const item = items[i],
+        height = item.isOpen ? HEAD : item.h;
       if (x >= item.x && x <= item.x + item.w && y >= item.y && y <= item.y + height) return item;
     }
     return null;
   }
-  hoverAt(event) { this.hover(this.itemAt(event), event); }
+  hoverAt(event) {
+    this.hover(this.itemAt(event), event);
+  }
   hover(item, event = null) {
     this.hooks.hover(item, event);
     if (item === this.hovered) return;
@@ -221,18 +152,28 @@ class GraphView {
   redraw() {
     if (this.pending) return;
     this.pending = true;
-    requestAnimationFrame(() => { this.pending = false; this.draw(); });
+    requestAnimationFrame(() => {
+      this.pending = false;
+      this.draw();
+    });
   }
 
   // --- drawing ------------------------------------------------------------------------------------
 
   draw() {
-    const ratio = window.devicePixelRatio || 1, c = this.context, [w, h] = this.size;
+    const ratio = window.devicePixelRatio || 1,
+      c = this.context,
+      [w, h] = this.size;
     const s = this.scale;
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
     c.clearRect(0, 0, w, h);
     c.setTransform(ratio * s, 0, 0, ratio * s, ratio * this.dx, ratio * this.dy);
-    const seen = { left: -this.dx / s, top: -this.dy / s, right: (w - this.dx) / s, bottom: (h - this.dy) / s };
+    const seen = {
+      left: -this.dx / s,
+      top: -this.dy / s,
+      right: (w - this.dx) / s,
+      bottom: (h - this.dy) / s,
+    };
     const state = this.hooks.state();
     for (const item of this.scene.items) {
       if (item.isOpen && inSight(item, seen)) this.drawOpenGroup(item, state);
@@ -247,11 +188,15 @@ class GraphView {
     }
   }
   drawEdges(seen, state) {
-    const c = this.context, strong = [];
+    const c = this.context,
+      strong = [];
     const near = new Set([this.hovered, ...state.selectedItems(this.scene)]);
     c.lineWidth = Math.max(1, 0.7 / this.scale);
     for (const edge of this.scene.edges) {
-      if (near.has(edge.from) || near.has(edge.to)) { strong.push(edge); continue; }
+      if (near.has(edge.from) || near.has(edge.to)) {
+        strong.push(edge);
+        continue;
+      }
       if (!edgeInSight(edge, seen)) continue;
       const isFar = !edge.bends;
       c.globalAlpha = (state.isDim(edge.from) && state.isDim(edge.to) ? 0.3 : 1) * (isFar ? 0.3 : 0.9);
@@ -268,9 +213,11 @@ class GraphView {
   }
   /** Lines of the selected node to what it reads and what reads it in other groups. */
   drawFarEdges(state) {
-    const { itemOf } = this.scene, [item] = state.selectedItems(this.scene);
+    const { itemOf } = this.scene,
+      [item] = state.selectedItems(this.scene);
     if (!item) return;
-    const [inputs, users] = state.far(), seen = new Set([item]);
+    const [inputs, users] = state.far(),
+      seen = new Set([item]);
     const draw = (node, isInput) => {
       const other = itemOf.get(node);
       if (!other || seen.has(other) || other.parent === item.parent) return;
@@ -283,15 +230,18 @@ class GraphView {
   }
   trace({ from, to, bends }) {
     const c = this.context;
-    let x = from.x + from.w / 2, y = from.y + from.h;
-    const endX = to.x + to.w / 2, endY = to.y;
+    let x = from.x + from.w / 2,
+      y = from.y + from.h;
+    const endX = to.x + to.w / 2,
+      endY = to.y;
     c.beginPath();
     c.moveTo(x, y);
     if (bends) {
       for (const [bx, by] of [...bends, [endX, endY]]) {
         const middle = (y + by) / 2;
         c.bezierCurveTo(x, middle, bx, middle, bx, by);
-        x = bx; y = by;
+        x = bx;
+        y = by;
       }
     } else if (endY > y) {
       const reach = Math.min(160, (endY - y) / 2);
@@ -305,54 +255,110 @@ class GraphView {
     if (this.scale > 0.4) {
       c.fillStyle = c.strokeStyle;
       c.beginPath();
-      c.moveTo(endX, endY); c.lineTo(endX - 3.5, endY - 7); c.lineTo(endX + 3.5, endY - 7);
+      c.moveTo(endX, endY);
+      c.lineTo(endX - 3.5, endY - 7);
+      c.lineTo(endX + 3.5, endY - 7);
       c.fill();
     }
   }
   drawOpenGroup(item, state) {
-    const c = this.context, isBody = item.group.control !== null;
+    const c = this.context,
+      isBody = item.group.control !== null;
     rounded(c, item.x, item.y, item.w, item.h, 10);
-    c.fillStyle = theme.group; c.fill();
+    c.fillStyle = theme.group;
+    c.fill();
     const isMarked = state.isSelected(item) || item === this.hovered;
     c.strokeStyle = isMarked ? theme.accent : isBody ? theme.classes.control : theme.strong;
     c.lineWidth = isMarked ? 2 : 1;
-    c.setLineDash(isBody ? [6, 4] : []); c.stroke(); c.setLineDash([]);
+    c.setLineDash(isBody ? [6, 4] : []);
+    c.stroke();
+    c.setLineDash([]);
     if (this.scale < 0.3) return;
     this.text(item.title, item.x + 12, item.y + 17, TITLE, isBody ? theme.classes.control : theme.muted);
     this.text("–", item.x + item.w - 18, item.y + 17, TITLE, theme.muted);
   }
   drawNode(item, state) {
-    const c = this.context, entity = entities[item.node], color = theme.classes[entity.class];
-    const { x, y, w, h } = item, paint = this.hooks.paint(item);
+    const c = this.context,
+      entity = entities[item.node],
+      color = theme.classes[entity.class];
+    const { x, y, w, h } = item,
+      paint = this.hooks.paint(item);
     rounded(c, x, y, w, h, item.isLeaf ? h / 2 : 6);
-    c.fillStyle = theme.panel; c.fill();
-    if (paint.fill) { c.save(); c.globalAlpha *= paint.strength; c.fillStyle = paint.fill; c.fill(); c.restore(); }
-    const status = state.status(item.node), isSelected = state.isSelected(item);
+    c.fillStyle = theme.panel;
+    c.fill();
+    if (paint.fill) {
+      c.save();
+      c.globalAlpha *= paint.strength;
+      c.fillStyle = paint.fill;
+      c.fill();
+      c.restore();
+    }
+    const status = state.status(item.node),
+      isSelected = state.isSelected(item);
     c.lineWidth = isSelected ? 2.5 : status ? 2 : item.isRoot ? 1.6 : 1;
-    c.strokeStyle = isSelected ? theme.accent : status ? theme[status] : item === this.hovered ? theme.text : theme.strong;
+    c.strokeStyle = isSelected
+      ? theme.accent
+      : status
+        ? theme[status]
+        : item === this.hovered
+          ? theme.text
+          : theme.strong;
     if (status === "rewired" && !isSelected) c.setLineDash([5, 3]);
-    c.stroke(); c.setLineDash([]);
+    c.stroke();
+    c.setLineDash([]);
     if (!item.isLeaf) {
-      c.save(); rounded(c, x, y, w, h, 6); c.clip();
-      c.fillStyle = paint.mark ?? color; c.fillRect(x, y, 4, h); c.restore();
+      c.save();
+      rounded(c, x, y, w, h, 6);
+      c.clip();
+      c.fillStyle = paint.mark ?? color;
+      c.fillRect(x, y, 4, h);
+      c.restore();
     }
     const role = state.roleOf(item.node);
-    if (role) { c.fillStyle = theme.accent; c.beginPath(); c.arc(x + w - 8, y + 9, 3, 0, 7); c.fill(); }
+    if (role) {
+      c.fillStyle = theme.accent;
+      c.beginPath();
+      c.arc(x + w - 8, y + 9, 3, 0, 7);
+      c.fill();
+    }
     if (this.scale < 0.32) return;
     if (role) this.text(`→ ${cut(role, 30)}`, x + 6, y + h + 12, SMALL, theme.accent);
     const left = x + 13;
-    this.text(item.title, left, y + (item.isLeaf ? 15.5 : 17), TITLE, item.isLeaf ? (paint.mark ?? color) : theme.text);
-    this.text(item.subtitle, left, y + (item.isLeaf ? 28 : 31), SMALL, paint.strength > 0.3 ? theme.text : theme.muted);
+    this.text(
+      item.title,
+      left,
+      y + (item.isLeaf ? 15.5 : 17),
+      TITLE,
+      item.isLeaf ? (paint.mark ?? color) : theme.text,
+    );
+    this.text(
+      item.subtitle,
+      left,
+      y + (item.isLeaf ? 28 : 31),
+      SMALL,
+      paint.strength > 0.3 ? theme.text : theme.muted,
+    );
   }
   drawGroup(item, state) {
-    const c = this.context, { x, y, w, h } = item, isBody = item.group.control !== null;
-    const paint = this.hooks.paint(item), isSelected = state.isSelected(item);
+    const c = this.context,
+      { x, y, w, h } = item,
+      isBody = item.group.control !== null;
+    const paint = this.hooks.paint(item),
+      isSelected = state.isSelected(item);
     c.strokeStyle = isSelected ? theme.accent : item === this.hovered ? theme.text : theme.strong;
     for (const shift of [4, 0]) {
       rounded(c, x + shift, y + shift, w - 4, h - 4, 8);
-      c.fillStyle = theme.panel; c.fill();
-      if (!shift && paint.fill) { c.save(); c.globalAlpha *= paint.strength; c.fillStyle = paint.fill; c.fill(); c.restore(); }
-      c.lineWidth = isSelected && !shift ? 2.5 : 1; c.stroke();
+      c.fillStyle = theme.panel;
+      c.fill();
+      if (!shift && paint.fill) {
+        c.save();
+        c.globalAlpha *= paint.strength;
+        c.fillStyle = paint.fill;
+        c.fill();
+        c.restore();
+      }
+      c.lineWidth = isSelected && !shift ? 2.5 : 1;
+      c.stroke();
     }
     this.drawShares(item, x + 11, y + h - 15, w - 28);
     if (this.scale < 0.25) return;
@@ -371,7 +377,8 @@ class GraphView {
     }
   }
   text(text, x, y, font, color) {
-    this.context.font = font; this.context.fillStyle = color;
+    this.context.font = font;
+    this.context.fillStyle = color;
     this.context.fillText(text, x, y);
   }
 }
@@ -387,22 +394,17 @@ function sharesOf(group) {
   return [...counts].sort((a, b) => b[1] - a[1]).map(([kind, n]) => [kind, n / total]);
 }
 
-function rounded(c, x, y, w, h, r) { c.beginPath(); c.roundRect(x, y, w, h, r); }
-const inSight = (item, seen) => item.x < seen.right && item.x + item.w > seen.left && item.y < seen.bottom && item.y + item.h > seen.top;
-function edgeInSight({ from, to }, seen) {
-  return Math.min(from.y, to.y) < seen.bottom && Math.max(from.y + from.h, to.y + to.h) > seen.top
-    && Math.min(from.x, to.x) < seen.right + 400 && Math.max(from.x + from.w, to.x + to.w) > seen.left - 400;
+function rounded(c, x, y, w, h, r) {
+  c.beginPath();
+  c.roundRect(x, y, w, h, r);
 }
-
-// --- colours --------------------------------------------------------------------------------------
-
-const CLASSES = ["input", "variable", "constant", "elementwise", "reduction", "view", "indexing", "contraction", "control", "other"];
-const theme = { classes: {} };
-
-function readTheme() {
-  const style = getComputedStyle(document.documentElement);
-  const get = (name) => style.getPropertyValue(`--${name}`).trim();
-  for (const name of ["panel", "text", "muted", "strong", "line", "edge", "accent", "group", "heat", "warn"]) theme[name] = get(name);
-  Object.assign(theme, { added: get("good"), removed: get("bad"), rewired: get("warn") });
-  for (const name of CLASSES) theme.classes[name] = get(name);
+const inSight = (item, seen) =>
+  item.x < seen.right && item.x + item.w > seen.left && item.y < seen.bottom && item.y + item.h > seen.top;
+function edgeInSight({ from, to }, seen) {
+  return (
+    Math.min(from.y, to.y) < seen.bottom &&
+    Math.max(from.y + from.h, to.y + to.h) > seen.top &&
+    Math.min(from.x, to.x) < seen.right + 400 &&
+    Math.max(from.x + from.w, to.x + to.w) > seen.left - 400
+  );
 }

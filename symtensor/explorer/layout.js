@@ -1,7 +1,12 @@
 // Layered layout of boxes and edges, by Sugiyama's steps: layers by longest path, order by barycenters,
 // places by pulling. Parts that do not hang together are laid out each by itself and packed on shelves.
 
-const LAYER_GAP = 30, BOX_GAP = 16, BEND = 8, LONG = 14, SWEEPS = 8, SHELF_GAP = 26;
+const LAYER_GAP = 30,
+  BOX_GAP = 16,
+  BEND = 8,
+  LONG = 14,
+  SWEEPS = 8,
+  SHELF_GAP = 26;
 
 /**
  * boxes: [{w, h, rank}], edges: [[from, to]]. Ranks decide between what edges leave open; edges that close
@@ -10,13 +15,17 @@ const LAYER_GAP = 30, BOX_GAP = 16, BEND = 8, LONG = 14, SWEEPS = 8, SHELF_GAP =
  */
 function layered(boxes, edges) {
   const routes = edges.map(() => null);
-  const x = new Float64Array(boxes.length), y = new Float64Array(boxes.length);
+  const x = new Float64Array(boxes.length),
+    y = new Float64Array(boxes.length);
   const parts = components(boxes.length, edges);
   const laid = parts.map((part) => layoutPart(part, boxes, edges));
   const shelves = pack(laid);
   laid.forEach((part, i) => {
     const [dx, dy] = shelves.places[i];
-    part.items.forEach((item, j) => { x[item] = part.x[j] + dx; y[item] = part.y[j] + dy; });
+    part.items.forEach((item, j) => {
+      x[item] = part.x[j] + dx;
+      y[item] = part.y[j] + dy;
+    });
     part.edges.forEach((edge, j) => {
       routes[edge] = part.routes[j]?.map(([a, b]) => [a + dx, b + dy]) ?? null;
     });
@@ -27,7 +36,10 @@ function layered(boxes, edges) {
 function components(count, edges) {
   const parent = Int32Array.from({ length: count }, (_, i) => i);
   const find = (i) => {
-    while (parent[i] !== i) { parent[i] = parent[parent[i]]; i = parent[i]; }
+    while (parent[i] !== i) {
+      parent[i] = parent[parent[i]];
+      i = parent[i];
+    }
     return i;
   };
   for (const [a, b] of edges) parent[find(a)] = find(b);
@@ -48,10 +60,17 @@ function pack(parts) {
   const limit = Math.max(widest, Math.sqrt(area * 1.9));
   const order = parts.map((_, i) => i).sort((a, b) => parts[b].h - parts[a].h || a - b);
   const places = [];
-  let left = 0, top = 0, height = 0, w = 0;
+  let left = 0,
+    top = 0,
+    height = 0,
+    w = 0;
   for (const i of order) {
     const part = parts[i];
-    if (left > 0 && left + part.w > limit) { left = 0; top += height + SHELF_GAP; height = 0; }
+    if (left > 0 && left + part.w > limit) {
+      left = 0;
+      top += height + SHELF_GAP;
+      height = 0;
+    }
     places[i] = [left, top];
     left += part.w + SHELF_GAP;
     height = Math.max(height, part.h);
@@ -63,28 +82,45 @@ function pack(parts) {
 function layoutPart(part, boxes, allEdges) {
   const { items, edges: numbers } = part;
   const local = new Map(items.map((item, i) => [item, i]));
-  const w = items.map((i) => boxes[i].w), h = items.map((i) => boxes[i].h);
+  const w = items.map((i) => boxes[i].w),
+    h = items.map((i) => boxes[i].h);
   const edges = numbers.map((e) => [local.get(allEdges[e][0]), local.get(allEdges[e][1])]);
-  const rank = sequence(items.map((i) => boxes[i].rank), edges);
+  const rank = sequence(
+    items.map((i) => boxes[i].rank),
+    edges,
+  );
   const layer = layersOf(rank, edges);
-  const above = items.map(() => []), below = items.map(() => []);
+  const above = items.map(() => []),
+    below = items.map(() => []);
   const chains = edges.map(([a, b]) => {
     const span = layer[b] - layer[a];
     if (span < 1 || span > LONG) return null;
     const chain = [a];
     for (let l = layer[a] + 1; l < layer[b]; l += 1) {
       chain.push(layer.length);
-      layer.push(l); w.push(BEND); h.push(0); above.push([]); below.push([]);
+      layer.push(l);
+      w.push(BEND);
+      h.push(0);
+      above.push([]);
+      below.push([]);
     }
     chain.push(b);
-    for (let i = 1; i < chain.length; i += 1) { below[chain[i - 1]].push(chain[i]); above[chain[i]].push(chain[i - 1]); }
+    for (let i = 1; i < chain.length; i += 1) {
+      below[chain[i - 1]].push(chain[i]);
+      above[chain[i]].push(chain[i - 1]);
+    }
     return chain;
   });
-  const rows = Array.from({ length: Math.max(...layer) + 1 }, () => []);
+  const last = layer.reduce((a, b) => Math.max(a, b), 0);
+  const rows = Array.from({ length: last + 1 }, () => []);
   for (const item of depthFirst(above, below, rank)) rows[layer[item]].push(item);
   const full = rows.filter((row) => row.length);
   const place = new Float64Array(layer.length);
-  full.forEach((row) => row.forEach((item, i) => { place[item] = i; }));
+  full.forEach((row) =>
+    row.forEach((item, i) => {
+      place[item] = i;
+    }),
+  );
   for (let sweep = 0; sweep < SWEEPS; sweep += 1) sortRows(full, sweep % 2 ? below : above, sweep % 2, place);
   const left = placesOf(full, w, above, below);
   const tops = new Float64Array(layer.length);
@@ -99,8 +135,13 @@ function layoutPart(part, boxes, allEdges) {
   let width = 0;
   for (let i = 0; i < left.length; i += 1) width = Math.max(width, left[i] + w[i]);
   return {
-    items, edges: numbers, routes, w: width, h: top - LAYER_GAP,
-    x: items.map((_, i) => left[i]), y: items.map((_, i) => tops[i]),
+    items,
+    edges: numbers,
+    routes,
+    w: width,
+    h: top - LAYER_GAP,
+    x: items.map((_, i) => left[i]),
+    y: items.map((_, i) => tops[i]),
   };
 }
 
@@ -109,8 +150,14 @@ function layoutPart(part, boxes, allEdges) {
  * of the lowest rank breaks it.
  */
 function sequence(rank, edges) {
-  const users = rank.map(() => []), waiting = new Int32Array(rank.length), place = new Array(rank.length).fill(-1);
-  for (const [a, b] of edges) if (a !== b) { users[a].push(b); waiting[b] += 1; }
+  const users = rank.map(() => []),
+    waiting = new Int32Array(rank.length),
+    place = new Array(rank.length).fill(-1);
+  for (const [a, b] of edges)
+    if (a !== b) {
+      users[a].push(b);
+      waiting[b] += 1;
+    }
   const least = (items) => items.reduce((a, b) => (rank[b] < rank[a] ? b : a));
   let ready = rank.map((_, i) => i).filter((i) => !waiting[i]);
   for (let next = 0; next < rank.length; next += 1) {
@@ -127,21 +174,31 @@ function sequence(rank, edges) {
 
 /** A layer per item, below all its producers; those without any stand next to their users. */
 function layersOf(rank, edges) {
-  const count = rank.length, users = rank.map(() => []), producers = new Int32Array(count);
-  for (const [a, b] of edges) if (rank[a] < rank[b]) { users[a].push(b); producers[b] += 1; }
+  const count = rank.length,
+    users = rank.map(() => []),
+    producers = new Int32Array(count);
+  for (const [a, b] of edges)
+    if (rank[a] < rank[b]) {
+      users[a].push(b);
+      producers[b] += 1;
+    }
   const layer = new Array(count).fill(0);
   const order = rank.map((_, i) => i).sort((a, b) => rank[a] - rank[b]);
   for (const i of order) for (const user of users[i]) layer[user] = Math.max(layer[user], layer[i] + 1);
   for (let i = count - 1; i >= 0; i -= 1) {
     const item = order[i];
-    if (!producers[item] && users[item].length) layer[item] = Math.min(...users[item].map((u) => layer[u])) - 1;
+    if (!producers[item] && users[item].length)
+      layer[item] = Math.min(...users[item].map((u) => layer[u])) - 1;
   }
   return layer;
 }
 
 function depthFirst(above, below, rank) {
-  const seen = new Uint8Array(above.length), order = [];
-  const starts = above.map((_, i) => i).filter((i) => !above[i].length)
+  const seen = new Uint8Array(above.length),
+    order = [];
+  const starts = above
+    .map((_, i) => i)
+    .filter((i) => !above[i].length)
     .sort((a, b) => (rank[a] ?? 0) - (rank[b] ?? 0));
   for (const start of [...starts, ...above.keys()]) {
     const stack = [start];
@@ -166,7 +223,9 @@ function sortRows(rows, near, isUp, place) {
       weight.set(item, others.length ? sum / others.length : place[item]);
     }
     row.sort((a, b) => weight.get(a) - weight.get(b) || place[a] - place[b]);
-    row.forEach((item, i) => { place[item] = i; });
+    row.forEach((item, i) => {
+      place[item] = i;
+    });
   }
 }
 
@@ -175,10 +234,14 @@ function placesOf(rows, w, above, below) {
   const left = new Float64Array(w.length);
   for (const row of rows) {
     let x = 0;
-    for (const item of row) { left[item] = x; x += w[item] + BOX_GAP; }
+    for (const item of row) {
+      left[item] = x;
+      x += w[item] + BOX_GAP;
+    }
   }
   for (let sweep = 0; sweep < SWEEPS + 2; sweep += 1) {
-    const isUp = sweep % 2 === 1, near = isUp ? below : above;
+    const isUp = sweep % 2 === 1,
+      near = isUp ? below : above;
     for (const row of isUp ? [...rows].reverse() : rows) pull(row, near, left, w);
   }
   let least = Infinity;
@@ -188,7 +251,7 @@ function placesOf(rows, w, above, below) {
 }
 
 function pull(row, near, left, w) {
-  const blocks = [];              // [start, width, items]
+  const blocks = []; // [start, width, items]
   for (const item of row) {
     let wanted = left[item];
     const others = near[item];
@@ -200,13 +263,17 @@ function pull(row, near, left, w) {
     let block = [wanted, w[item] + BOX_GAP, [item]];
     while (blocks.length && blocks[blocks.length - 1][0] + blocks[blocks.length - 1][1] > block[0]) {
       const [start, width, items] = blocks.pop();
-      const n = items.length, m = block[2].length;
+      const n = items.length,
+        m = block[2].length;
       block = [(start * n + (block[0] - width) * m) / (n + m), width + block[1], items.concat(block[2])];
     }
     blocks.push(block);
   }
   for (const [start, , items] of blocks) {
     let x = start;
-    for (const item of items) { left[item] = x; x += w[item] + BOX_GAP; }
+    for (const item of items) {
+      left[item] = x;
+      x += w[item] + BOX_GAP;
+    }
   }
 }

@@ -1,14 +1,15 @@
 // The page: what is selected, which pass is shown, keyboard, search; everything is drawn from this state.
 
 const $ = (id) => document.getElementById(id);
-const BOXES = 64;                 // boxes to be seen at first
-const MOST_CHANGED = 20;          // changed nodes drawn on each side
+const BOXES = 64; // boxes to be seen at first
 const TABS = {
-  kernels: ["Kernels", kernelsTab, () => kernels.length], memory: ["Memory", memoryTab, () => data.memory?.buffers.length ?? 0],
-  remarks: ["Remarks", remarksTab, () => data.remarks.length], changes: ["Changes", changesTab, () => null],
-  text: ["Text", textTab, () => null], passes: ["Passes", passesTab, () => data.passes.length],
+  kernels: ["Kernels", kernelsTab, () => kernels.length],
+  memory: ["Memory", memoryTab, () => data.memory?.buffers.length ?? 0],
+  remarks: ["Remarks", remarksTab, () => data.remarks.length],
+  changes: ["Changes", changesTab, () => null],
+  text: ["Text", textTab, () => null],
+  passes: ["Passes", passesTab, () => data.passes.length],
 };
-const OVERLAYS = { kind: "kind of op", origin: "forward or derivative", kernel: "kernel", flops: "operations", bytes: "bytes moved", ...(hasTimes ? { time: "time" } : {}) };
 
 class App {
   constructor() {
@@ -20,12 +21,18 @@ class App {
     this.tab = "kernels";
     this.diff = false;
     this.numbers = false;
-    this.sorting = ""; this.remarkKind = null; this.wholeDiff = false; this.rewriteAt = -1;
-    this.opened = new Map();      // grouping -> ids of open groups
+    this.sorting = "";
+    this.remarkKind = null;
+    this.wholeDiff = false;
+    this.rewriteAt = -1;
+    this.opened = new Map(); // grouping -> ids of open groups
     this.past = [];
     const hooks = (view) => ({
-      pick: (item) => this.pick(item), open: (item) => this.toggleGroup(item.group.id), paint: (item) => this.paint(item),
-      hover: (item, event) => this.hoverItem(item, event), state: () => this.viewState(view),
+      pick: (item) => this.pick(item),
+      open: (item) => this.toggleGroup(item.group.id),
+      paint: (item) => paintOf(this.overlay, item, this.bound),
+      hover: (item, event) => this.hoverItem(item, event),
+      state: () => this.viewState(view),
     });
     this.view = new GraphView(document.querySelector("#view-main canvas"), hooks("main"));
     this.other = new GraphView(document.querySelector("#view-before canvas"), hooks("before"));
@@ -38,10 +45,15 @@ class App {
 
   // --- what is shown ------------------------------------------------------------------------------
 
-  get graph() { return graphAt(this.stage); }
-  get open() { return this.opened.get(this.grouping); }
+  get graph() {
+    return graphAt(this.stage);
+  }
+  get open() {
+    return this.opened.get(this.grouping);
+  }
   naturalGrouping() {
-    const last = graphAt(data.stages.length - 1), boxes = last.order.filter((node) => !isNumber(node)).length;
+    const last = graphAt(data.stages.length - 1),
+      boxes = last.order.filter((node) => !isNumber(node)).length;
     if (last.order.some((node) => entities[node].scope)) return "scope";
     return boxes > CROWD ? "line" : "scope";
   }
@@ -49,11 +61,17 @@ class App {
     const { graph } = this;
     this.root = groupTree(graph, this.grouping, this.numbers);
     this.groups = new Map();
-    const note = (group) => { this.groups.set(group.id, group); group.children.forEach(note); };
+    const note = (group) => {
+      this.groups.set(group.id, group);
+      group.children.forEach(note);
+    };
     note(this.root);
     if (!this.open) this.opened.set(this.grouping, this.opening());
-    this.bounds = this.costBounds();
-    if (this.diff && this.stage > 0) { this.showDiff(); return; }
+    this.bound = costBound(this.overlay, this.graph);
+    if (this.diff && this.stage > 0) {
+      showChanges(this);
+      return;
+    }
     const scene = buildScene(graph, this.root, this.open, this.numbers);
     const { kind, id } = this.selection;
     if (kind === "node") this.view.showAround(scene, (s) => s.itemOf.get(id));
@@ -66,42 +84,26 @@ class App {
   opening() {
     const [w, h] = this.view.size;
     for (const limit of [BOXES, 40, 24, 12]) {
-      const open = openingFor(this.root, limit), scene = buildScene(this.graph, this.root, open, this.numbers);
+      const open = openingFor(this.root, limit),
+        scene = buildScene(this.graph, this.root, open, this.numbers);
       if (Math.min((w - 48) / scene.w, (h - 84) / scene.h) > 0.6) return open;
     }
     return new Set();
   }
-  showDiff() {
-    const found = changesAt(this.stage), before = graphAt(this.stage - 1);
-    const sides = [[this.other, before, found.removed], [this.view, this.graph, found.added]];
-    const [left, right] = sides.map(([, graph, own]) => this.changedNodes(graph, new Set([...own, ...found.rewired])));
-    $("view-before").hidden = false;
-    for (const [view, graph, , chosen] of [[...sides[0], left], [...sides[1], right]]) {
-      view.show(buildScene(graph, groupTree(graph, "none", true, chosen.shown), new Set(), false));
-    }
-    requestAnimationFrame(() => { for (const [view] of sides) { view.resized(); view.fit(); } });
-    const part = ({ all, changed }) => (changed < all ? ` · ${changed} of ${all} shown; select a line below for others` : "");
-    this.caption("view-before", `before ${data.stages[this.stage].name}: ${found.removed.size} nodes go${part(left)}`);
-    this.caption("view-main", `after: ${found.added.size} come, ${found.rewired.size} read other operands${part(right)}`);
+  caption(id, text) {
+    document.querySelector(`#${id} .caption`).textContent = text;
   }
-  /** Changed nodes, at most as many as can be looked at, those near the selected one first, and their neighbours. */
-  changedNodes(graph, changed) {
-    const { kind, id } = this.selection, order = graph.order.filter((node) => changed.has(node));
-    const at = kind === "node" && graph.has(id) ? graph.place.get(id) : 0;
-    const start = Math.max(0, order.findIndex((node) => graph.place.get(node) >= at) - 4);
-    const chosen = order.slice(start, start + MOST_CHANGED), shown = new Set(chosen);
-    for (const node of chosen) {
-      for (const x of [...graph.inputs.get(node), ...graph.users.get(node).slice(0, 4)]) if (!isNumber(x)) shown.add(x);
-    }
-    return { shown, all: order.length, changed: chosen.length };
-  }
-  caption(id, text) { document.querySelector(`#${id} .caption`).textContent = text; }
 
   viewState(view) {
-    const { kind, id } = this.selection, found = this.stage > 0 ? changesAt(this.stage) : null;
+    const { kind, id } = this.selection,
+      found = this.stage > 0 ? changesAt(this.stage) : null;
     const graph = view === "before" ? graphAt(Math.max(0, this.stage - 1)) : this.graph;
-    const isSelected = (item) => (kind === "node" && (item.node === id || (item.kind === "group" && (item.group.control === id || (!item.isOpen && this.holds(item.group, id))))))
-      || (kind === "group" && item.kind === "group" && item.group.id === id);
+    const isSelected = (item) =>
+      (kind === "node" &&
+        (item.node === id ||
+          (item.kind === "group" &&
+            (item.group.control === id || (!item.isOpen && this.holds(item.group, id)))))) ||
+      (kind === "group" && item.kind === "group" && item.group.id === id);
     const lit = this.lit;
     return {
       isSelected,
@@ -111,12 +113,16 @@ class App {
       roleOf: (node) => graph.roles.get(node)?.join(", "),
       status: (node) => {
         if (!found || !this.diff) return null;
-        if (view === "before") return found.removed.has(node) ? "removed" : found.rewired.has(node) ? "rewired" : null;
+        if (view === "before")
+          return found.removed.has(node) ? "removed" : found.rewired.has(node) ? "rewired" : null;
         return found.added.has(node) ? "added" : found.rewired.has(node) ? "rewired" : null;
       },
     };
   }
-  holds(group, node) { group.members ??= new Set(nodesIn(group)); return group.members.has(node); }
+  holds(group, node) {
+    group.members ??= new Set(nodesIn(group));
+    return group.members.has(node);
+  }
   anyLit(item) {
     if (item.kind === "node") return this.lit.has(item.node);
     item.group.members ??= new Set(nodesIn(item.group));
@@ -134,50 +140,13 @@ class App {
     const chosen = this.selection;
     if (chosen.kind === kind && chosen.id === id) return true;
     if (chosen.kind === "node" && kind === "line") return entities[chosen.id].line === id;
-    if (chosen.kind === "node" && kind === "kernel") return (kernelsOf.get(chosen.id) ?? []).some((k) => k.name === id);
-    if (chosen.kind === "kernel" && kind === "line") return kernelNamed.get(chosen.id).nodes.some((node) => entities[node].line === id);
-    if (chosen.kind === "line" && kind === "kernel") return kernelNamed.get(id).nodes.some((node) => entities[node].line === chosen.id);
+    if (chosen.kind === "node" && kind === "kernel")
+      return (kernelsOf.get(chosen.id) ?? []).some((k) => k.name === id);
+    if (chosen.kind === "kernel" && kind === "line")
+      return kernelNamed.get(chosen.id).nodes.some((node) => entities[node].line === id);
+    if (chosen.kind === "line" && kind === "kernel")
+      return kernelNamed.get(id).nodes.some((node) => entities[node].line === chosen.id);
     return kind === "node" && (this.lit?.has(id) ?? false);
-  }
-
-  // --- colours ------------------------------------------------------------------------------------
-
-  costOf(node) {
-    if (this.overlay === "flops") return value(entities[node].flops) * runsOf(node);
-    const mine = kernelsOf.get(node) ?? [];
-    if (!mine.length) return 0;
-    return this.overlay === "time" ? timeOf(mine[0]) : kernelCost(mine[0]).bytes;
-  }
-  costBounds() {
-    if (!["flops", "bytes", "time"].includes(this.overlay)) return 1;
-    return Math.max(1e-12, ...this.graph.order.map((node) => this.costOf(node)));
-  }
-  paint(item) {
-    const { overlay } = this;
-    if (overlay === "kind") return {};
-    const nodes = item.kind === "node" ? [item.node] : [...nodesIn(item.group)];
-    if (overlay === "origin") {
-      const derived = nodes.filter((node) => entities[node].origin).length / nodes.length;
-      const colour = item.kind === "node" ? (derived ? theme.classes.reduction : theme.classes.input) : theme.classes.reduction;
-      return { fill: colour, strength: item.kind === "node" ? 0.16 : 0.3 * derived, mark: colour };
-    }
-    if (overlay === "kernel") {
-      const found = new Set(nodes.map((node) => kernelsOf.get(node)?.[0]).filter(Boolean));
-      if (found.size !== 1) return { mark: theme.strong };
-      const colour = kernelColour([...found][0]);
-      return { fill: colour, strength: 0.17, mark: colour };
-    }
-    const cost = Math.max(0, ...nodes.map((node) => this.costOf(node)));
-    return { fill: theme.heat, strength: 0.75 * Math.sqrt(cost / this.bounds), mark: cost ? theme.heat : theme.strong };
-  }
-  renderLegend() {
-    const rows = {
-      kind: CLASSES.filter((kind) => this.graph.order.some((node) => entities[node].class === kind)).map((kind) => [`var(--${kind})`, kind]),
-      origin: [["var(--input)", "forward"], ["var(--reduction)", "derivative"]],
-      kernel: [["var(--strong)", "a colour per kernel; grey: in none, or in several"]],
-      flops: [["var(--heat)", "operations"]], bytes: [["var(--heat)", "bytes that the node's kernel moves"]], time: [["var(--heat)", "time of the node's kernel"]],
-    }[this.overlay];
-    $("legend").replaceChildren(...rows.map(([colour, text]) => el("span", {}, el("i", { style: { background: colour } }), text)));
   }
 
   // --- doing --------------------------------------------------------------------------------------
@@ -191,8 +160,15 @@ class App {
     if ((kind === "kernel" || kind === "line") && reveal && this.lit.size) this.revealLit();
     this.renderSelection();
   }
-  clear() { this.selection = { kind: "none", id: null }; this.lit = null; this.renderSelection(); }
-  back() { const last = this.past.pop(); if (last) this.select(last.kind, last.id, { remember: false }); }
+  clear() {
+    this.selection = { kind: "none", id: null };
+    this.lit = null;
+    this.renderSelection();
+  }
+  back() {
+    const last = this.past.pop();
+    if (last) this.select(last.kind, last.id, { remember: false });
+  }
   pick(item) {
     if (!item) this.clear();
     else if (item.kind === "node") this.select("node", item.node, { reveal: false });
@@ -202,17 +178,30 @@ class App {
   reveal(node) {
     if (this.diff && this.stage > 0) {
       const views = [this.view, this.other];
-      if (!views.some((view) => view.scene.itemOf.has(node))) this.showDiff();
-      for (const view of views) { const item = view.scene.itemOf.get(node); if (item) view.reveal(item); }
+      if (!views.some((view) => view.scene.itemOf.has(node))) showChanges(this);
+      for (const view of views) {
+        const item = view.scene.itemOf.get(node);
+        if (item) view.reveal(item);
+      }
       return;
     }
     if (!this.graph.has(node)) return;
     let item = this.view.scene.itemOf.get(node);
-    if (!item && isNumber(node)) { this.numbers = true; this.rebuild(); item = this.view.scene.itemOf.get(node); }
+    if (!item && isNumber(node)) {
+      this.numbers = true;
+      this.rebuild();
+      item = this.view.scene.itemOf.get(node);
+    }
     let changed = false;
     const find = (group) => {
       if (group.control === node) return true;
-      if (group.nodes.includes(node) || group.children.some(find)) { if (group.id && !this.open.has(group.id)) { this.open.add(group.id); changed = true; } return true; }
+      if (group.nodes.includes(node) || group.children.some(find)) {
+        if (group.id && !this.open.has(group.id)) {
+          this.open.add(group.id);
+          changed = true;
+        }
+        return true;
+      }
       return false;
     };
     if (!item || item.node !== node) find(this.root);
@@ -223,46 +212,85 @@ class App {
   revealLit() {
     const items = [...new Set([...this.lit].map((node) => this.view.scene.itemOf.get(node)).filter(Boolean))];
     if (!items.length) return;
-    const { view } = this, [w, h] = view.size;
-    const inView = items.some((i) => i.x * view.scale + view.dx > 0 && i.x * view.scale + view.dx < w - 60 && i.y * view.scale + view.dy > 0 && i.y * view.scale + view.dy < h - 40);
+    const { view } = this,
+      [w, h] = view.size;
+    const inView = items.some(
+      (i) =>
+        i.x * view.scale + view.dx > 0 &&
+        i.x * view.scale + view.dx < w - 60 &&
+        i.y * view.scale + view.dy > 0 &&
+        i.y * view.scale + view.dy < h - 40,
+    );
     if (!inView) view.reveal(items[0]);
   }
   toggleGroup(id) {
     if (this.diff) return;
-    if (this.open.has(id)) this.open.delete(id); else this.open.add(id);
+    if (this.open.has(id)) this.open.delete(id);
+    else this.open.add(id);
     const scene = buildScene(this.graph, this.root, this.open, this.numbers);
     this.view.showAround(scene, (s) => s.items.find((item) => item.kind === "group" && item.group.id === id));
     this.view.touched = true;
     this.renderInspector();
   }
   openMore() {
-    const closed = [...this.groups.values()].filter((g) => g.id && !this.open.has(g.id) && (g.parent === this.root || this.open.has(g.parent.id)));
+    const closed = [...this.groups.values()].filter(
+      (g) => g.id && !this.open.has(g.id) && (g.parent === this.root || this.open.has(g.parent.id)),
+    );
     for (const group of closed) this.open.add(group.id);
     this.rebuild();
   }
-  foldAll() { this.open.clear(); this.view.touched = false; this.rebuild(); this.view.fit(); }
+  foldAll() {
+    this.open.clear();
+    this.view.touched = false;
+    this.rebuild();
+    this.view.fit();
+  }
   setStage(stage) {
     if (stage < 0 || stage >= data.stages.length || stage === this.stage) return;
     this.stage = stage;
-    this.rewriteAt = -1; this.wholeDiff = false;
+    this.rewriteAt = -1;
+    this.wholeDiff = false;
     this.lit = this.findLit();
     this.rebuild();
     this.renderAll();
     this.say(`pass ${data.stages[stage].name}`);
   }
-  setGrouping(grouping) { this.grouping = grouping; this.view.touched = false; this.rebuild(); this.view.fit(); this.renderAll(); }
-  setOverlay(overlay) { this.overlay = overlay; this.bounds = this.costBounds(); this.renderAll(); }
+  setGrouping(grouping) {
+    this.grouping = grouping;
+    this.view.touched = false;
+    this.rebuild();
+    this.view.fit();
+    this.renderAll();
+  }
+  setOverlay(overlay) {
+    this.overlay = overlay;
+    this.bound = costBound(this.overlay, this.graph);
+    this.renderAll();
+  }
   setDiff(diff) {
     this.diff = diff;
-    if (diff) { this.tab = "changes"; if (this.stage === 0 && data.stages.length > 1) this.stage = 1; }
+    if (diff) {
+      this.tab = "changes";
+      if (this.stage === 0 && data.stages.length > 1) this.stage = 1;
+    }
     this.view.touched = false;
-    this.rebuild(); this.renderAll();
-    requestAnimationFrame(() => { this.view.resized(); this.view.fit(); });
+    this.rebuild();
+    this.renderAll();
+    requestAnimationFrame(() => {
+      this.view.resized();
+      this.view.fit();
+    });
   }
-  setTab(tab) { this.tab = tab; this.renderTab(); this.writeAddress(); }
+  setTab(tab) {
+    this.tab = tab;
+    this.renderTab();
+    this.writeAddress();
+  }
   /** Go through the places where a rule fired. */
   nextRewrite(rule) {
-    const all = data.stages[this.stage].rewrites.map((row, i) => [row, i]).filter(([row]) => row[0] === rule && (row[3] >= 0 || row[1] >= 0));
+    const all = data.stages[this.stage].rewrites
+      .map((row, i) => [row, i])
+      .filter(([row]) => row[0] === rule && (row[3] >= 0 || row[1] >= 0));
     if (!all.length) return;
     const [row, i] = all.find(([, place]) => place > this.rewriteAt) ?? all[0];
     this.rewriteAt = i;
@@ -275,30 +303,24 @@ class App {
     found.open = true;
     found.scrollIntoView({ block: "start" });
   }
-  say(text) { $("say").textContent = text; }
-
-  // --- moving along edges -------------------------------------------------------------------------
-
-  move(direction) {
-    const { kind, id } = this.selection, { graph } = this;
-    const shows = (node) => this.numbers || !isNumber(node) || graph.roles.has(node);
-    if (kind !== "node" || !graph.has(id)) { this.select("node", graph.order.find(shows)); return; }
-    const order = graph.order.filter(shows), at = order.indexOf(id);
-    const next = {
-      up: () => graph.inputs.get(id).find(shows), down: () => graph.users.get(id).find(shows),
-      left: () => order[at - 1], right: () => order[at + 1],
-    }[direction]();
-    if (next !== undefined) this.select("node", next);
+  say(text) {
+    $("say").textContent = text;
   }
 
   // --- drawing the page ---------------------------------------------------------------------------
 
   renderAll() {
-    this.renderStages(); this.renderBar(); this.renderLegend(); this.renderSelection();
+    this.renderStages();
+    this.renderBar();
+    this.renderSelection();
+    $("legend").replaceChildren(...legend(this.overlay, this.graph));
   }
   renderSelection() {
-    this.renderSource(); this.renderInspector(); this.renderTab();
-    this.view.redraw(); this.other.redraw();
+    this.renderSource();
+    this.renderInspector();
+    this.renderTab();
+    this.view.redraw();
+    this.other.redraw();
     this.writeAddress();
     const { kind, id } = this.selection;
     if (kind === "node") this.say(nodeText(id, this.graph));
@@ -316,55 +338,146 @@ class App {
     for (const found of panel.querySelectorAll("details")) cards.set(found.dataset.card, found.open);
     panel.replaceChildren(...inspectorPanel(this).filter(Boolean));
     for (const found of panel.querySelectorAll("details")) {
-      if (["LLVM", "Assembly", "Loops", "Kernel"].includes(found.dataset.card) && cards.has(found.dataset.card)) found.open = cards.get(found.dataset.card);
-      const fill = () => { for (const holder of found.children) holder.make?.(); };
-      found.addEventListener("toggle", () => { if (found.open) fill(); });
+      if (
+        ["LLVM", "Assembly", "Loops", "Kernel"].includes(found.dataset.card) &&
+        cards.has(found.dataset.card)
+      )
+        found.open = cards.get(found.dataset.card);
+      const fill = () => {
+        for (const holder of found.children) holder.make?.();
+      };
+      found.addEventListener("toggle", () => {
+        if (found.open) fill();
+      });
       if (found.open) fill();
     }
     panel.scrollTop = 0;
   }
   renderTab() {
-    $("tabs").replaceChildren(...Object.entries(TABS).map(([name, [title, , count]]) => el("button", {
-      role: "tab", "aria-selected": String(name === this.tab), "data-tab": name, onclick: () => this.setTab(name),
-    }, title, count() === null ? null : el("small", {}, String(count())))));
-    const pane = $("pane"), top = pane.scrollTop, same = pane.dataset.tab === this.tab;
+    $("tabs").replaceChildren(
+      ...Object.entries(TABS).map(([name, [title, , count]]) =>
+        el(
+          "button",
+          {
+            role: "tab",
+            "aria-selected": String(name === this.tab),
+            "data-tab": name,
+            onclick: () => this.setTab(name),
+          },
+          title,
+          count() === null ? null : el("small", {}, String(count())),
+        ),
+      ),
+    );
+    const pane = $("pane"),
+      top = pane.scrollTop,
+      same = pane.dataset.tab === this.tab;
     pane.replaceChildren(...TABS[this.tab][1](this).filter(Boolean));
     pane.dataset.tab = this.tab;
     pane.scrollTop = same ? top : 0;
-    if (this.tab === "text" || this.tab === "kernels") pane.querySelector(".chosen, .current")?.scrollIntoView({ block: "nearest" });
+    if (this.tab === "text" || this.tab === "kernels")
+      pane.querySelector(".chosen, .current")?.scrollIntoView({ block: "nearest" });
   }
   renderStages() {
-    $("stops").replaceChildren(...data.stages.map((stage, i) => {
-      const found = changesAt(i), name = i === 0 ? "as defined" : stage.name.replaceAll("_", " ");
-      return el("button", { class: `stop${i === this.stage ? " current" : ""}`, role: "listitem", title: `${stage.name}: ${stage.reason}`, onclick: () => this.setStage(i), "aria-current": i === this.stage ? "step" : undefined },
-        el("b", {}, name), i ? el("small", {}, found.removed.size ? el("span", { class: "minus" }, `−${found.removed.size}`) : "", " ", found.added.size ? el("span", { class: "plus" }, `+${found.added.size}`) : "") : el("small", {}, String(this.nodesAt(0))));
-    }));
+    $("stops").replaceChildren(
+      ...data.stages.map((stage, i) => {
+        const found = changesAt(i),
+          name = i === 0 ? "as defined" : stage.name.replaceAll("_", " ");
+        return el(
+          "button",
+          {
+            class: `stop${i === this.stage ? " current" : ""}`,
+            role: "listitem",
+            title: `${stage.name}: ${stage.reason}`,
+            onclick: () => this.setStage(i),
+            "aria-current": i === this.stage ? "step" : undefined,
+          },
+          el("b", {}, name),
+          i
+            ? el(
+                "small",
+                {},
+                found.removed.size ? el("span", { class: "minus" }, `−${found.removed.size}`) : "",
+                " ",
+                found.added.size ? el("span", { class: "plus" }, `+${found.added.size}`) : "",
+              )
+            : el("small", {}, String(this.nodesAt(0))),
+        );
+      }),
+    );
     const slider = $("slider");
-    slider.max = data.stages.length - 1; slider.value = this.stage;
+    slider.max = data.stages.length - 1;
+    slider.value = this.stage;
     slider.setAttribute("aria-valuetext", data.stages[this.stage].name);
     slider.style.marginLeft = slider.style.width = "";
     const part = 100 / data.stages.length;
     slider.style.marginLeft = `calc(${part / 2}% - 8px)`;
     slider.style.width = `calc(${100 - part}% + 16px)`;
-    const stage = data.stages[this.stage], rules = Object.values(stage.fired).reduce((a, b) => a + b, 0);
-    $("stage-facts").textContent = this.stage === 0 ? `${this.nodesAt(0)} nodes, as you wrote them`
-      : `${this.nodesAt(this.stage)} nodes${rules ? `, rules fired ${rules} times` : ""}, ${duration(stage.seconds)}. ${stage.reason ? `${stage.reason[0].toUpperCase()}${stage.reason.slice(1)}.` : ""}`;
+    const stage = data.stages[this.stage],
+      rules = Object.values(stage.fired).reduce((a, b) => a + b, 0);
+    $("stage-facts").textContent =
+      this.stage === 0
+        ? `${this.nodesAt(0)} nodes, as you wrote them`
+        : `${this.nodesAt(this.stage)} nodes${rules ? `, rules fired ${rules} times` : ""}, ${duration(stage.seconds)}. ${stage.reason ? `${stage.reason[0].toUpperCase()}${stage.reason.slice(1)}.` : ""}`;
     $("diff").setAttribute("aria-pressed", String(this.diff));
   }
-  nodesAt(i) { return data.stages[i].graph.nodes.length; }
+  nodesAt(i) {
+    return data.stages[i].graph.nodes.length;
+  }
   renderBar() {
-    const options = (select, table, chosen) => select.replaceChildren(...Object.entries(table).map(([key, text]) => el("option", { value: key, selected: key === chosen }, text)));
+    const options = (select, table, chosen) =>
+      select.replaceChildren(
+        ...Object.entries(table).map(([key, text]) =>
+          el("option", { value: key, selected: key === chosen }, text),
+        ),
+      );
     options($("group"), GROUPINGS, this.grouping);
     options($("overlay"), OVERLAYS, this.overlay);
     $("constants").setAttribute("aria-pressed", String(this.numbers));
   }
   hoverItem(item, event) {
-    if (!item) { this.tip(null); return; }
-    if (item.kind === "group") { this.tip([el("b", {}, item.group.name), el("div", { class: "muted" }, `${item.group.count} nodes; double-click to ${item.isOpen ? "fold" : "open"}`)], event); return; }
-    const entity = entities[item.node], kernel = kernelsOf.get(item.node)?.[0];
-    this.tip([el("b", {}, swatch(entity.class), `${entity.title} `), el("code", {}, entity.type),
-      entity.line === undefined ? null : el("div", {}, el("span", { class: "muted" }, `${lineName(entity.line)}  `), el("code", {}, cut(sourceText(entity.line), 70))),
-      kernel ? el("div", { class: "muted" }, `${kernel.name} · ${kernel.kind}${hasTimes ? ` · ${duration(timeOf(kernel))}` : ""}`) : null], event);
+    if (!item) {
+      this.tip(null);
+      return;
+    }
+    if (item.kind === "group") {
+      this.tip(
+        [
+          el("b", {}, item.group.name),
+          el(
+            "div",
+            { class: "muted" },
+            `${item.group.count} nodes; double-click to ${item.isOpen ? "fold" : "open"}`,
+          ),
+        ],
+        event,
+      );
+      return;
+    }
+    const entity = entities[item.node],
+      kernel = kernelsOf.get(item.node)?.[0];
+    this.tip(
+      [
+        el("b", {}, swatch(entity.class), `${entity.title} `),
+        el("code", {}, entity.type),
+        entity.line === undefined
+          ? null
+          : el(
+              "div",
+              {},
+              el("span", { class: "muted" }, `${lineName(entity.line)}  `),
+              el("code", {}, cut(sourceText(entity.line), 70)),
+            ),
+        kernel
+          ? el(
+              "div",
+              { class: "muted" },
+              `${kernel.name} · ${kernel.kind}${hasTimes ? ` · ${duration(timeOf(kernel))}` : ""}`,
+            )
+          : null,
+      ],
+      event,
+    );
   }
   tip(children, event) {
     const tip = $("tip");
@@ -372,7 +485,8 @@ class App {
     if (!children) return;
     tip.replaceChildren(...children.filter(Boolean));
     const area = $("views").getBoundingClientRect();
-    const x = event.clientX - area.left + 14, y = event.clientY - area.top + 14;
+    const x = event.clientX - area.left + 14,
+      y = event.clientY - area.top + 14;
     tip.style.left = `${Math.min(x, area.width - tip.offsetWidth - 8)}px`;
     tip.style.top = `${Math.min(y, Math.max(8, area.height - tip.offsetHeight - 8))}px`;
   }
@@ -387,23 +501,41 @@ class App {
     if (given.get("overlay") in OVERLAYS) this.overlay = given.get("overlay");
     if (given.get("tab") in TABS) this.tab = given.get("tab");
     this.diff = given.get("diff") === "1";
-    const node = Number(given.get("node") ?? NaN), kernel = given.get("kernel"), line = Number(given.get("line") ?? NaN);
+    const node = Number(given.get("node") ?? NaN),
+      kernel = given.get("kernel"),
+      line = Number(given.get("line") ?? NaN);
     if (Number.isInteger(node) && entities[node]) this.start = ["node", node];
     else if (kernelNamed.has(kernel)) this.start = ["kernel", kernel];
     else if (Number.isInteger(line) && data.lines[line]) this.start = ["line", line];
   }
   writeAddress() {
-    const { kind, id } = this.selection, words = new URLSearchParams({ stage: this.stage, group: this.grouping, overlay: this.overlay, tab: this.tab });
+    const { kind, id } = this.selection,
+      words = new URLSearchParams({
+        stage: this.stage,
+        group: this.grouping,
+        overlay: this.overlay,
+        tab: this.tab,
+      });
     if (this.diff) words.set("diff", "1");
     if (["node", "kernel", "line"].includes(kind)) words.set(kind, id);
-    try { history.replaceState(null, "", `#${words}`); } catch { /* some browsers refuse it for files */ }
+    try {
+      history.replaceState(null, "", `#${words}`);
+    } catch {
+      /* some browsers refuse it for files */
+    }
   }
   setUp() {
-    $("name").textContent = data.name; $("name").title = data.name;
-    $("facts").textContent = `${data.engine} · ${this.nodesAt(data.stages.length - 1)} nodes · ${kernels.length} steps`;
+    $("name").textContent = data.name;
+    $("name").title = data.name;
+    $("facts").textContent =
+      `${data.engine} · ${this.nodesAt(data.stages.length - 1)} nodes · ${kernels.length} steps`;
     for (const name of Object.keys(sizes)) {
       const input = el("input", { type: "number", min: 0, value: sizes[name], "aria-label": `size ${name}` });
-      input.addEventListener("change", () => { sizes[name] = Math.max(0, Math.floor(Number(input.value) || 0)); this.bounds = this.costBounds(); this.renderAll(); });
+      input.addEventListener("change", () => {
+        sizes[name] = Math.max(0, Math.floor(Number(input.value) || 0));
+        this.bound = costBound(this.overlay, this.graph);
+        this.renderAll();
+      });
       $("sizes").append(el("label", {}, `${name} `, input));
     }
     this.setTheme(stored("theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
@@ -418,29 +550,50 @@ class App {
     $("close-all").onclick = () => this.foldAll();
     $("fit").onclick = () => this.view.fit(true);
     document.addEventListener("keydown", (event) => this.key(event));
-    splitters(() => { this.view.resized(); this.other.resized(); this.renderTab(); });
+    splitters(() => {
+      this.view.resized();
+      this.other.resized();
+      this.renderTab();
+    });
     new Search(this);
-    if (this.start) { this.selection = { kind: this.start[0], id: this.start[1] }; if (this.start[0] === "kernel") this.kernel = kernelNamed.get(this.start[1]); }
+    if (this.start) {
+      this.selection = { kind: this.start[0], id: this.start[1] };
+      if (this.start[0] === "kernel") this.kernel = kernelNamed.get(this.start[1]);
+    }
     this.lit = this.findLit();
     if (this.start?.[0] === "node") requestAnimationFrame(() => this.reveal(this.start[1]));
   }
-  setTheme(name) { document.documentElement.dataset.theme = name; readTheme(); }
+  setTheme(name) {
+    document.documentElement.dataset.theme = name;
+    readTheme();
+  }
   flipTheme() {
     const name = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-    this.setTheme(name); store("theme", name);
-    this.view.redraw(); this.other.redraw();
+    this.setTheme(name);
+    store("theme", name);
+    this.view.redraw();
+    this.other.redraw();
   }
-  flipNumbers() { this.numbers = !this.numbers; this.rebuild(); this.renderBar(); }
+  flipNumbers() {
+    this.numbers = !this.numbers;
+    this.rebuild();
+    this.renderBar();
+  }
   toggleHelp() {
     const help = $("help");
     help.hidden = !help.hidden;
     if (help.hidden) return;
-    help.replaceChildren(el("div", {}, el("h3", {}, "Keyboard"), el("dl", {}, ...Object.values(KEYS).filter(([, text]) => text)
-      .flatMap(([name, text]) => [el("dt", {}, ...name.split(" ").map((key) => el("kbd", {}, key))), el("dd", {}, text)]))));
+    help.replaceChildren(helpBox());
     help.onclick = () => this.toggleHelp();
   }
   key(event) {
-    if (event.target.matches("input:not([type=range]), select") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (
+      event.target.matches("input:not([type=range]), select") ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey
+    )
+      return;
     const found = KEYS[event.key];
     if (!found) return;
     if (event.target.matches("input[type=range]") && event.key.startsWith("Arrow")) return;
@@ -448,110 +601,17 @@ class App {
     event.preventDefault();
     found[2](this);
   }
-  enter() { const { kind, id } = this.selection; if (kind === "group") this.toggleGroup(id); else if (kind === "node") { const item = this.view.scene.itemOf.get(id); if (item?.kind === "group") this.toggleGroup(item.group.id); } }
-  cycle(table, chosen, act) { const keys = Object.keys(table); act(keys[(keys.indexOf(chosen) + 1) % keys.length]); }
-}
-const cards = new Map();          // title of a card -> whether it was left open
-
-const KEYS = {
-  "/": ["/", "search", () => { $("query").focus(); $("query").select(); }],
-  "[": ["[", "pass before", (app) => app.setStage(app.stage - 1)],
-  "]": ["]", "pass after", (app) => app.setStage(app.stage + 1)],
-  x: ["x", "changes of the pass, before and after", (app) => app.setDiff(!app.diff)],
-  ArrowUp: ["↑", "to the first operand", (app) => app.move("up")],
-  ArrowDown: ["↓", "to the first reader", (app) => app.move("down")],
-  ArrowLeft: ["←", "to the node before in the text", (app) => app.move("left")],
-  ArrowRight: ["→", "to the node after in the text", (app) => app.move("right")],
-  Enter: ["Enter", "open or fold the selected group", (app) => app.enter()],
-  e: ["e", "open one level more", (app) => app.openMore()],
-  c: ["c", "fold everything", (app) => app.foldAll()],
-  g: ["g", "group by something else", (app) => app.cycle(GROUPINGS, app.grouping, (name) => app.setGrouping(name))],
-  o: ["o", "colour by something else", (app) => app.cycle(OVERLAYS, app.overlay, (name) => app.setOverlay(name))],
-  k: ["k", "numbers as nodes", (app) => app.flipNumbers()],
-  t: ["t", "next tab", (app) => app.cycle(TABS, app.tab, (name) => app.setTab(name))],
-  f: ["f", "fit all", (app) => app.view.fit(true)],
-  "+": ["+", "closer", (app) => app.view.zoomAt(1.25, app.view.size[0] / 2, app.view.size[1] / 2)],
-  "-": ["-", "farther", (app) => app.view.zoomAt(0.8, app.view.size[0] / 2, app.view.size[1] / 2)],
-  b: ["b", "back to what was selected before", (app) => app.back()],
-  d: ["d", "light or dark", (app) => app.flipTheme()],
-  Escape: ["Esc", "select nothing", (app) => { if (!$("help").hidden) app.toggleHelp(); else app.clear(); }],
-  "?": ["?", "this help", (app) => app.toggleHelp()],
-};
-
-class Search {
-  constructor(app) {
-    this.app = app; this.hits = []; this.at = 0;
-    this.input = $("query"); this.list = $("hits");
-    this.input.addEventListener("input", () => this.run());
-    this.input.addEventListener("focus", () => this.run());
-    this.input.addEventListener("blur", () => setTimeout(() => { this.list.hidden = true; }, 150));
-    this.input.addEventListener("keydown", (event) => {
-      if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); this.step(event.key === "ArrowDown" ? 1 : -1); }
-      else if (event.key === "Enter") this.choose(this.hits[this.at]);
-      else if (event.key === "Escape") { this.input.value = ""; this.list.hidden = true; this.input.blur(); }
-    });
-  }
-  run() {
-    const words = this.input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    this.hits = words.length ? this.find(words) : [];
-    this.at = 0;
-    this.render();
-  }
-  find(words) {
-    const fits = (text) => words.every((word) => text.includes(word)), found = [];
-    for (const kernel of kernels) {
-      if (fits(`${kernel.name} ${kernel.kind} ${kernel.function}`.toLowerCase())) found.push({ kind: "kernel", id: kernel.name, text: `${kernel.name} ${kernel.function}`, where: kernel.kind });
-      if (found.length >= 12) break;
+  enter() {
+    const { kind, id } = this.selection;
+    if (kind === "group") this.toggleGroup(id);
+    else if (kind === "node") {
+      const item = this.view.scene.itemOf.get(id);
+      if (item?.kind === "group") this.toggleGroup(item.group.id);
     }
-    const { graph } = this.app, score = (hit) => (hit.exact ? 0 : 1);
-    const nodes = [];
-    for (const node of graph.order) {
-      const entity = entities[node];
-      entity.haystack ??= [entity.label, entity.op, entity.name, entity.type, entity.scope, entity.origin, entity.line === undefined ? "" : `${lineName(entity.line)} ${sourceText(entity.line)}`,
-        ...Object.entries(entity.attrs ?? {}).map(([key, text]) => `${key}=${text.slice(0, 80)}`)].join(" ").toLowerCase();
-      if (!fits(entity.haystack)) continue;
-      const exact = words.includes(entity.op) || words.includes((entity.name ?? "").toLowerCase()) || words.includes(entity.label);
-      nodes.push({ kind: "node", id: node, text: `${nodeName(node)}  ${entity.type}`, where: entity.line === undefined ? "" : lineName(entity.line), exact });
-    }
-    return [...nodes.sort((a, b) => score(a) - score(b)), ...found].slice(0, 80);
-  }
-  render() {
-    this.list.hidden = !this.input.value.trim();
-    this.list.replaceChildren(...this.hits.map((hit, i) => el("div", {
-      class: `hit${i === this.at ? " current" : ""}`, role: "option", "aria-selected": String(i === this.at), onmousedown: (event) => { event.preventDefault(); this.choose(hit); },
-    }, hit.kind === "node" ? swatch(entities[hit.id].class) : el("span", { class: "muted" }, "⚙"), el("span", { class: "mono" }, cut(hit.text, 60)), el("span", { class: "where" }, hit.where))),
-    ...(this.hits.length ? [] : [el("div", { class: "hit muted" }, "Nothing found")]));
-  }
-  step(by) {
-    if (!this.hits.length) return;
-    this.at = (this.at + by + this.hits.length) % this.hits.length;
-    this.render();
-    this.list.querySelector(".current")?.scrollIntoView({ block: "nearest" });
-  }
-  choose(hit) {
-    if (!hit) return;
-    this.list.hidden = true; this.input.blur();
-    this.app.select(hit.kind, hit.id);
   }
 }
-
-function splitters(done) {
-  const drag = (id, apply) => {
-    $(id).addEventListener("pointerdown", (event) => {
-      event.preventDefault();
-      const move = (e) => { apply(e); done(); }, stop = () => { removeEventListener("pointermove", move); removeEventListener("pointerup", stop); };
-      addEventListener("pointermove", move); addEventListener("pointerup", stop);
-    });
-  };
-  const main = document.querySelector("main"), center = $("center");
-  drag("split-left", (e) => main.style.setProperty("--left", `${Math.max(80, e.clientX)}px`));
-  drag("split-right", (e) => main.style.setProperty("--right", `${Math.max(200, innerWidth - e.clientX - 5)}px`));
-  drag("split-bottom", (e) => center.style.setProperty("--bottom", `${Math.min(innerHeight - 240, Math.max(60, innerHeight - e.clientY))}px`));
-}
-
-function stored(key) { try { return localStorage.getItem(`symtensor.${key}`); } catch { return null; } }
-function store(key, text) { try { localStorage.setItem(`symtensor.${key}`, text); } catch { /* private mode */ } }
+const cards = new Map(); // title of a card -> whether it was left open
 
 const app = new App();
-globalThis.explorer = app;        // for the console, and for tests
+globalThis.explorer = app; // for the console, and for tests
 document.documentElement.dataset.ready = "true";

@@ -4,8 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const entities = data.entities;
 
 /** Values of the symbolic sizes; the page lets people change them. */
-const sizes = Object.fromEntries(
-  Object.entries(data.sizes).map(([name, value]) => [name, value ?? 64]));
+const sizes = Object.fromEntries(Object.entries(data.sizes).map(([name, value]) => [name, value ?? 64]));
 
 /** The value of a formula for the present sizes. */
 function value(dim) {
@@ -29,9 +28,12 @@ function amount(number, unit) {
   if (!Number.isFinite(number)) return "–";
   const names = unit === "B" ? ["B", "KB", "MB", "GB", "TB"] : ["", "K", "M", "G", "T", "P"];
   let i = 0;
-  while (Math.abs(number) >= 1000 && i < names.length - 1) { number /= 1000; i += 1; }
+  while (Math.abs(number) >= 1000 && i < names.length - 1) {
+    number /= 1000;
+    i += 1;
+  }
   const digits = i === 0 ? (Number.isInteger(number) ? 0 : 2) : number < 10 ? 2 : number < 100 ? 1 : 0;
-  return `${number.toFixed(digits)} ${names[i]}${unit === "B" ? "" : unit ?? ""}`.trim();
+  return `${number.toFixed(digits)} ${names[i]}${unit === "B" ? "" : (unit ?? "")}`.trim();
 }
 
 function duration(seconds) {
@@ -46,12 +48,12 @@ function duration(seconds) {
 class StageGraph {
   constructor(stage) {
     this.stage = stage;
-    this.order = [];              // entities, producers first; a body follows its node
+    this.order = []; // entities, producers first; a body follows its node
     this.inputs = new Map();
     this.users = new Map();
-    this.roles = new Map();       // entity -> "output 0", "next W", …
-    this.bodies = new Set();      // entities that have bodies
-    this.altered = new Set();     // those that the pass changed while they stay the same
+    this.roles = new Map(); // entity -> "output 0", "next W", …
+    this.bodies = new Set(); // entities that have bodies
+    this.altered = new Set(); // those that the pass changed while they stay the same
     this.walk(stage.graph, true);
     this.place = new Map(this.order.map((node, i) => [node, i]));
   }
@@ -71,9 +73,12 @@ class StageGraph {
     if (!isWhole) return;
     const say = (node, role) => this.roles.set(node, [...(this.roles.get(node) ?? []), role]);
     graph.outputs.forEach((node, i) => say(node, graph.outputs.length > 1 ? `output ${i}` : "output"));
-    for (const [target, next] of graph.updates) say(next, `next ${entities[target].name ?? entities[target].label}`);
+    for (const [target, next] of graph.updates)
+      say(next, `next ${entities[target].name ?? entities[target].label}`);
   }
-  has(node) { return this.inputs.has(node); }
+  has(node) {
+    return this.inputs.has(node);
+  }
 }
 
 const graphs = data.stages.map(() => null);
@@ -87,7 +92,8 @@ function changes(i) {
   const before = graphAt(i - 1);
   for (const node of now.order) {
     if (!before.has(node)) found.added.add(node);
-    else if (now.altered.has(node) || String(now.inputs.get(node)) !== String(before.inputs.get(node))) found.rewired.add(node);
+    else if (now.altered.has(node) || String(now.inputs.get(node)) !== String(before.inputs.get(node)))
+      found.rewired.add(node);
   }
   for (const node of before.order) if (!now.has(node)) found.removed.add(node);
   return found;
@@ -101,8 +107,11 @@ const isNumber = (node) => entities[node].value !== undefined;
 // --- kernels, lines -------------------------------------------------------------------------------
 
 const kernels = data.kernels;
-kernels.forEach((kernel, i) => { kernel.index = i; kernel.set = new Set(kernel.nodes); });
-const kernelsOf = new Map();      // entity -> kernels that compute it
+kernels.forEach((kernel, i) => {
+  kernel.index = i;
+  kernel.set = new Set(kernel.nodes);
+});
+const kernelsOf = new Map(); // entity -> kernels that compute it
 for (const kernel of kernels) {
   for (const node of kernel.nodes) kernelsOf.set(node, [...(kernelsOf.get(node) ?? []), kernel]);
 }
@@ -111,7 +120,8 @@ const remarksOf = new Map();
 for (const remark of data.remarks) remarksOf.set(remark[1], [...(remarksOf.get(remark[1]) ?? []), remark]);
 
 const kernelCost = (kernel) => {
-  const runs = value(kernel.runs), moved = value(kernel.read) + value(kernel.written);
+  const runs = value(kernel.runs),
+    moved = value(kernel.read) + value(kernel.written);
   return { flops: value(kernel.flops) * runs, bytes: moved * runs, runs };
 };
 
@@ -124,7 +134,7 @@ const sourceText = (line) => {
   return (data.source[file]?.[number] ?? "").trim();
 };
 
-const times = new Map();          // kernel name -> seconds, where a profile was given
+const times = new Map(); // kernel name -> seconds, where a profile was given
 for (const row of data.profile?.kernels ?? []) times.set(row.name, row);
 const hasTimes = times.size > 0;
 
@@ -133,16 +143,21 @@ const timeOf = (kernel) => times.get(kernel.name)?.seconds ?? 0;
 
 // --- groups ---------------------------------------------------------------------------------------
 
-const CROWD = 220, PART = 60;     // nodes beside each other that are folded into parts, and their size
+const CROWD = 220,
+  PART = 60; // nodes beside each other that are folded into parts, and their size
 
 const GROUPINGS = {
-  scope: "scope", line: "line of code", kernel: "kernel", none: "nothing",
+  scope: "scope",
+  line: "line of code",
+  kernel: "kernel",
+  none: "nothing",
 };
 
 function pathOf(node, grouping, graph) {
   const entity = entities[node];
   if (grouping === "none") return [];
-  if (grouping === "line") return entity.line === undefined ? [] : [`${lineName(entity.line)}  ${sourceText(entity.line)}`];
+  if (grouping === "line")
+    return entity.line === undefined ? [] : [`${lineName(entity.line)}  ${sourceText(entity.line)}`];
   if (grouping === "kernel") {
     const kernel = kernelsOf.get(node)?.[0];
     return kernel && kernel.kind !== "loop" ? [`${kernel.name}  ${kernel.kind}`] : [];
@@ -170,12 +185,12 @@ function groupTree(graph, grouping, showNumbers, only = null) {
     }
     return groups.get(id);
   };
-  const homes = new Map();        // control node -> its group
+  const homes = new Map(); // control node -> its group
   for (const node of graph.order) {
     if (only && !only.has(node)) continue;
     if (!showNumbers && isNumber(node) && !graph.roles.has(node) && !only) continue;
     const within = entities[node].within;
-    let home = within >= 0 ? homes.get(within) ?? root : root;
+    let home = within >= 0 ? (homes.get(within) ?? root) : root;
     for (const name of pathOf(node, grouping, graph)) home = child(home, name);
     if (graph.bodies.has(node) && !only) homes.set(node, child(home, entities[node].title, node));
     else home.nodes.push(node);
@@ -187,7 +202,7 @@ function groupTree(graph, grouping, showNumbers, only = null) {
   return root;
 }
 
-const LOOSE = 14;                 // nodes beside groups that are left as they are
+const LOOSE = 14; // nodes beside groups that are left as they are
 
 /** Group many nodes that stand beside groups, in no scope of their own, by line. */
 function gather(group, child) {
@@ -219,12 +234,18 @@ function tidy(group) {
   const kept = [];
   for (let inner of group.children) {
     tidy(inner);
-    while (inner.control === null && !inner.nodes.length && inner.children.length === 1 && inner.children[0].control === null) {
+    while (
+      inner.control === null &&
+      !inner.nodes.length &&
+      inner.children.length === 1 &&
+      inner.children[0].control === null
+    ) {
       const only = inner.children[0];
       inner = Object.assign(only, { name: `${inner.name}/${only.name}` });
     }
     inner.parent = group;
-    if (inner.control === null && !inner.children.length && inner.nodes.length === 1) group.nodes.push(inner.nodes[0]);
+    if (inner.control === null && !inner.children.length && inner.nodes.length === 1)
+      group.nodes.push(inner.nodes[0]);
     else if (inner.children.length || inner.nodes.length || inner.control !== null) kept.push(inner);
   }
   group.children = kept;
@@ -232,7 +253,8 @@ function tidy(group) {
 
 /** Count nodes and give each group its place in the order of the graph. */
 function measure(group, graph) {
-  let count = group.nodes.length, sum = 0;
+  let count = group.nodes.length,
+    sum = 0;
   const all = [...group.nodes];
   if (group.control !== null) all.push(group.control);
   for (const node of all) sum += graph.place.get(node);

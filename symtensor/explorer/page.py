@@ -14,7 +14,11 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-SCRIPTS = ("model.js", "layout.js", "graph.js", "code.js", "panels.js", "charts.js", "main.js")
+SCRIPTS = (
+    "model.js", "layout.js", "code.js", "theme.js", "scene.js", "graph.js", "elements.js", "source.js",
+    "inspector.js", "tabs.js", "charts.js", "changes.js", "paint.js", "search.js", "keys.js", "settings.js",
+    "main.js",
+)  # fmt: skip
 """In the order in which they need each other."""
 
 

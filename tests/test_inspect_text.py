@@ -215,3 +215,34 @@ def test_names_do_not_depend_on_what_was_built_before():
     st.placeholder((None, None, None))
     assert texts() == first
     assert Path(__file__).name not in first[0] and np.ones(1).size == 1
+
+
+# --- whatever the text ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damaged_loop_trees_are_read_or_refused(seed):
+    """No text ends in anything but a kernel or an error that names its place."""
+    x = st.placeholder((None, 5), name="x")
+    i = st.placeholder((None,), "int32", name="i")
+    f = st.function([x, i], st.softmax(x)[i] + st.cumsum(x, 1)[0], engine="llvm")
+    texts = [k.text for k in f.kernels if k.kind == "kernel"]
+    rng = np.random.default_rng(seed)
+    for _ in range(300):
+        text = str(rng.choice(texts))
+        lines = text.splitlines()
+        for _ in range(int(rng.integers(1, 4))):
+            at = int(rng.integers(len(lines)))
+            where = int(rng.integers(len(lines[at]) + 1))
+            piece = str(
+                rng.choice(
+                    ["", " ", "  ", "[", "(", "t0", "r0", "n", "-", "9", "over", "*", "%", '"']
+                )
+            )
+            lines[at] = lines[at][:where] + piece + lines[at][where + int(rng.integers(3)) :]
+            if rng.random() < 0.2:
+                lines.insert(at, lines[int(rng.integers(len(lines)))])
+        try:
+            parse_kernel("\n".join(lines))
+        except st.SymtensorError as error:
+            assert "line " in str(error)

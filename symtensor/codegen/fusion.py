@@ -96,10 +96,6 @@ class Decision:
     why: str = ""
     """Why it is stored, or packed."""
 
-    def __str__(self) -> str:
-        tail = f": {self.why}" if self.why else f" into {', '.join(map(_label, self.into))}"
-        return f"{self.kind} {_label(self.node)}{tail}"
-
 
 @dataclass(slots=True)
 class Schedule:
@@ -582,8 +578,3 @@ def _repeats(positions: Positions, context: Context) -> bool:
     axes = set(_axes_of(positions))
     varying = [i for i, axis in enumerate(context) if axis in axes]
     return bool(varying) and len(varying) <= varying[-1]
-
-
-def _label(node: Node) -> str:
-    where = f" ({node.loc})" if node.loc is not None else ""
-    return f"{node.op.name}{' ' + node.name if node.name else ''} {node.type}{where}"

@@ -6,13 +6,13 @@ NumPy rules, listed by `explain`. Bodies of control-flow ops compile the same wa
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.execute import Executable
 from symtensor.codegen.frame import Binding
-from symtensor.codegen.fusion import CallStep, ContractStep, DrawStep, KernelStep, LoopStep
 from symtensor.codegen.jit import emit_assembly
 from symtensor.codegen.kernel_text import format_kernel
 from symtensor.codegen.layout import Shapes
@@ -46,15 +46,24 @@ class LLVMEngine:
         return LLVMExecutable(graph)
 
 
-def _compile(graph: Graph) -> Program:
-    return load_program(build_program(graph, host()), host())
+def _compile(graph: Graph, times: dict[str, float] | None = None) -> Program:
+    """Return the loaded program of a graph; `times` receives the seconds of both parts of the work."""
+    start = time.perf_counter()
+    program = build_program(graph, host())
+    built = time.perf_counter()
+    load_program(program, host())
+    if times is not None:
+        times |= {"kernels": built - start, "machine code": time.perf_counter() - built}
+    return program
 
 
 class LLVMExecutable:
     """A native program with its inspection; it owns the compiled bodies of its control flow."""
 
     def __init__(self, graph: Graph) -> None:
-        self.program = _compile(graph)
+        self.compile_times: dict[str, float] = {}
+        """Seconds of making the kernels' text, and of making machine code of it or finding it on disk."""
+        self.program = _compile(graph, self.compile_times)
         self._bodies: dict[Graph, Executable] = {}
         self._run = Executable(self.program, self._run_body)
 
@@ -126,28 +135,6 @@ class LLVMExecutable:
     def profiled(self) -> ProfiledExecutable:
         """Return the same program with a clock read between its steps."""
         return ProfiledExecutable(self.program, self._run_body)
-
-    def explain(self) -> str:
-        """Return steps, fusion decisions and call-outs as text."""
-        lines = []
-        for number, step in enumerate(self.program.schedule.steps):
-            if isinstance(step, KernelStep):
-                name = self.program.kernels[step][0]
-                roots = ", ".join(f"{r.op.name} {r.type}" for r in step.roots)
-                lines.append(f"step {number}: {name} computes {roots}")
-            elif isinstance(step, LoopStep):
-                body = self.program.schedule.bodies[step.node]
-                lines.append(f"step {number}: native loop of {len(body.steps)} steps a round"
-                             f" ({step.node.loc})")  # fmt: skip
-            elif isinstance(step, ContractStep):
-                lines.append(f"step {number}: matrix product {step.node.attrs['spec']}"
-                             f" {step.node.type} ({step.node.loc})")  # fmt: skip
-            elif isinstance(step, DrawStep):
-                lines.append(f"step {number}: random words {step.node.type} ({step.node.loc})")
-            elif isinstance(step, CallStep):
-                lines.append(f"step {number}: call-out to NumPy for {step.node.op.name}"
-                             f" {step.node.type} ({step.node.loc})")  # fmt: skip
-        return "\n".join([*lines, *map(str, self.program.schedule.remarks)])
 
 
 class ProfiledExecutable:

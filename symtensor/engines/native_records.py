@@ -271,6 +271,8 @@ def _let(value: Value, rounds: Dim, found: _Traffic) -> None:
 
 def _touch(elements: dict[Buffer, Dim], buffer: Buffer, at: Affine, rounds: Dim) -> None:
     """Add the places an access goes to: a round each, or fewer where some loops stay on the spot."""
+    if D.same(rounds, 0):
+        return
     named, axes = variation(at)
     count = rounds if named else D.product(axis.extent for axis in axes)
     elements[buffer] = elements.get(buffer, 0) + count
@@ -365,14 +367,10 @@ def _steps(
         elif isinstance(step, LoopStep):
             assert isinstance(call, LoopCall)
             yield records.Remark("loop", step.node, "native, no Python between its steps", (), name)
-            if call.before:
-                why = f"{len(call.before)} operands that every round reads are packed before it"
-                yield records.Remark("packed", step.node, why, (), name)
             inner = plan.bodies[step.node]
             yield from _steps(program, inner, call.body, f"{name}.", made)
         else:
-            why = why_call_out(step.node)
-            yield records.Remark("call-out", step.node, why, (), name)
+            yield records.Remark("call-out", step.node, why_call_out(step.node), (), name)
     for node in _aliases(plan):
         yield records.Remark("in place", node, "the same memory under another shape", (), "fusion")
 
@@ -395,7 +393,10 @@ def _kernel_remarks(
         why = f"{record.lanes} elements at a time"
         yield records.Remark("vectorized", root, why, (), name)
     elif any(not D.same(d, 1) for d in root.tensor_type.shape) or "for " in record.text:
-        yield records.Remark("scalar", root, "each element needs the one before", (), name)
+        why = (
+            "each element needs the one before" if "running " in record.text else "stores may meet"
+        )
+        yield records.Remark("scalar", root, why, (), name)
     if record.shared:
         loop = shared_loop(program.kernels[step][1])
         extent = "" if loop is None else f"ranges of {loop.axis} < {loop.axis.extent}"

@@ -49,7 +49,7 @@ class Kernel:
     flops: Dim
     """Floating-point operations of one run, as `symtensor.ops.cost` counts them."""
     bytes_read: Dim
-    """Distinct bytes that one run reads; what is read twice counts once."""
+    """Distinct bytes that one run reads; of windows that overlap, at most the whole buffer."""
     bytes_written: Dim
     runs: Dim = 1
     """How often it runs in one call."""
@@ -78,8 +78,10 @@ class Kernel:
     def _text(self) -> str:
         made = ", ".join(map(label, self.outputs))
         runs = "" if D.same(self.runs, 1) else f" x {self.runs}"
-        head = f"{self.name}{runs}: {self.kind} {self.function}".rstrip()
-        return f"{head} computes {made}; {self.cost}"
+        how = f"to NumPy for {self.nodes[0].op.name}" if self.kind == "call-out" else self.function
+        head = f"{self.name}{runs}: {self.kind} {how}"
+        lines = ", ".join(map(str, self.lines))
+        return f"{head} computes {made}; {self.cost}{f' ({lines})' if lines else ''}"
 
 
 @dataclass(frozen=True, slots=True)

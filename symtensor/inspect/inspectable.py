@@ -100,10 +100,13 @@ class Inspectable:
         from symtensor.inspect.remarks import explain_passes
 
         lines = [f"function {self.name}, engine {self.engine.name}", *explain_passes(self.passes)]
-        explain = getattr(self.executable, "explain", None)
-        with D.named(self._naming()):
-            text = Explanation("\n".join(lines + ([explain()] if explain else [])))
-        text.remarks = self.remarks
+        explain, remarks = getattr(self.executable, "explain", None), self.remarks
+        if explain is not None:
+            lines.append(explain())
+        elif hasattr(self.executable, "kernel_records"):
+            lines += map(str, self.kernels)
+        text = Explanation("\n".join([*lines, *map(str, remarks)]))
+        text.remarks = remarks
         return text
 
     @property

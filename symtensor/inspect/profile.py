@@ -9,6 +9,7 @@ over some calls, held against the machine's measured limits (`symtensor.inspect.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -71,6 +72,16 @@ class LineTime:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryPoint:
+    """Temporaries alive from a step on."""
+
+    step: float
+    seconds: float
+    """When the step begins, by the times of the kernels before it."""
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """The time of a call, taken apart."""
 
@@ -81,12 +92,12 @@ class Profile:
     call: float
     """Seconds of a call of the function's own program, without a clock inside."""
     passes: tuple[tuple[str, float], ...]
-    """Seconds of each pass when the function was made, then those of the engine."""
+    """Seconds of each pass when the function was made, then those of the engine and of its parts."""
     limits: Limits
     lines: tuple[LineTime, ...]
     """By time, the longest first."""
-    memory: tuple[tuple[float, int], ...]
-    """(step, bytes of temporaries alive), where the engine plans its memory."""
+    memory: tuple[MemoryPoint, ...]
+    """Temporaries alive, wherever that changes; empty where the engine does not plan its memory."""
 
     @property
     def seconds(self) -> float:
@@ -124,7 +135,7 @@ class Profile:
             ],
             "phases": self.phases,
             "passes": dict(self.passes),
-            "memory": [list(point) for point in self.memory],
+            "memory": [[p.step, p.seconds, p.bytes] for p in self.memory],
             "limits": {
                 "threads": self.limits.threads,
                 "flops": self.limits.flops,
@@ -176,17 +187,21 @@ def profile_function(function: Any, arrays: Sequence[Array], repeat: int) -> Pro
         found = _kernel_times(timed(), arrays, state, repeat)
     limits = machine_limits(_threads(function.engine.name))
     rows = tuple(_row(k, [f[k.name] for f in found if k.name in f], sizes, limits) for k in kernels)
-    compile_ = [(stage.name, stage.seconds) for stage in function.passes]
+    parts = getattr(executable, "compile_times", {})
     return Profile(
         function.name,
         function.engine.name,
         repeat,
         rows,
         statistics.median(_call_times(executable, arrays, state, repeat)),
-        (*compile_, (f"engine {function.engine.name}", function.compile_seconds)),
+        (
+            *((stage.name, stage.seconds) for stage in function.passes),
+            (f"engine {function.engine.name}", function.compile_seconds),
+            *((f"  {part}", seconds) for part, seconds in parts.items()),
+        ),
         limits,
         lines_of_time(function.optimized, rows, sizes),
-        _memory(getattr(executable, "memory_plan", None), sizes),
+        _memory(getattr(executable, "memory_plan", None), sizes, rows),
     )
 
 
@@ -251,14 +266,27 @@ def _itemsize(kernel: Kernel) -> int:
 
 
 def _memory(
-    plan: Callable[[], MemoryPlan] | None, sizes: Mapping[Symbol, int]
-) -> tuple[tuple[float, int], ...]:
+    plan: Callable[[], MemoryPlan] | None, sizes: Mapping[Symbol, int], rows: Sequence[KernelTime]
+) -> tuple[MemoryPoint, ...]:
     if plan is None:
         return ()
     try:
-        return tuple(plan().timeline(sizes))
-    except SymtensorError:
+        found = plan().timeline(sizes)
+    except SymtensorError:  # a size that only the data decide
         return ()
+    taken: dict[int, float] = {}
+    for row in rows:
+        step = int(
+            row.kernel.name.partition(".")[0].lstrip("k")
+        )  # of the loop, for its inner steps
+        taken[step] = taken.get(step, 0.0) + row.seconds
+    begins = [0.0, *itertools.accumulate(taken[step] for step in sorted(taken))]
+    points = []
+    for time_, alive in found:
+        step = int(time_)
+        seconds = begins[step] + (time_ - step) * taken.get(step, 0.0)
+        points.append(MemoryPoint(time_, seconds, alive))
+    return tuple(points)
 
 
 # --- lines and phases ----------------------------------------------------------------------------

@@ -29,8 +29,9 @@ def profile_text(profile: Profile) -> str:
         f"limits of this machine, {profile.limits}",
     ]
     if profile.memory:
-        peak, step = max((size, time) for time, size in profile.memory)
-        parts.insert(4, f"temporaries are most at step {step:g}: {peak:,} bytes")
+        most = max(profile.memory, key=lambda point: point.bytes)
+        when = f"step {most.step:g}, after {format_seconds(most.seconds)}"
+        parts.insert(4, f"temporaries are most at {when}: {most.bytes:,} bytes")
     return "\n\n".join(parts)
 
 
@@ -153,19 +154,19 @@ def _short(row: KernelTime) -> str:
 
 
 def _memory_chart(profile: Profile, top: int) -> str:
-    last = profile.memory[-1][0] + 1
-    most = max(size for _, size in profile.memory) or 1
+    last = max(profile.seconds, profile.memory[-1].seconds) or 1.0
+    most = max(point.bytes for point in profile.memory) or 1
     room = WIDTH - LEFT - 40
     base = top + 30 + CHART
     path = [f"M{LEFT} {base}"]
-    ends = [*(time for time, _ in profile.memory[1:]), last]
-    for (_, size), end in zip(profile.memory, ends, strict=True):
-        path.append(f"V{base - CHART * size / most:.1f}H{LEFT + room * end / last:.1f}")
+    ends = [*(point.seconds for point in profile.memory[1:]), last]
+    for point, end in zip(profile.memory, ends, strict=True):
+        path.append(f"V{base - CHART * point.bytes / most:.1f}H{LEFT + room * end / last:.1f}")
     return (
         f'<text x="10" y="{top + 24}">temporaries alive</text>'
         f'<text x="10" y="{top + 42}" fill="#666">at most {most:,} bytes</text>\n'
         f'<path d="{"".join(path)}V{base}Z" fill="#d9b26f" stroke="#8a6d3b"/>\n'
-        f'<text x="{LEFT}" y="{base + 16}" fill="#666">step 0</text>'
-        f'<text x="{LEFT + room}" y="{base + 16}" fill="#666" text-anchor="end">step {last - 1:g}'
+        f'<text x="{LEFT}" y="{base + 16}" fill="#666">0</text>'
+        f'<text x="{LEFT + room}" y="{base + 16}" fill="#666" text-anchor="end">{format_seconds(last)}'
         "</text>\n"
     )

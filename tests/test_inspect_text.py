@@ -220,6 +220,9 @@ def test_names_do_not_depend_on_what_was_built_before():
 # --- whatever the text ---------------------------------------------------------------------------
 
 
+PIECES = ["", " ", "  ", "[", "(", "t0", "r0", "n", "-", "9", "over", "const ", "*", "%", '"']
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_damaged_loop_trees_are_read_or_refused(seed):
     """No text ends in anything but a kernel or an error that names its place."""
@@ -234,11 +237,7 @@ def test_damaged_loop_trees_are_read_or_refused(seed):
         for _ in range(int(rng.integers(1, 4))):
             at = int(rng.integers(len(lines)))
             where = int(rng.integers(len(lines[at]) + 1))
-            piece = str(
-                rng.choice(
-                    ["", " ", "  ", "[", "(", "t0", "r0", "n", "-", "9", "over", "*", "%", '"']
-                )
-            )
+            piece = str(rng.choice(PIECES))
             lines[at] = lines[at][:where] + piece + lines[at][where + int(rng.integers(3)) :]
             if rng.random() < 0.2:
                 lines.insert(at, lines[int(rng.integers(len(lines)))])

@@ -393,6 +393,8 @@ class _Words(ValueReader):
             return table.load(buffer, at)
         if self.t.accept("const"):
             number = self.value()
+            if not isinstance(number, (bool, int, float)):
+                raise self.t.error(f"expected a number, found {number!r}")
             return table.const(number, self.typed())
         if self.t.accept("size"):
             dim = self.dim()

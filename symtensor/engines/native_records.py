@@ -186,7 +186,7 @@ class _Kernels:
         node = step.node
         return records.Kernel(
             name=name,
-            kind="kernel",
+            kind="draw",
             nodes=(node,),
             outputs=(node,),
             reads=tuple(map(storage_node, node.inputs)),
@@ -363,7 +363,7 @@ def _steps(
         elif isinstance(step, ContractStep):
             yield from _product_remarks(plan, step.node, name, made[name].lanes)
         elif isinstance(step, DrawStep):
-            yield records.Remark("shared", step.node, "threads take blocks of words", (), name)
+            yield records.Remark("threads", step.node, "threads take blocks of words", (), name)
         elif isinstance(step, LoopStep):
             assert isinstance(call, LoopCall)
             yield records.Remark("loop", step.node, "native, no Python between its steps", (), name)

@@ -36,8 +36,8 @@ class Kernel:
     name: str
     """``k0``, ``k1``, … in the order in which they run; those inside the loop ``k3`` are ``k3.0``, …"""
     kind: str
-    """``kernel`` (fused loops), ``product`` (matrix products), ``loop`` (a native loop around other
-    steps) or ``call-out`` (the op's NumPy rule)."""
+    """``kernel`` (fused loops), ``product`` (matrix products), ``draw`` (random words), ``loop`` (a
+    native loop around other steps) or ``call-out`` (the op's NumPy rule)."""
     nodes: tuple[Node, ...]
     """What it computes, producers first; a node may be computed in several kernels."""
     outputs: tuple[Node, ...]

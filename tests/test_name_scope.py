@@ -54,7 +54,8 @@ def test_gradients_and_passes_stay_in_scope():
     with st.name_scope("loss"):
         loss = st.sum(st.log(st.exp(x) + 1.0))
     f = st.function([x], [loss, st.gradients(loss, x)])
-    inner = [n for n in f.optimized.nodes() if n.inputs]
+    # a node of constants alone may be one that others built first: equal nodes are one
+    inner = [n for n in f.optimized.nodes() if any(i.op.name != "constant" for i in n.inputs)]
     assert inner and {n.loc.scope for n in inner} == {"loss"}
     assert np.allclose(f(np.zeros(3))[1], 0.5)
 

@@ -43,9 +43,9 @@ $(VENV)/.jax: $(VENV)/.test pyproject.toml
 	@touch $@
 
 test-jax: $(VENV)/.jax
-	$(BIN)/python -m pytest -q -n 2 tests/test_jax_*.py
-	SYMTENSOR_ENGINE=jax SYMTENSOR_TEST_ENGINES=jax $(BIN)/python -m pytest -q -n 2 tests/test_jax_engine.py \
-	  $(ON_ENGINES) --deselect tests/test_function.py::test_one_compile_serves_all_sizes
+	SYMTENSOR_TEST_ENGINES=jax $(BIN)/python -m pytest -q -n 2 tests/test_jax_*.py
+	SYMTENSOR_ENGINE=jax SYMTENSOR_TEST_ENGINES=jax $(BIN)/python -m pytest -q -n 2 $(ON_ENGINES) \
+	  --deselect tests/test_function.py::test_one_compile_serves_all_sizes
 	$(BIN)/python -m symtensor.testing.conformance numpy llvm jax
 
 lint: $(VENV)/.test

@@ -1,0 +1,88 @@
+"""Trains a small network on layouts of devices; what `test_jax_mesh.py` runs in processes of its own.
+
+python mesh_program.py FOLDER LAYOUTS [COORDINATOR PROCESSES NUMBER]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import symtensor as st
+
+LAYOUTS: dict[str, tuple[Any, dict[str, tuple[str | None, ...]]]] = {
+    "one": (None, {}),
+    "data": ({"batch": 8}, {"x": ("batch", None), "y": ("batch",)}),
+    "tensor": ({"model": 8}, {"W1": (None, "model"), "b1": ("model",), "W2": ("model", None)}),
+    "both": (
+        {"batch": 2, "model": 4},
+        {"x": ("batch", None), "y": ("batch",), "W1": (None, "model"), "b1": ("model",),
+         "W2": ("model", None)},
+    ),
+}  # fmt: skip
+
+
+def network(engine: Any) -> tuple[st.Function, dict[str, st.Variable], list[Any]]:
+    """Return a step of training, its variables, and batches; the last does not divide by 8."""
+    rng = np.random.default_rng(0)
+    x, y = st.placeholder((None, 16), name="x"), st.placeholder((None,), "int32", name="y")
+    shapes = {"W1": (16, 32), "b1": (32,), "W2": (32, 10)}
+    weights = {k: st.variable(rng.standard_normal(s).astype("f4") / 4, name=k)
+               for k, s in shapes.items()}  # fmt: skip
+    noise = st.RandomStream(7).uniform((32,), 0.9, 1.1)
+    hidden = st.tanh(st.dot(x, weights["W1"]) + weights["b1"]) * noise
+    logits = st.dot(hidden, weights["W2"])
+    loss = st.mean(st.sparse_categorical_crossentropy(y, logits, from_logits=True))
+    slopes = st.gradients(loss, list(weights.values()))
+    updates = [(w, w - 0.3 * g) for w, g in zip(weights.values(), slopes, strict=True)]
+    batches = [
+        (rng.standard_normal((size, 16)).astype("f4"), rng.integers(0, 10, size).astype("i4"))
+        for size in (64, 64, 64, 64, 64, 64, 7)
+    ]
+    return st.function([x, y], loss, updates=updates, engine=engine), weights, batches
+
+
+def train(engine: Any) -> dict[str, Any]:
+    """Return the losses, the trained variables, and what became of a call that fails."""
+    step, weights, batches = network(engine)
+    losses = [step(*batch) for batch in batches]
+    cut = {f"{k} cut": _piece(w) for k, w in weights.items()}
+    found = {k: w.get_value() for k, w in weights.items()}
+    try:
+        step(np.zeros((8, 16), "f4"), np.full(8, 99, "i4"))
+    except IndexError as error:
+        failed = type(error).__name__
+    kept = all(np.array_equal(found[k], w.get_value()) for k, w in weights.items())
+    programs = "".join(p.run.as_text() for p in step.executable.programs.values())  # type: ignore[attr-defined]
+    return {
+        "losses": losses, **found, **cut, "failed": failed, "kept": kept,
+        "explain": step.explain(), "reduces": "all-reduce" in programs,
+    }  # fmt: skip
+
+
+def _piece(variable: st.Variable) -> tuple[int, ...]:
+    """Return the shape of what one device holds."""
+    value: Any = variable.store.elsewhere_or_array()
+    return tuple(value.array.addressable_shards[0].data.shape)
+
+
+def main(folder: str, layouts: str, *distributed: str) -> None:
+    import jax
+
+    if distributed:
+        address, count, number = distributed
+        jax.distributed.initialize(address, int(count), int(number))
+    from symtensor.engines.jax import JaxEngine
+
+    for layout in layouts.split(","):
+        mesh, shardings = LAYOUTS[layout]
+        result = train(JaxEngine(mesh=mesh, shardings=shardings))
+        result |= {"devices": len(jax.devices()), "local": len(jax.local_devices())}
+        np.savez(Path(folder) / f"{layout}-{jax.process_index()}.npz", **result)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -29,6 +29,9 @@ from symtensor.ops.cost import node_cost
 
 Array = np.ndarray[Any, Any]
 
+BEATEN = 1.02
+"""Times the limit, from which on it can't have been one."""
+
 
 @dataclass(frozen=True, slots=True)
 class KernelTime:
@@ -185,8 +188,7 @@ def profile_function(function: Any, arrays: Sequence[Array], repeat: int) -> Pro
     else:
         kernels = function.kernels
         found = _kernel_times(timed(), arrays, state, repeat)
-    limits = machine_limits(_threads(function.engine.name))
-    rows = tuple(_row(k, [f[k.name] for f in found if k.name in f], sizes, limits) for k in kernels)
+    rows, limits = _against_limits(kernels, found, sizes, _threads(function.engine.name))
     parts = getattr(executable, "compile_times", {})
     return Profile(
         function.name,
@@ -203,6 +205,32 @@ def profile_function(function: Any, arrays: Sequence[Array], repeat: int) -> Pro
         lines_of_time(function.optimized, rows, sizes),
         _memory(getattr(executable, "memory_plan", None), sizes, rows),
     )
+
+
+def _against_limits(
+    kernels: Sequence[Kernel],
+    found: Sequence[dict[str, tuple[float, int]]],
+    sizes: Mapping[Symbol, int],
+    threads: int,
+) -> tuple[tuple[KernelTime, ...], Limits]:
+    """Return the times of kernels beside what the machine allows.
+
+    A kernel that beats the limits shows that they were measured too low: they are measured again.
+    """
+    for again in (False, True):
+        both = {n: machine_limits(n, again) for n in (1, threads)}
+        rows = tuple(
+            _row(
+                k,
+                [f[k.name] for f in found if k.name in f],
+                sizes,
+                both[threads if k.shared else 1],
+            )
+            for k in kernels
+        )
+        if all(row.of_limit < BEATEN for row in rows):
+            break
+    return rows, both[threads]
 
 
 def _threads(engine: str) -> int:
@@ -254,8 +282,7 @@ def _row(
     except SymtensorError:  # a size that only the data decide
         return KernelTime(kernel, seconds, runs, None, None)
     flops, moved = int(cost.flops), int(cost.bytes)
-    own = limits if kernel.shared else machine_limits(1)
-    floor, bound = own.floor(flops // max(runs, 1), moved // max(runs, 1), _itemsize(kernel))
+    floor, bound = limits.floor(flops // max(runs, 1), moved // max(runs, 1), _itemsize(kernel))
     return KernelTime(kernel, seconds, runs, flops, moved, floor * runs, bound)
 
 

@@ -1,6 +1,7 @@
 """Every example runs from the command line, warnings being errors."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -9,13 +10,33 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+# what programs on K functions print: a known number, or one above a bound
+PRINTED = {
+    "k_convnet": r"held-out digits right (9[6-9]|100)\.",
+    "k_ctc": r"cost 2\.6687 1\.3545, .* read \[\[0, 1, 1\], \[1, 0, -1\]\]",
+    "k_folds": r"polynomial 49, slope 62; average 6\.0078; 6 reaches 1 in 8 steps",
+    "k_images": r"\(None, 24, 16, 1\), \(None, 11, 11, 1\).* the same images: True, sum 3100",
+    "k_keras1": r"framed \(100, 1, 5, 6\), weak edges 47\.\d%",
+    "k_linear_regression": r"2000 steps, loss 0\.482\d, from the normal equations 0\.00",
+    "k_means": r"sum of squares 78\.86, of scikit-learn 78\.86",
+    "k_mlp": r"held-out wines right (9\d|100)\.",
+    "k_random": r"pi 3\.1[34]\d, dropped 0\.2[45]\d, truncated 0\.8[78]\d",
+    "k_rnn": r"held-out digits right [89]\d\.",
+    "k_session": r"counter/total 23, running means \[2\.0, 2\.25, 3\.833\]",
+    "k_sparse": r"51% of the pixels, held-out digits right [89]\d\.",
+}
+
+
+def test_every_program_on_k_functions_has_a_known_result():
+    assert set(PRINTED) == {path.stem for path in EXAMPLES.glob("k_*.py")}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)
 def test_example_runs(path):
     text = path.read_text(encoding="utf-8")
-    if "sklearn" in text:
-        pytest.importorskip("sklearn")
+    for module in ("sklearn", "scipy"):
+        if f"from {module}" in text:
+            pytest.importorskip(module)
     keras = "from keras" in text  # of 2019: it warns
     if keras and (find_spec("keras") is None or find_spec("h5py") is None):
         pytest.skip("Keras is not installed")
@@ -28,3 +49,4 @@ def test_example_runs(path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(PRINTED.get(path.stem, ""), done.stdout), done.stdout

@@ -47,10 +47,10 @@ GEMV_DEPTH = 4096
 
 PICOSECONDS = 4
 """Time of one multiply-add per byte of an element, about."""
-COLUMN_RANGE, ROW_RANGE = 128, 8
+COLUMN_RANGE, ROW_RANGE = 256, 8
 """Columns (unless fewer are each thread's share), and tiles of rows, that a thread takes at least:
 packing for fewer would not pay."""
-RANGES = 4
+RANGES = 2
 """Ranges per thread, so that a late thread does not hold up the others."""
 
 Word = IntEnum(
@@ -387,18 +387,22 @@ class _Gemm(Microkernels):
         workers = f.load("i64", f"getelementptr (i64, ptr @{pool.STATE}, "
                          f"i64 {pool.WORKERS * pool.LINE})", 8)  # fmt: skip
         threads = f.add(workers, 1)
-        width = self.block.width
-        row = f.mul(threads, width)
-        panels = f.op(f"sdiv i64 {f.add(n, f.sub(row, 1))}, {row}")
-        panels = f.select(f.compare("eq", panels, 0), "i64", 1, panels)  # no column at all
-        unit = f.select(by_columns, "i64", f.minimum(f.mul(panels, width), COLUMN_RANGE // width * width),
-                        ROW_RANGE * self.block.height)  # fmt: skip
-        share = f.op(f"sdiv i64 {extent}, {f.mul(threads, RANGES)}")
-        units = f.op(f"sdiv i64 {share}, {unit}")
-        multiple = f.mul(f.add(units, 1), unit)
+        width, height = self.block.width, self.block.height
+        granule = f.select(by_columns, "i64", width, height)
+        least = f.select(by_columns, "i64", COLUMN_RANGE // width * width, ROW_RANGE * height)
+        share, fair = (
+            f.mul(self.ceiling(f, self.ceiling(f, extent, count), granule), granule)
+            for count in (threads, f.mul(threads, RANGES))
+        )
+        multiple = f.select(f.compare("sgt", fair, least), "i64", fair, f.minimum(least, share))
+        multiple = f.select(f.compare("eq", multiple, 0), "i64", 1, multiple)  # nothing at all
         cost = f.mul(f.mul(other, k), PICOSECONDS * self.align)
         f.op(f"call i32 @{pool.PARALLEL}(ptr @range, ptr %block, i64 {extent}, i64 {cost}, "
              f"i64 {multiple})")  # fmt: skip
+
+    def ceiling(self, f: FunctionText, a: V, b: V) -> str:
+        """Return a / b, rounded up."""
+        return f.op(f"sdiv i64 {f.sub(f.add(a, b), 1)}, {b}")
 
     def range(self) -> str:
         """Return the product over a range of rows or columns."""

@@ -27,6 +27,7 @@ from symtensor.passes.fold_windows import fold_windows
 from symtensor.passes.prune_loops import prune_loops
 from symtensor.passes.rewrite import Fired, Rewrite, map_bodies
 from symtensor.passes.simplify_shapes import simplify_shapes
+from symtensor.passes.sink_sums import sink_sums
 from symtensor.passes.sizes import has_late_sizes, sizes_are_decided
 from symtensor.passes.specialize import specialize
 from symtensor.passes.split_loops import split_loops
@@ -85,6 +86,7 @@ PIPELINE = [
     Pass("prune_loops", prune_loops, "what no result needs is not worth moving"),
     Pass("split_loops", split_loops, "needs the products in the form that algebra leaves"),
     Pass("prune_loops_again", prune_loops, "what left a loop leaves operands unread"),
+    Pass("sink_sums", sink_sums, "what is added to products that left a loop may go back into it"),
     Pass("fold_windows", fold_windows, "needs the products that gradients made, whole"),
     Pass("widen_products", widen_products, "after the passes that make products"),
     Pass("simplify_shapes_again", simplify_shapes, "algebra removes ops between views"),
@@ -95,6 +97,7 @@ ORDER = [
     Before("specialize", "simplify_shapes", "an inlined branch brings its own views"),
     Before("stabilize", "algebra", "algebra may split the forms that stabilize matches"),
     Before("prune_loops", "split_loops", "an unused result would keep a product in its loop"),
+    Before("split_loops", "sink_sums", "its products are among those that loops read"),
     Before("fold_constants", "algebra", "rules match constants, not expressions of constants"),
 ]
 

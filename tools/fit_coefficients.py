@@ -1,15 +1,23 @@
 """Fit the polynomials of symtensor/codegen/coefficients.py and print that module.
 
-Each row approximates a correction term by a near-minimax (Chebyshev) polynomial in high precision:
-what remains after the leading terms that the vector code adds exactly. Needs mpmath; run
+Each row approximates a correction term, what remains after the leading terms that the vector code adds
+exactly, by the polynomial whose largest weighted error is least (Remez, "Sur le calcul effectif des
+polynômes d'approximation de Tchebichef", 1934), in high precision. Needs mpmath; run
 
     python tools/fit_coefficients.py > symtensor/codegen/coefficients.py
 """
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import mpmath as mp
 import numpy as np
 
 mp.mp.dps = 60
+GRID = 601
+"""Points of an interval that are looked at, less one; odd, so that a zero weight inside is no point."""
+EXCHANGES = 30
 LN2_HALF = mp.log(2) / 2 * mp.mpf("1.001")
 
 
@@ -72,35 +80,73 @@ def atanh_rest(z):
     return (atanh_term(z) - mp.mpf(2) / 3) / z
 
 
+def one(x):
+    return mp.mpf(1)
+
+
+def relative(f, remainder):
+    """Return the weight of errors of a term that is multiplied by `remainder`, as a part of f."""
+    return lambda x: remainder(x) / f(x) if remainder(x) else mp.mpf(0)
+
+
+def half_expm1(r):
+    """Return expm1(2 r) / 2."""
+    return mp.expm1(2 * r) / 2
+
+
+def erf_inner(u):
+    """Return erf(x)/x - 1 of u = x**2 - 3/2."""
+    z = u + mp.mpf("1.5")
+    return erf_term(z) if z > mp.mpf("1e-25") else 2 / mp.sqrt(mp.pi) - 1
+
+
+def erf_outer(t):
+    return mp.erf(t + mp.mpf("2.8125"))
+
+
+@dataclass
+class Row:
+    """A table: function, interval, terms in single (0: computed in double) and in double precision."""
+
+    name: str
+    function: Callable[[Any], Any]
+    interval: tuple[Any, Any]
+    single: int
+    double: int
+    weight: Callable[[Any], Any] = one
+
+
 ERF_NEAR = mp.mpf("0.925") ** 2
 ATAN_NEAR = (mp.tan(mp.pi / 8) * mp.mpf("1.001")) ** 2
 QUARTER = (mp.pi / 4 * mp.mpf("1.001")) ** 2
+ATANH_NEAR = mp.mpf("0.0401")
 ROWS = [
-    ("EXP", series(exp_term, "0.5"), (-LN2_HALF, LN2_HALF), 6, 11),
-    ("LOG", series(atanh_term, mp.mpf(2) / 3), (0, mp.mpf("0.02945")), 4, 8),
-    ("TANH", series(tanh_term, mp.mpf(-1) / 3), (0, mp.mpf("0.36")), 6, 13),
-    ("SIN", series(sin_term, mp.mpf(-1) / 6), (0, QUARTER), 4, 7),
-    ("ATAN", series(odd_term(mp.atan), mp.mpf(-1) / 3), (0, ATAN_NEAR), 5, 12),
-    ("ASIN", series(odd_term(mp.asin), mp.mpf(1) / 6), (0, mp.mpf("0.251")), 6, 14),
-    ("SINH", series(odd_term(mp.sinh), mp.mpf(1) / 6), (0, mp.mpf("1.001")), 0, 8),
-    ("ASINH", series(odd_term(mp.asinh), mp.mpf(-1) / 6), (0, mp.mpf("0.251")), 0, 15),
-    ("ATANH", series(odd_term(mp.atanh), mp.mpf(1) / 3), (0, mp.mpf("0.0905")), 0, 11),
-    ("ERF", series(erf_term, 2 / mp.sqrt(mp.pi) - 1), (0, ERF_NEAR), 7, 14),
-    (
-        "ERF_TAIL",
-        {
-            "32": erf_tail(mp.mpf("2.45"), mp.mpf("1.55")),
-            "64": erf_tail(mp.mpf("3.45"), mp.mpf("2.55")),
-        },
-        (-1, 1),
-        9,
-        27,
-    ),
-    ("ERFC", scaled_erfc, (mp.mpf("-0.79"), mp.mpf("0.76")), 0, 24),
-    ("LOG_REST", series(atanh_rest, mp.mpf(2) / 5), (0, mp.mpf("0.02945")), 0, 8),
-    ("COS", series(cos_term, mp.mpf(1) / 24), (0, QUARTER), 4, 7),
-]
-SPLITS = [("LN2", mp.log(2)), ("LOG10_2", mp.log10(2)), ("HALF_PI", mp.pi / 2)]
+    Row("EXP", series(exp_term, "0.5"), (-LN2_HALF, LN2_HALF), 5, 10, relative(mp.exp, lambda r: r * r)),
+    Row("EXPM1", series(exp_term, "0.5"), (-LN2_HALF, LN2_HALF), 6, 11),
+    Row("LOG", series(atanh_term, mp.mpf(2) / 3), (0, ATANH_NEAR), 3, 7, lambda z: z / 2),
+    Row("TANH", series(lambda r: (half_expm1(r) - r) / r**2, 1), (mp.mpf("-0.001"), LN2_HALF), 6, 11,
+        relative(half_expm1, lambda r: r * r)),
+    Row("SIN", series(sin_term, mp.mpf(-1) / 6), (0, QUARTER), 4, 7),
+    Row("COS", series(cos_term, mp.mpf(1) / 24), (0, QUARTER), 3, 6),
+    Row("ATAN", series(odd_term(mp.atan), mp.mpf(-1) / 3), (0, ATAN_NEAR), 5, 12),
+    Row("ASIN", series(odd_term(mp.asin), mp.mpf(1) / 6), (0, mp.mpf("0.251")), 6, 14),
+    Row("SINH", series(odd_term(mp.sinh), mp.mpf(1) / 6), (0, mp.mpf("1.001")), 0, 8),
+    Row("ASINH", series(odd_term(mp.asinh), mp.mpf(-1) / 6), (0, mp.mpf("0.251")), 0, 15),
+    Row("ATANH", series(odd_term(mp.atanh), mp.mpf(1) / 3), (0, mp.mpf("0.0905")), 0, 11),
+    Row("ERF_INNER", erf_inner, (mp.mpf("-1.5"), mp.mpf("1.75") ** 2 - mp.mpf("1.5")), 10, 0,
+        lambda u: 1 / (1 + erf_inner(u))),
+    Row("ERF_OUTER", erf_outer, (mp.mpf("1.75") - mp.mpf("2.8125"), mp.mpf("1.1125")), 11, 0,
+        lambda t: 1 / erf_outer(t)),
+    Row("ERF", series(erf_term, 2 / mp.sqrt(mp.pi) - 1), (0, ERF_NEAR), 0, 14),
+    Row("ERF_TAIL", erf_tail(mp.mpf("3.45"), mp.mpf("2.55")), (-1, 1), 0, 27),
+    Row("ERFC", scaled_erfc, (mp.mpf("-0.79"), mp.mpf("0.76")), 0, 24),
+    Row("LOG_REST", series(atanh_rest, mp.mpf(2) / 5), (0, ATANH_NEAR), 0, 9),
+]  # fmt: skip
+SPLITS = [
+    ("LN2_32", mp.log(2), 11), ("LN2_64", mp.log(2), 33), ("LOG10_2_64", mp.log10(2), 33),
+    ("HALF_PI_64", mp.pi / 2, 33),
+    ("HALF_PI_FUSED32", mp.pi / 2, 24), ("HALF_PI_FUSED64", mp.pi / 2, 53),
+]  # fmt: skip
 
 
 def split(value, parts, bits):
@@ -117,19 +163,84 @@ def split(value, parts, bits):
     return tuple(out)
 
 
+def minimax(f, weight, interval, terms):
+    """Return coefficients, lowest power first, and the largest weighted error."""
+    low, high = map(mp.mpf, interval)
+    points = [(low + high - (high - low) * mp.cos(mp.pi * k / GRID)) / 2 for k in range(GRID + 1)]
+    values, weights = list(map(f, points)), list(map(weight, points))
+    chosen: Sequence[int] = [round(k * GRID / terms) for k in range(terms + 1)]
+    for _ in range(EXCHANGES):
+        fitted = level_fit([(points[k], values[k], weights[k]) for k in chosen])
+        errors = [
+            w * (y - mp.polyval(fitted[::-1], x))
+            for x, y, w in zip(points, values, weights, strict=True)
+        ]
+        extrema = alternating_extrema(errors, terms + 1)
+        if extrema == chosen:
+            break
+        chosen = extrema
+    return fitted, max(map(abs, errors))
+
+
+def level_fit(points):
+    """Return the polynomial whose weighted errors at the points are equal but for alternating signs."""
+    terms = len(points) - 1
+    matrix, right = mp.matrix(terms + 1), mp.matrix(terms + 1, 1)
+    for i, (x, y, w) in enumerate(points):
+        for j in range(terms):
+            matrix[i, j] = w * x**j
+        matrix[i, terms] = (-1) ** i
+        right[i] = w * y
+    return list(mp.lu_solve(matrix, right))[:terms]
+
+
+def alternating_extrema(errors, count):
+    """Return where the errors are largest, one place per run of equal signs."""
+    found: list[int] = []
+    for k, error in enumerate(errors):
+        if found and (errors[found[-1]] >= 0) == (error >= 0):
+            if abs(error) > abs(errors[found[-1]]):
+                found[-1] = k
+        else:
+            found.append(k)
+    while len(found) > count:
+        found.pop(0 if abs(errors[found[0]]) < abs(errors[found[-1]]) else -1)
+    assert len(found) == count, "the errors of a best polynomial alternate"
+    return found
+
+
+ERF_STEP = mp.mpf("0.25732421875")
+"""Distance of the centres; erf of the first ones is nearly a single precision float."""
+
+
+def erf_pieces():
+    """Return, power by power, polynomials in t for erf(k ERF_STEP + t); less t for k = 0."""
+    half = ERF_STEP / 2 * mp.mpf("1.001")
+    slope = series(lambda t: mp.erf(t) / t - 1, 2 / mp.sqrt(mp.pi) - 1)
+    fitted, _ = minimax(slope, lambda t: 1 / (1 + slope(t)), (0, half), 5)
+    rows = [[0, *fitted]]
+    for k in range(1, 16):
+        rows.append(minimax(*around(k * ERF_STEP), (-half, half), 6)[0])
+    return list(zip(*rows, strict=True))
+
+
+def around(centre):
+    """Return erf(centre + t) as a function of t, and the weight of its relative error."""
+    return lambda t: mp.erf(centre + t), lambda t: 1 / mp.erf(centre + t)
+
+
 def main():
     print('"""Polynomial coefficients, lowest power first. Made by tools/fit_coefficients.py."""')
-    for name, f, interval, single, double in ROWS:
-        for suffix, terms in (("32", single), ("64", double)):
-            if not terms:
-                continue  # single precision is computed in double lanes
-            function = f[suffix] if isinstance(f, dict) else f
-            fitted, error = mp.chebyfit(function, list(interval), terms, error=True)
-            values = ", ".join(repr(float(c)) for c in reversed(fitted))
-            print(f"{name}{suffix} = ({values})  # error {mp.nstr(error, 3)}")
-    for name, value in SPLITS:
-        print(f"{name}_32 = {split(value, 3, 11)}")
-        print(f"{name}_64 = {split(value, 3, 33)}")
+    for row in ROWS:
+        for suffix, terms in (("32", row.single), ("64", row.double)):
+            if terms:
+                fitted, error = minimax(row.function, row.weight, row.interval, terms)
+                values = ", ".join(repr(float(c)) for c in fitted)
+                print(f"{row.name}{suffix} = ({values})  # error {mp.nstr(error, 3)}")
+    print(f"ERF_STEP = {float(ERF_STEP)}")
+    print(f"ERF_PIECES32 = {tuple(tuple(float(c) for c in terms) for terms in erf_pieces())}")
+    for name, value, bits in SPLITS:
+        print(f"{name} = {split(value, 3, bits)}")
     near = mp.mpf(float(np.float32(float(mp.log(2)))))
     print(f"LN2_FUSED32 = {(float(near), float(mp.log(2) - near))}  # nearest float, and the rest")
     print(f"LN2_FUSED64 = {(float(mp.log(2)), float(mp.log(2) - mp.mpf(float(mp.log(2)))))}")

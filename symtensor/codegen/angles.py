@@ -21,26 +21,69 @@ from symtensor.ir.dtypes import float64
 _REDUCIBLE = 1e5
 """Largest argument for the three-part reduction: quotients must fit the bits it leaves free."""
 
-
-_HALF_PI_FUSED = (1.5707963705062866, -4.371138828673793e-08, -1.7151245100059905e-15)
-"""pi/2 as a sum of single precision floats: fused, the first step of the reduction is exact."""
-
 Parts = tuple[Lanes, Lanes]
 """A value as a float and a small rest."""
 
 
-def _reduced(f: Formula, x: Lanes) -> tuple[Lanes, Parts, Parts]:
-    """Return (n, sine, cosine) of what is left of x after n quarter turns; of 0 for large x."""
-    safe = f.select(f.less(f.s.abs(x), _REDUCIBLE), x, f.c(0.0))
-    whole, n = f.round_to_int(f.mul(safe, f.c(2 / math.pi)))
-    parts = C.HALF_PI_64 if f.dtype is float64 else _HALF_PI_FUSED
-    minus, (high, middle, low) = f.s.neg(whole), map(f.c, parts)
-    near = f.fma(minus, middle, f.fma(minus, high, safe))
-    r = f.fma(minus, low, near)
-    rest = f.fma(minus, low, f.sub(near, r))
+def _remainder(f: Formula, x: Lanes, n: Lanes) -> Parts:
+    """Return x - n quarter turns; `n` is such that little is left."""
+    high, middle, low = map(
+        f.c, getattr(C, f"HALF_PI_{'FUSED' if f.s.target.has_fma else ''}{f.suffix}")
+    )
+    minus = f.s.neg(n)
+    near = f.fma(minus, high, x)  # exact
+    step, step_rest = f.product(minus, middle)
+    r, rest = f.total(near, step)
+    return r, f.fma(minus, low, f.add(rest, step_rest))
+
+
+def _or_library(f: Formula, x: Lanes, out: Lanes, symbol: str) -> Lanes:
+    """Return `out` for angles that `_remainder` serves; of others the C function."""
+    huge = f.s.compare("fcmp oge", f.s.abs(x), f.c(_REDUCIBLE))
+    return rare_lanes(f.s, huge, out, symbol, x)
+
+
+def _sine_of(f: Formula, size: Lanes, quarters: int) -> Lanes:
+    """Return the sine of size >= 0 plus some quarter turns.
+
+    r + r z S(z) or 1 + z C(z) of what is left, as one polynomial of chosen coefficients.
+    """
+    n = f.nearest(size, 2 / math.pi)
+    r, rest = _remainder(f, size, n.value)
+    count = f.s.add(f.bits(n.shifted), f.i(quarters))
+    odd, one, z = _has_bit(f, count, 1), f.c(1.0), f.mul(r, r)
+    base = f.select(odd, one, r)
+    pairs = zip(f.table("SIN"), (-0.5, *f.table("COS")), strict=True)
+    terms = [f.select(odd, f.c(c), f.c(s)) for s, c in pairs]
+    tail = f.fma(f.mul(z, base), f.horner(z, terms), f.select(odd, f.c(0.0), rest))
+    sign = f.s._binary("shl", f.s.and_(count, f.i(2)), f.i(f.dtype.bits - 2))
+    return f.from_bits(f.s.xor(f.bits(f.add(base, tail)), sign))
+
+
+def sin(f: Formula, x: Lanes) -> Lanes:
+    """Return the sine."""
+    size = f.s.abs(x)
+    sign = f.s.xor(f.bits(x), f.bits(size))
+    out = f.from_bits(f.s.xor(f.bits(_sine_of(f, size, 0)), sign))
+    return _or_library(f, x, out, "sin")
+
+
+def cos(f: Formula, x: Lanes) -> Lanes:
+    """Return the cosine."""
+    return _or_library(f, x, _sine_of(f, f.s.abs(x), 1), "cos")
+
+
+def _has_bit(f: Formula, n: Lanes, bit: int) -> Lanes:
+    return f.s.ne(f.s.and_(n, f.i(bit)), f.i(0))
+
+
+def _both(f: Formula, x: Lanes) -> tuple[Lanes, Parts, Parts]:
+    """Return (n, sine, cosine) of what is left of x after n quarter turns."""
+    n = f.nearest(x, 2 / math.pi)
+    r, rest = _remainder(f, x, n.value)
     z = f.mul(r, r)
     sine = r, f.fma(f.mul(r, z), f.poly(z, f.table("SIN")), rest)
-    return n, sine, _cosine(f, z, f.mul(r, rest))
+    return f.bits(n.shifted), sine, _cosine(f, z, f.mul(r, rest))
 
 
 def _cosine(f: Formula, z: Lanes, rest: Lanes) -> Parts:
@@ -51,38 +94,9 @@ def _cosine(f: Formula, z: Lanes, rest: Lanes) -> Parts:
     return leading, f.fma(f.mul(z, z), f.poly(z, f.table("COS")), lost)
 
 
-def _or_library(f: Formula, x: Lanes, out: Lanes, symbol: str) -> Lanes:
-    """Return `out` for angles that `_reduced` serves; NaN stays NaN and zeros keep their sign."""
-    huge = f.s.compare("fcmp oge", f.s.abs(x), f.c(_REDUCIBLE))
-    return rare_lanes(f.s, huge, f.select(f.s.eq(x, x), out, x), symbol, x)
-
-
-def _sine_like(f: Formula, x: Lanes, shift: int, symbol: str) -> Lanes:
-    n, sine_parts, cosine_parts = _reduced(f, x)
-    sine, cosine = f.add(*sine_parts), f.add(*cosine_parts)
-    n = f.s.add(n, f.i(shift))
-    out = f.select(_has_bit(f, n, 1), cosine, sine)
-    out = f.select(_has_bit(f, n, 2), f.s.neg(out), out)
-    return _or_library(f, x, out, symbol)
-
-
-def _has_bit(f: Formula, n: Lanes, bit: int) -> Lanes:
-    return f.s.ne(f.s.and_(n, f.i(bit)), f.i(0))
-
-
-def sin(f: Formula, x: Lanes) -> Lanes:
-    """Return the sine."""
-    return f.select(f.s.eq(x, f.c(0.0)), x, _sine_like(f, x, 0, "sin"))
-
-
-def cos(f: Formula, x: Lanes) -> Lanes:
-    """Return the cosine."""
-    return _sine_like(f, x, 1, "cos")
-
-
 def tan(f: Formula, x: Lanes) -> Lanes:
     """Return the tangent: sine over cosine, with their places changed after odd quarter turns."""
-    n, sine, cosine = _reduced(f, x)
+    n, sine, cosine = _both(f, x)
     sine, cosine = f.total(*sine), f.total(*cosine)
     odd = _has_bit(f, n, 1)
     top = [f.select(odd, f.s.neg(c), s) for s, c in zip(sine, cosine, strict=True)]

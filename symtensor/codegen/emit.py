@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from symtensor.codegen.folds import IndexFold, State, fold_of, part
+from symtensor.codegen.folds import IndexFold, State, fold_of
 from symtensor.codegen.kernel import (
     Affine,
     Axis,
@@ -40,6 +40,7 @@ from symtensor.codegen.lanes import (
     Lanes,
     LaneScalars,
     memory_type,
+    part,
     register_type,
     splat_literal,
 )

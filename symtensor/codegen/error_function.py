@@ -1,16 +1,53 @@
 """erf and erfc as vector code.
 
-Near 0 erf is an odd polynomial. Beyond, erf is 1 - exp(-x p(x)); erfc is exp(-x**2) times a function
+In single precision erf is one of sixteen short polynomials where their coefficients can be looked up in
+registers, else one of two long ones. In double it is an odd polynomial near 0
+and 1 - exp(-x p(x)) beyond; erfc is exp(-x**2) times a function
 that varies slowly, fitted in (x - 4)/(x + 4) (after Shepherd and Laframboise, "Chebyshev
 Approximation of (1 + 2x) exp(x^2) erfc x", 1981), with the rounding of x**2 put back.
 """
 
 from __future__ import annotations
 
+from symtensor.codegen import coefficients as C
 from symtensor.codegen.exponentials import exp_parts, exp_tame
 from symtensor.codegen.formula import Formula
 from symtensor.codegen.lanes import Lanes
 from symtensor.ir.dtypes import float32
+
+
+def erf(f: Formula, x: Lanes) -> Lanes:
+    """Return the error function."""
+    if f.dtype is not float32:
+        return _erf_by_exp(f, x)
+    by_table = f.s.target.table_lanes == len(C.ERF_PIECES32[0])
+    return _erf_by_table(f, x) if by_table else _erf_by_two(f, x)
+
+
+def _erf_by_table(f: Formula, x: Lanes) -> Lanes:
+    """Return what a polynomial around the nearest multiple of a step gives, |x| itself near 0."""
+    size, last = f.s.abs(x), f.c(15.496 * C.ERF_STEP)  # from there on it is 1
+    a = f.select(f.s.lt(last, size), last, size)
+    n = f.nearest(a, 1 / C.ERF_STEP)
+    t = f.fma(n.value, f.c(-C.ERF_STEP), a)
+    first, *rest = (f.lookup(terms, f.bits(n.shifted)) for terms in C.ERF_PIECES32)
+    base = f.select(f.s.eq(n.value, f.c(0.0)), a, first)
+    return f.s.copysign(f.fma(t, f.horner(t, rest), base), x)
+
+
+def _erf_by_two(f: Formula, x: Lanes) -> Lanes:
+    """x + x p(x**2 - 3/2) below 1.75, q(x - 45/16) above, as one polynomial of chosen coefficients."""
+    size, last = f.s.abs(x), f.c(3.925)  # from there on it is 1
+    a = f.select(f.s.lt(last, size), last, size)
+    inner = f.less(size, 1.75)
+    inside, outside = f.fma(a, a, f.c(-1.5)), f.sub(a, f.c(2.8125))
+    first, *rest = f.table("ERF_OUTER")
+    terms = [
+        f.select(inner, f.c(p), f.c(q)) for p, q in zip(f.table("ERF_INNER"), rest, strict=True)
+    ]
+    out = f.select(inner, a, f.c(first))
+    factor = f.select(inner, a, outside)
+    return f.s.copysign(f.fma(factor, f.horner(f.select(inner, inside, outside), terms), out), x)
 
 
 def _near(f: Formula, x: Lanes) -> Lanes:
@@ -18,12 +55,10 @@ def _near(f: Formula, x: Lanes) -> Lanes:
     return f.fma(x, f.poly(f.mul(x, x), f.table("ERF")), x)
 
 
-def erf(f: Formula, x: Lanes) -> Lanes:
-    """Return the error function."""
-    middle, half = (2.45, 1.55) if f.dtype is float32 else (3.45, 2.55)
-    size, last = f.s.abs(x), f.c(middle + half)
+def _erf_by_exp(f: Formula, x: Lanes) -> Lanes:
+    size, last = f.s.abs(x), f.c(6.0)
     a = f.select(f.s.lt(last, size), last, size)
-    t = f.mul(f.sub(a, f.c(middle)), f.c(1 / half))
+    t = f.mul(f.sub(a, f.c(3.45)), f.c(1 / 2.55))
     tail = exp_tame(f, f.s.neg(f.mul(a, f.poly(t, f.table("ERF_TAIL")))))
     far = f.s.copysign(f.sub(f.c(1.0), tail), x)
     return f.select(f.less(size, 0.91), _near(f, x), far)

@@ -11,21 +11,23 @@ import math
 from collections.abc import Callable
 
 from symtensor.codegen import coefficients as C
-from symtensor.codegen.formula import Formula, in_double, library_call
+from symtensor.codegen.formula import Formula, Whole, in_double, library_call
 from symtensor.codegen.lanes import Lanes, LaneScalars
 from symtensor.ir.dtypes import float32, float64
 
 # --- exponentials --------------------------------------------------------------------------------
 
 
-def _reduce_by_ln2(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
-    """Return (n, r) with x = n ln 2 + r and |r| <= ln(2)/2."""
-    whole, n = f.round_to_int(f.mul(x, f.c(1 / math.log(2))))
+def _reduce_by_ln2(
+    f: Formula, x: Lanes, of: Lanes | None = None, share: int = 1
+) -> tuple[Whole, Lanes]:
+    """Return (n, r) with x = n ln(2)/share + r and |r| <= ln(2)/2/share; n is rounded from `of`."""
+    n = f.nearest(x if of is None else of, share / math.log(2))
     # fused, n ln 2 may have more bits than a float; else each part must leave room for n
     parts = getattr(C, f"LN2_{'FUSED' if f.s.target.has_fma else ''}{f.suffix}")
-    minus, r = f.s.neg(whole), x
+    minus, r = f.s.neg(n.value), x
     for part in parts:
-        r = f.fma(minus, f.c(part), r)
+        r = f.fma(minus, f.c(part / share), r)
     return n, r
 
 
@@ -34,17 +36,21 @@ def _exp_limits(f: Formula) -> tuple[float, float]:
     return (-104.0, 89.0) if f.dtype is float32 else (-746.0, 710.0)
 
 
+def _exp_reduced(f: Formula, r: Lanes) -> Lanes:
+    """Return exp(r) for |r| <= ln(2)/2."""
+    return f.poly(r, (1.0, 1.0, *f.table("EXP")))
+
+
 def exp(f: Formula, x: Lanes) -> Lanes:
     """Return exp(x)."""
-    n, tail = _exp_tail(f, f.clamp(x, *_exp_limits(f)))
-    return f.scale(f.add(f.c(1.0), tail), n)
+    n, r = _reduce_by_ln2(f, f.clamp(x, *_exp_limits(f)))
+    return f.scale(_exp_reduced(f, r), n)
 
 
 def exp_tame(f: Formula, x: Lanes) -> Lanes:
     """Return exp(x) where neither that nor a power of two near it is subnormal or infinite."""
-    n, tail = _exp_tail(f, x)
-    power = f.power_of_two(n)
-    return f.fma(power, tail, power)
+    n, r = _reduce_by_ln2(f, x)
+    return f.mul(f.power_of_two(n), _exp_reduced(f, r))
 
 
 def exp_parts(f: Formula, x: Lanes, rest: Lanes) -> Lanes:
@@ -57,14 +63,8 @@ def exp_parts(f: Formula, x: Lanes, rest: Lanes) -> Lanes:
 def _half_exp(f: Formula, x: Lanes) -> Lanes:
     """Return exp(x) / 2, for x up to where that is infinite."""
     low, high = _exp_limits(f)
-    n, tail = _exp_tail(f, f.clamp(x, low, high + 1.0))
-    return f.scale(f.add(f.c(1.0), tail), f.s.sub(n, f.i(1)))
-
-
-def _exp_tail(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
-    """Return (n, t) with exp(x) = 2**n (1 + t)."""
-    n, r = _reduce_by_ln2(f, x)
-    return n, f.fma(f.mul(r, r), f.poly(r, f.table("EXP")), r)
+    n, r = _reduce_by_ln2(f, f.clamp(x, low, high + 1.0))
+    return f.scale(f.mul(f.c(0.5), _exp_reduced(f, r)), n)
 
 
 def _with_rest(f: Formula, r: Lanes, correction: Lanes, rest: Lanes) -> Lanes:
@@ -74,19 +74,17 @@ def _with_rest(f: Formula, r: Lanes, correction: Lanes, rest: Lanes) -> Lanes:
 
 def exp2(f: Formula, x: Lanes) -> Lanes:
     """Return 2**x."""
-    low, high = (-151.0, 129.0) if f.dtype is float32 else (-1076.0, 1025.0)
-    whole, n = f.round_to_int(f.clamp(x, low, high))
-    t = f.sub(f.clamp(x, low, high), whole)
-    r = f.mul(t, f.c(math.log(2)))
-    tail = f.fma(f.mul(r, r), f.poly(r, f.table("EXP")), r)
-    return f.scale(f.add(f.c(1.0), tail), n)
+    x = f.clamp(x, *((-151.0, 129.0) if f.dtype is float32 else (-1076.0, 1025.0)))
+    n = f.nearest(x)
+    r = f.mul(f.sub(x, n.value), f.c(math.log(2)))
+    return f.scale(_exp_reduced(f, r), n)
 
 
 def expm1(f: Formula, x: Lanes) -> Lanes:
     """2**n (expm1(r) + 1) - 1, with 2**n - 1 kept exact and everything halved against overflow."""
     n, r = _reduce_by_ln2(f, f.clamp(x, -60.0, _exp_limits(f)[1]))
-    tail = f.mul(f.mul(r, r), f.poly(r, f.table("EXP")))
-    half = f.power_of_two(f.s.sub(n, f.i(1)))
+    tail = f.mul(f.mul(r, r), f.poly(r, f.table("EXPM1")))
+    half = f.power_of_two(n, -1)
     whole = f.sub(half, f.c(0.5))
     sum_ = f.fma(half, r, whole)
     lost = f.fma(half, r, f.sub(whole, sum_))  # what rounding took from the sum
@@ -106,30 +104,47 @@ def sigmoid(f: Formula, x: Lanes) -> Lanes:
 
 
 def tanh(f: Formula, x: Lanes) -> Lanes:
-    """Return the hyperbolic tangent."""
+    """Return h / (h + 1) for h = expm1(2 x) / 2 of |x|, with the sign of x.
+
+    n is rounded down, so h is a sum of positive terms. The rounding of the denominator is put back.
+    """
     size = f.s.abs(x)
-    z = f.mul(x, x)
-    near = f.fma(f.mul(x, z), f.poly(z, f.table("TANH")), x)
-    double = f.mul(f.c(2.0), size)
-    e = exp_tame(f, f.select(f.s.lt(f.c(80.0), double), f.c(80.0), double))
-    far = f.sub(f.c(1.0), f.div(f.c(2.0), f.add(e, f.c(1.0))))
-    return f.select(f.less(size, 0.6), near, f.s.copysign(far, x))
+    most = f.c(10.0 if f.dtype is float32 else 20.0)  # from there on it is 1
+    a = f.select(f.s.lt(most, size), most, size)
+    n, r = _reduce_by_ln2(f, a, f.sub(a, f.c(math.log(2) / 4)), share=2)
+    tail = f.fma(f.mul(r, r), f.poly(r, f.table("TANH")), r)
+    power = f.power_of_two(n)
+    h = f.fma(power, tail, f.sub(f.power_of_two(n, -1), f.c(0.5)))
+    one = f.c(1.0)
+    bottom, rest = f.total(one, h)
+    rest = f.select(f.less(h, 1.0), rest, f.c(0.0))  # of large h it is not exact and matters little
+    out = f.div(h, bottom)
+    return f.s.copysign(f.fma(f.s.neg(out), f.mul(rest, f.sub(one, out)), out), x)
 
 
 # --- logarithms ----------------------------------------------------------------------------------
 
 
 def _split_exponent(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
-    """Return (e, m) with x = 2**e m, e a float and m in [sqrt(1/2), sqrt(2)); x > 0, any size."""
+    """Return (e, m) with x = 2**e m, e a float and m in [3/4, 3/2); x > 0, any size.
+
+    As one instruction each they also serve 0 and infinity: e is infinite, m is 1, and NaN below 0.
+    """
+    e, m = f.special("getexp", x), f.special("getmant", x, mode=_THREE_QUARTERS)
+    if e is not None and m is not None:
+        return f.select(f.less(m, 1.0), f.add(e, f.c(1.0)), e), m
     tiny = f.less(x, 2.0 ** (2 - f.bias))
     shift = f.mantissa + 2
     x = f.select(tiny, f.mul(x, f.c(2.0**shift)), x)
-    root_bits = f.bits_of(f.c(math.sqrt(0.5)))
-    offset = f.s.sub(f.bits(x), root_bits)
+    offset = f.s.sub(f.bits(x), f.i_of(0.75))
     exponent = f.s._binary("ashr", offset, f.i(f.mantissa))
     m = f.from_bits(f.s.sub(f.bits(x), f.s._binary("shl", exponent, f.i(f.mantissa))))
     e = f.s.convert("sitofp", exponent, f.dtype)
     return f.select(tiny, f.sub(e, f.c(float(shift))), e), m
+
+
+_THREE_QUARTERS = 0b1011
+"""Mode of ``getmant``: a mantissa in [3/4, 3/2), NaN for negative numbers."""
 
 
 def _log_parts(f: Formula, m: Lanes) -> tuple[Lanes, Lanes]:
@@ -153,14 +168,10 @@ def log(f: Formula, x: Lanes, correction: Lanes | None = None) -> Lanes:
     """Return the logarithm, of x (1 + `correction`) for a small correction."""
     e, m = _split_exponent(f, x)
     t, tail = _log_parts(f, m)
-    high, middle, low = getattr(C, f"LN2_{f.suffix}")
-    tail = f.fma(e, f.c(middle + low), tail)
     if correction is not None:
         tail = f.add(tail, correction)
-    leading = f.mul(e, f.c(high))  # exact: high has few bits
-    total = f.add(leading, t)
-    lost = f.add(f.sub(leading, total), t)
-    return _log_specials(f, x, f.add(total, f.add(tail, lost)))
+    out = f.fma(e, f.c(math.log(2)), f.add(t, tail))
+    return out if f.has_exponents(x) else _log_specials(f, x, out)
 
 
 def log1p(f: Formula, x: Lanes) -> Lanes:
@@ -313,12 +324,12 @@ _TWO_THIRDS_REST = 3.700743415417188e-17
 def _exp2_parts(f: Formula, x: Lanes, rest: Lanes) -> Lanes:
     """Return 2**(x + rest)."""
     x = f.clamp(x, -1080.0, 1030.0)
-    whole, n = f.round_to_int(x)
-    t = f.sub(x, whole)
+    n = f.nearest(x)
+    t = f.sub(x, n.value)
     high, low = math.log(2), C.LN2_FUSED64[1]
     r, r_rest = f.product(t, f.c(high))
     r_rest = f.add(r_rest, f.fma(t, f.c(low), f.mul(rest, f.c(high))))
-    correction = f.mul(f.mul(r, r), f.poly(r, f.table("EXP")))
+    correction = f.mul(f.mul(r, r), f.poly(r, f.table("EXPM1")))
     correction = _with_rest(f, r, correction, r_rest)
     return f.scale(f.add(f.c(1.0), f.add(r, correction)), n)
 

@@ -16,9 +16,8 @@ from symtensor.codegen.lanes import (
     Lanes,
     LaneScalars,
     literal,
-    register_type,
+    part,
     splat_literal,
-    vector_of,
 )
 from symtensor.ir.dtypes import DType, float32, int32, int64
 
@@ -200,16 +199,6 @@ def across_lanes(s: LaneScalars, x: Lanes, combine: Combine) -> Lanes:
         width //= 2
         x = combine(part(s, x, 0, width), part(s, x, width, width))
     return x
-
-
-def part(s: LaneScalars, x: Lanes, start: int, count: int) -> Lanes:
-    """Return `count` lanes of a vector, from lane `start` on."""
-    kind = register_type(x.dtype, x.width)
-    if count == 1:
-        return s.emit(f"extractelement {kind} {x.text}, i64 {start}", x.dtype, 1)
-    picked = ", ".join(f"i32 {start + i}" for i in range(count))
-    mask = f"{vector_of('i32', count)} <{picked}>"
-    return s.emit(f"shufflevector {kind} {x.text}, {kind} poison, {mask}", x.dtype, count)
 
 
 def _accumulator(dtype: DType) -> DType:

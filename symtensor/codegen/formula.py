@@ -8,14 +8,31 @@ lane by lane to the C library, which is right everywhere and slow.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from symtensor.codegen import coefficients as C
-from symtensor.codegen.lanes import Lanes, LaneScalars, register_type, vector_of
+from symtensor.codegen.lanes import (
+    Lanes,
+    LaneScalars,
+    first_lanes,
+    joined,
+    part,
+    register_type,
+    vector_of,
+)
 from symtensor.ir.dtypes import DType, float32, float64, int32, int64
 
 MANTISSA = {"float32": 23, "float64": 52}
 BIAS = {"float32": 127, "float64": 1023}
 INTEGER = {"float32": int32, "float64": int64}
+
+
+class Whole(NamedTuple):
+    """A whole number n as a float, and where the low bits of its integer form are."""
+
+    value: Lanes
+    shifted: Lanes
+    """n plus a power of two so large that the last bit stands for 1."""
 
 
 class Formula:
@@ -43,14 +60,23 @@ class Formula:
     def from_bits(self, x: Lanes) -> Lanes:
         return self.s.bitcast(x, self.dtype)
 
+    def i_of(self, value: float) -> Lanes:
+        """Return the bits of a float as an integer constant."""
+        number = self.dtype.numpy.type(value)
+        return self.i(int(number.view(self.integer.numpy)))
+
     def table(self, name: str) -> tuple[float, ...]:
         return getattr(C, name + self.suffix)  # type: ignore[no-any-return]
 
     def poly(self, x: Lanes, coefficients: Sequence[float]) -> Lanes:
-        """Horner's rule, lowest power first in the table."""
-        out = self.c(coefficients[-1])
-        for coefficient in reversed(coefficients[:-1]):
-            out = self.fma(out, x, self.c(coefficient))
+        """Return a polynomial of constants, lowest power first."""
+        return self.horner(x, [self.c(c) for c in coefficients])
+
+    def horner(self, x: Lanes, terms: Sequence[Lanes]) -> Lanes:
+        """Return a polynomial by Horner's rule, lowest power first."""
+        out = terms[-1]
+        for term in reversed(terms[:-1]):
+            out = self.fma(out, x, term)
         return out
 
     def product(self, x: Lanes, y: Lanes) -> tuple[Lanes, Lanes]:
@@ -78,26 +104,75 @@ class Formula:
         x = self.select(self.less(x, low), self.c(low), x)
         return self.select(self.s.lt(self.c(high), x), self.c(high), x)
 
-    def round_to_int(self, x: Lanes) -> tuple[Lanes, Lanes]:
-        """Return x rounded to an integer, as float and as integer; safe for NaN (no fptosi)."""
+    def nearest(self, x: Lanes, factor: float = 1.0) -> Whole:
+        """Return x times a factor, rounded to an integer; safe for NaN (no fptosi)."""
         magic = self.c(1.5 * 2.0**self.mantissa)
-        shifted = self.add(x, magic)
-        whole = self.sub(shifted, magic)
-        return whole, self.s.sub(self.bits(shifted), self.bits_of(magic))
+        bits = self.add(x, magic) if factor == 1.0 else self.fma(x, self.c(factor), magic)
+        return Whole(self.sub(bits, magic), bits)
 
-    def bits_of(self, constant: Lanes) -> Lanes:
-        return self.bits(self.s._named(constant))
+    def to_integer(self, n: Whole) -> Lanes:
+        """Return a whole number in integer lanes."""
+        return self.s.sub(self.bits(n.shifted), self.i_of(1.5 * 2.0**self.mantissa))
 
-    def power_of_two(self, n: Lanes) -> Lanes:
-        """Return 2**n for integer lanes in the normal range."""
-        shifted = self.s._binary("shl", self.s.add(n, self.i(self.bias)), self.i(self.mantissa))
-        return self.from_bits(shifted)
+    def power_of_two(self, n: Whole, more: int = 0) -> Lanes:
+        """Return 2**(n + more) in the normal range."""
+        exponent = self.s._binary("shl", self.bits(n.shifted), self.i(self.mantissa))
+        bias = (self.bias + more) << self.mantissa
+        return self.from_bits(self.s.add(exponent, self.i(bias)))
 
-    def scale(self, x: Lanes, n: Lanes) -> Lanes:
-        """Return x * 2**n in two steps, so that overflow and subnormals come out right."""
-        half = self.s._binary("ashr", n, self.i(1))
-        rest = self.s.sub(n, half)
-        return self.mul(self.mul(x, self.power_of_two(half)), self.power_of_two(rest))
+    def scale(self, x: Lanes, n: Whole) -> Lanes:
+        """Return x * 2**n rounded once, so that overflow and subnormals come out right."""
+        call = self.special("scalef", x, n.value)
+        return self._scale_in_steps(x, n) if call is None else call
+
+    def _scale_in_steps(self, x: Lanes, n: Whole) -> Lanes:
+        s, integer = self.s, self.to_integer(n)
+        half = s._binary("ashr", integer, self.i(1))
+        for count in (half, s.sub(integer, half)):
+            bits = s._binary("shl", s.add(count, self.i(self.bias)), self.i(self.mantissa))
+            x = self.mul(x, self.from_bits(bits))
+        return x
+
+    def lookup(self, table: Sequence[float], place: Lanes) -> Lanes:
+        """Return numbers of a table of `Target.table_lanes`, at places counted from 0."""
+        s, count, width = self.s, len(table), place.width
+        if width > count:
+            return joined(s, [self.lookup(table, x) for (x,) in self.parts([place], count)])
+        kind, integers = register_type(self.dtype, count), register_type(self.integer, count)
+        numbers = ", ".join(f"{register_type(self.dtype)} {self.c(x).text}" for x in table)
+        at = first_lanes(s, place, count).text
+        arguments = [(kind, f"<{numbers}>"), (integers, at)]
+        call = s.intrinsic(s.target.lookup_intrinsic, kind, arguments)
+        return part(s, s.emit(call, self.dtype, count), 0, width)
+
+    def has_exponents(self, x: Lanes) -> bool:
+        """Return True where `special` serves lanes like x."""
+        bits = self.dtype.bits
+        width = min(x.width, self.s.target.lanes(bits))
+        return self.s.target.exponent_intrinsic("getexp", bits, width) is not None
+
+    def special(self, word: str, *xs: Lanes, mode: int | None = None) -> Lanes | None:
+        """Return what one instruction does with exponents, or None where the target has none."""
+        bits, width = self.dtype.bits, max(x.width for x in xs)
+        most = self.s.target.lanes(bits)
+        if width > most:
+            parts = [self.special(word, *xs, mode=mode) for xs in self.parts(xs, most)]
+            return joined(self.s, [x for x in parts if x is not None]) if all(parts) else None
+        name = self.s.target.exponent_intrinsic(word, bits, width)
+        if name is None:
+            return None
+        kind = register_type(self.dtype, width)
+        arguments = [(kind, self.s.splat(x, width)) for x in xs]
+        arguments += [] if mode is None else [("i32", str(mode))]
+        arguments += [(kind, "poison"), (f"i{max(width, 8)}", "-1")]  # all lanes
+        arguments += [("i32", "4")] if width * bits == 512 else []  # rounded as usual
+        return self.s.emit(self.s.intrinsic(name, kind, arguments), self.dtype, width)
+
+    def parts(self, xs: Sequence[Lanes], count: int) -> list[list[Lanes]]:
+        """Return operands cut into vectors of `count` lanes."""
+        width = max(x.width for x in xs)
+        wide = [self.s.widen(x, width) for x in xs]
+        return [[part(self.s, x, at, count) for x in wide] for at in range(0, width, count)]
 
 
 def floats(rule: Callable[..., Lanes]) -> Callable[..., Lanes]:

@@ -203,5 +203,7 @@ def _library_functions() -> dict[str, int]:
 def _jit() -> Any:
     global _engine
     if _engine is None:
-        _engine = llvm.create_lljit_compiler(host().machine())
+        # JITLink puts a module's code and data side by side
+        near = host().has_near_data
+        _engine = llvm.create_lljit_compiler(host().machine(), use_jit_link=near)
     return _engine

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from symtensor.codegen.target import Target
@@ -455,6 +455,43 @@ class LaneScalars:
         out = self.convert("fptosi" if signed else "fptoui", safe, dtype)
         out = self.select(above, self.const(high, dtype), out)
         return self.select(below, self.const(low, dtype), out)
+
+
+def part(s: LaneScalars, x: Lanes, start: int, count: int) -> Lanes:
+    """Return `count` lanes of a vector, from lane `start` on."""
+    if count == x.width:
+        return x
+    kind = register_type(x.dtype, x.width)
+    if count == 1:
+        return s.emit(f"extractelement {kind} {x.text}, i64 {start}", x.dtype, 1)
+    picked = ", ".join(f"i32 {start + i}" for i in range(count))
+    mask = f"{vector_of('i32', count)} <{picked}>"
+    return s.emit(f"shufflevector {kind} {x.text}, {kind} poison, {mask}", x.dtype, count)
+
+
+def joined(s: LaneScalars, xs: Sequence[Lanes]) -> Lanes:
+    """Return the lanes of vectors of one width, a power of two of them, as one vector."""
+    parts = list(xs)
+    while len(parts) > 1:
+        kind, width = register_type(parts[0].dtype, parts[0].width), 2 * parts[0].width
+        mask = f"{vector_of('i32', width)} <{', '.join(f'i32 {i}' for i in range(width))}>"
+        parts = [
+            s.emit(f"shufflevector {kind} {a.text}, {kind} {b.text}, {mask}", a.dtype, width)
+            for a, b in zip(parts[::2], parts[1::2], strict=True)
+        ]
+    return parts[0]
+
+
+def first_lanes(s: LaneScalars, x: Lanes, count: int) -> Lanes:
+    """Return a vector of `count` lanes that begins with the lanes of x; the others are anything."""
+    kind, wide = register_type(x.dtype, x.width), register_type(x.dtype, count)
+    if x.width == count:
+        return x
+    if x.width == 1:
+        return s.emit(f"insertelement {wide} poison, {kind} {x.text}, i64 0", x.dtype, count)
+    picked = ", ".join(f"i32 {min(i, x.width)}" for i in range(count))
+    mask = f"{vector_of('i32', count)} <{picked}>"
+    return s.emit(f"shufflevector {kind} {x.text}, {kind} poison, {mask}", x.dtype, count)
 
 
 def _mangled(dtype: DType, width: int) -> str:

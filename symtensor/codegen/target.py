@@ -17,7 +17,7 @@ import llvmlite.binding as llvm
 from symtensor.config import get as get_setting
 from symtensor.errors import LoweringError
 
-OPTIONS: dict[str, Any] = {"opt": 2, "reloc": "pic", "codemodel": "jitdefault"}
+OPTIONS: dict[str, Any] = {"opt": 2, "reloc": "pic"}
 """How LLVM makes code."""
 
 
@@ -50,16 +50,45 @@ class Target:
         """How many vector registers there are."""
         return 32 if self.vector_bits == 512 or self.triple.startswith(("aarch64", "arm64")) else 16
 
+    def exponent_intrinsic(self, word: str, bits: int, width: int) -> str | None:
+        """Return LLVM's name for ``scalef``, ``getexp`` or ``getmant`` on floats of some bits, if any."""
+        if self.vector_bits != 512 or width * bits not in (128, 256, 512):
+            return None
+        return f"llvm.x86.avx512.mask.{word}.{'ps' if bits == 32 else 'pd'}.{width * bits}"
+
+    @property
+    def table_lanes(self) -> int:
+        """Return how many floats of a table `lookup_intrinsic` reads from, 0 for no such instruction."""
+        return 16 if self.vector_bits == 512 else 0
+
+    @property
+    def lookup_intrinsic(self) -> str:
+        """Return LLVM's name for reading any lanes of a vector: of the floats, at these places."""
+        return "llvm.x86.avx512.permvar.sf.512"
+
+    @property
+    def has_near_data(self) -> bool:
+        """True where code and its constants are linked so close that offsets of 32 bits reach."""
+        return "-linux-" in self.triple and self.triple.startswith(("x86_64", "aarch64"))
+
+    @property
+    def code_model(self) -> str:
+        """Return what LLVM may assume of distances; near constants need no registers."""
+        return "small" if self.has_near_data else "jitdefault"
+
     @property
     def fingerprint(self) -> str:
         """All that makes LLVM's code for one text differ from that for another target."""
-        return repr((self.triple, self.cpu, self.features, sorted(OPTIONS.items())))
+        options = sorted(OPTIONS.items())
+        return repr((self.triple, self.cpu, self.features, options, self.code_model))
 
     def machine(self) -> Any:
         """Return an LLVM target machine; one per thread of compilation."""
         _initialize()
         target = llvm.Target.from_triple(self.triple)
-        return target.create_target_machine(cpu=self.cpu, features=self.features, **OPTIONS)
+        return target.create_target_machine(
+            cpu=self.cpu, features=self.features, codemodel=self.code_model, **OPTIONS
+        )
 
 
 @functools.cache

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import symtensor as st
 from symtensor.backend.elementwise import clip
 from symtensor.backend.handles import weakened
-from symtensor.backend.tensors import as_operand, as_tensor, remember_logits
+from symtensor.backend.tensors import as_float, as_operand, as_tensor, remember_logits
 from symtensor.errors import ShapeError
 
 
@@ -28,7 +30,7 @@ def relu(x: Any, alpha: Any = 0.0, max_value: Any = None, threshold: Any = 0.0) 
 
 def elu(x: Any, alpha: Any = 1.0) -> st.Tensor:
     """Return x above 0 and alpha * (exp(x) - 1) elsewhere."""
-    x = as_tensor(x)
+    x = as_float(x)
     return st.elu(x, weakened(alpha, x.dtype))
 
 
@@ -37,7 +39,7 @@ def softmax(x: Any, axis: int = -1) -> st.Tensor:
 
     The result remembers x: cross entropies of it are computed from the logits.
     """
-    x = as_tensor(x)
+    x = as_float(x)
     if not -x.ndim <= axis < x.ndim:
         raise ShapeError(f"softmax: there is no axis {axis} in {x.type}", code="ST0301")
     out = st.softmax(x, axis)
@@ -47,32 +49,32 @@ def softmax(x: Any, axis: int = -1) -> st.Tensor:
 
 def softplus(x: Any) -> st.Tensor:
     """Return log(1 + exp(x)), without overflow."""
-    return st.softplus(as_tensor(x))
+    return st.softplus(as_float(x))
 
 
 def softsign(x: Any) -> st.Tensor:
     """Return x / (1 + |x|)."""
-    return st.softsign(as_tensor(x))
+    return st.softsign(as_float(x))
 
 
 def sigmoid(x: Any) -> st.Tensor:
     """Return 1 / (1 + exp(-x))."""
-    return st.sigmoid(as_tensor(x))
+    return st.sigmoid(as_float(x))
 
 
 def hard_sigmoid(x: Any) -> st.Tensor:
     """Return 0.2 * x + 0.5, limited to [0, 1]."""
-    return st.hard_sigmoid(as_tensor(x))
+    return st.hard_sigmoid(as_float(x))
 
 
 def tanh(x: Any) -> st.Tensor:
     """Return the hyperbolic tangent."""
-    return st.tanh(as_tensor(x))
+    return st.tanh(as_float(x))
 
 
 def l2_normalize(x: Any, axis: Any = None) -> st.Tensor:
     """Return x divided by its Euclidean norm along axes, all of them for None."""
-    return st.l2_normalize(as_tensor(x), tuple(axis) if isinstance(axis, list) else axis)
+    return st.l2_normalize(as_float(x), tuple(axis) if np.ndim(axis) else axis)
 
 
 def normalize_batch_in_training(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import string
 from typing import Any
 
+import numpy as np
+
 import symtensor as st
 from symtensor.backend.sparse import SparseTensor, sparse_dot
 from symtensor.backend.tensors import as_tensor, operands
@@ -25,11 +27,10 @@ def dot(x: Any, y: Any) -> st.Tensor:
 def _contracted_axes(x: st.Tensor, y: st.Tensor, axes: Any) -> tuple[int, int]:
     if axes is None:
         axes = (x.ndim - 1, y.ndim - 1 if y.ndim == 2 else y.ndim - 2)
-    elif isinstance(axes, int):
-        axes = (axes, axes)
-    if len(axes) != 2 or not all(isinstance(a, int) for a in axes):
+    pair = np.broadcast_to(axes, 2) if np.ndim(axes) == 0 else np.asarray(axes)
+    if pair.shape != (2,) or pair.dtype.kind not in "iu":
         raise AttributeValueError(f"batch_dot: expected one axis of each operand, found {axes!r}")
-    first, second = axes[0] % x.ndim, axes[1] % y.ndim
+    first, second = int(pair[0]) % x.ndim, int(pair[1]) % y.ndim
     if 0 in (first, second):
         raise AttributeValueError("batch_dot: axis 0 is the batch and can't be contracted")
     return first, second

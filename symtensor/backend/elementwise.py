@@ -8,7 +8,7 @@ import numpy as np
 
 import symtensor as st
 from symtensor.backend.handles import weakened
-from symtensor.backend.tensors import as_tensor, fresh, operands
+from symtensor.backend.tensors import as_float, as_tensor, fresh, identity, operands
 
 
 def square(x: Any) -> st.Tensor:
@@ -23,22 +23,23 @@ def abs(x: Any) -> st.Tensor:
 
 def sqrt(x: Any) -> st.Tensor:
     """Return the square root; of negative numbers 0."""
-    return st.sqrt(st.maximum(as_tensor(x), 0.0))
+    return st.sqrt(st.maximum(as_float(x), 0.0))
 
 
 def exp(x: Any) -> st.Tensor:
     """Return e to the power of x."""
-    return st.exp(as_tensor(x))
+    return st.exp(as_float(x))
 
 
 def log(x: Any) -> st.Tensor:
     """Return the natural logarithm."""
-    return st.log(as_tensor(x))
+    return st.log(as_float(x))
 
 
 def round(x: Any) -> st.Tensor:
     """Return the nearest integers, halves to the even one."""
-    return st.rint(as_tensor(x))
+    x = as_tensor(x)
+    return st.rint(x) if x.dtype.is_floating else identity(x)
 
 
 def sign(x: Any) -> st.Tensor:
@@ -109,9 +110,9 @@ def minimum(x: Any, y: Any) -> st.Tensor:
 
 def sin(x: Any) -> st.Tensor:
     """Return the sine."""
-    return st.sin(as_tensor(x))
+    return st.sin(as_float(x))
 
 
 def cos(x: Any) -> st.Tensor:
     """Return the cosine."""
-    return st.cos(as_tensor(x))
+    return st.cos(as_float(x))

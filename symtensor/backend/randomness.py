@@ -38,7 +38,10 @@ def random_normal(
 def random_uniform(
     shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: int | None = None
 ) -> st.Tensor:
-    """Return numbers uniform in [minval, maxval)."""
+    """Return numbers uniform in [minval, maxval); of an integer dtype, integers."""
+    kind = st.as_dtype(dtype or floatx())
+    if kind.is_integer:
+        return _stream(seed).randint(as_shape(shape), int(minval), int(maxval), kind)
     return _stream(seed).uniform(as_shape(shape), *_numbers(dtype, minval, maxval))
 
 
@@ -80,16 +83,21 @@ def random_normal_variable(
     return variable(random_normal(shape, mean, scale, dtype, seed), dtype, name)
 
 
-def dropout(x: Any, level: float, noise_shape: Any = None, seed: int | None = None) -> st.Tensor:
+def dropout(x: Any, level: Any, noise_shape: Any = None, seed: int | None = None) -> st.Tensor:
     """Return x with elements set to 0 with probability `level`, the others scaled by 1/(1-level).
 
-    `noise_shape` with ones broadcasts the mask. Raises ValueError for levels outside [0, 1).
+    `noise_shape` with ones broadcasts the mask. Raises ValueError for levels outside [0, 1); one that is a
+    tensor is not checked.
     """
-    if not 0 <= level < 1:
-        raise AttributeValueError(f"dropout: expected a level in [0, 1), found {level}")
     x = as_tensor(x)
     sizes = x.shape if noise_shape is None else _noise_shape(x, noise_shape)
-    return st.multiply(x, _stream(seed).dropout_mask(sizes, float(level), x.dtype))
+    if isinstance(level, st.Tensor):
+        rate: Any = st.cast(level, x.dtype)
+    elif 0 <= level < 1:
+        rate = float(level)
+    else:
+        raise AttributeValueError(f"dropout: expected a level in [0, 1), found {level}")
+    return st.multiply(x, _stream(seed).dropout_mask(sizes, rate, x.dtype))
 
 
 def _noise_shape(x: st.Tensor, shape: Any) -> Any:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import symtensor as st
-from symtensor.backend.configuration import floatx
-from symtensor.backend.tensors import as_tensor
+from symtensor.backend.tensors import as_float, as_tensor
 
 
 def _axes(axis: Any) -> Any:
-    return tuple(axis) if isinstance(axis, list) else axis
-
-
-def _as_float(x: Any) -> st.Tensor:
-    """Return bools and ints in floatx."""
-    x = as_tensor(x)
-    return x if x.dtype.is_floating else st.cast(x, floatx())
+    return tuple(axis) if np.ndim(axis) else axis
 
 
 def max(x: Any, axis: Any = None, keepdims: bool = False) -> st.Tensor:
@@ -37,8 +32,8 @@ def sum(x: Any, axis: Any = None, keepdims: bool = False) -> st.Tensor:
 
 
 def prod(x: Any, axis: Any = None, keepdims: bool = False) -> st.Tensor:
-    """Return the product, in the dtype of x; x may be a list of scalar tensors."""
-    x = st.stack(list(x)) if isinstance(x, (list, tuple)) else as_tensor(x)
+    """Return the product, in the dtype of x."""
+    x = as_tensor(x)
     total = st.prod(x, _axes(axis), keepdims=keepdims)
     return total if x.dtype.is_bool else st.cast(total, x.dtype)
 
@@ -57,7 +52,7 @@ def cumprod(x: Any, axis: int = 0) -> st.Tensor:
 
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> st.Tensor:
     """Return the variance of the population."""
-    return st.var(_as_float(x), _axes(axis), keepdims=keepdims)
+    return st.var(as_float(x), _axes(axis), keepdims=keepdims)
 
 
 def std(x: Any, axis: Any = None, keepdims: bool = False) -> st.Tensor:
@@ -67,7 +62,7 @@ def std(x: Any, axis: Any = None, keepdims: bool = False) -> st.Tensor:
 
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> st.Tensor:
     """Return the mean; bools and ints count as floatx."""
-    return st.mean(_as_float(x), _axes(axis), keepdims=keepdims)
+    return st.mean(as_float(x), _axes(axis), keepdims=keepdims)
 
 
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> st.Tensor:
@@ -92,4 +87,4 @@ def argmin(x: Any, axis: int = -1) -> st.Tensor:
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> st.Tensor:
     """Return log(sum(exp(x))) without overflow."""
-    return st.logsumexp(as_tensor(x), _axes(axis), keepdims=keepdims)
+    return st.logsumexp(as_float(x), _axes(axis), keepdims=keepdims)

@@ -6,6 +6,8 @@ import builtins
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 import symtensor as st
 from symtensor.backend.configuration import normalize_data_format
 from symtensor.backend.sizes import as_dim, as_shape
@@ -95,13 +97,19 @@ def squeeze(x: Any, axis: int) -> st.Tensor:
     return st.squeeze(as_tensor(x), axis)
 
 
-def temporal_padding(x: Any, padding: Pair = (1, 1)) -> st.Tensor:
+def _pair(padding: int | Pair) -> tuple[int, int]:
+    """Return (before, after); one number, as in Keras 1, is both."""
+    before, after = np.broadcast_to(padding, 2).tolist()
+    return before, after
+
+
+def temporal_padding(x: Any, padding: int | Pair = (1, 1)) -> st.Tensor:
     """Return (batch, time, channels) with zeros before and after axis 1."""
-    return st.pad(as_tensor(x), [(0, 0), tuple(padding), (0, 0)])
+    return st.pad(as_tensor(x), [(0, 0), _pair(padding), (0, 0)])
 
 
-def _spatial_padding(x: Any, padding: Sequence[Pair], data_format: str | None) -> st.Tensor:
-    pairs = [(p[0], p[1]) for p in padding]
+def _spatial_padding(x: Any, padding: Sequence[Any], data_format: str | None) -> st.Tensor:
+    pairs = [_pair(p) for p in padding]
     if normalize_data_format(data_format) == "channels_first":
         return st.pad(as_tensor(x), [(0, 0), (0, 0), *pairs])
     return st.pad(as_tensor(x), [(0, 0), *pairs, (0, 0)])
@@ -109,7 +117,7 @@ def _spatial_padding(x: Any, padding: Sequence[Pair], data_format: str | None) -
 
 @old_keywords
 def spatial_2d_padding(
-    x: Any, padding: Sequence[Pair] = ((1, 1), (1, 1)), data_format: str | None = None
+    x: Any, padding: Sequence[int | Pair] = ((1, 1), (1, 1)), data_format: str | None = None
 ) -> st.Tensor:
     """Return images with zeros around: ((top, bottom), (left, right))."""
     return _spatial_padding(x, padding, data_format)
@@ -117,7 +125,7 @@ def spatial_2d_padding(
 
 @old_keywords
 def spatial_3d_padding(
-    x: Any, padding: Sequence[Pair] = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None
+    x: Any, padding: Sequence[int | Pair] = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None
 ) -> st.Tensor:
     """Return volumes with zeros around, a pair per axis."""
     return _spatial_padding(x, padding, data_format)
@@ -132,13 +140,13 @@ def stack(x: Sequence[Any], axis: int = 0) -> st.Tensor:
 def one_hot(indices: Any, num_classes: int) -> st.Tensor:
     """Return float32 vectors with a 1 at each index; an index outside gives zeros."""
     labels = st.cast(as_tensor(indices, "int64"), "int64")
-    hits = st.equal(st.expand_dims(labels, -1), st.arange(num_classes))
+    hits = st.equal(st.expand_dims(labels, -1), st.arange(as_dim(num_classes)))
     return st.cast(hits, "float32")
 
 
 def reverse(x: Any, axes: Any) -> st.Tensor:
     """Return x reversed along axes."""
-    return st.flip(as_tensor(x), axes if isinstance(axes, int) else tuple(axes))
+    return st.flip(as_tensor(x), tuple(axes) if np.ndim(axes) else axes)
 
 
 def slice(x: Any, start: Any, size: Any) -> st.Tensor:

@@ -120,8 +120,21 @@ _install_attributes()
 
 
 def as_tensor(x: Any, dtype: Any = None) -> st.Tensor:
-    """Return `x` as a tensor; what is none takes `dtype`, by default floatx."""
-    return x if isinstance(x, st.Tensor) else constant(x, dtype)
+    """Return `x` as a tensor; what is none takes `dtype`, by default floatx.
+
+    Lists and tuples that hold tensors are stacked.
+    """
+    if isinstance(x, st.Tensor):
+        return x
+    if isinstance(x, (list, tuple)) and any(isinstance(v, st.Tensor) for v in x):
+        return st.stack(operands(*x))
+    return constant(x, dtype)
+
+
+def as_float(x: Any) -> st.Tensor:
+    """Return `x` as a tensor, bools and ints in floatx."""
+    x = as_tensor(x)
+    return x if x.dtype.is_floating else st.cast(x, configuration.floatx())
 
 
 def dtype_among(*values: Any) -> st.DType | None:

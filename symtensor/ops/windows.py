@@ -10,7 +10,8 @@ the other's transpose, so both have derivatives of every order.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from symtensor.errors import AttributeValueError, ShapeError
@@ -150,7 +151,8 @@ OVERLAP_ADD = define(
 
 def per_axis(value: int | Sequence[int], count: int, what: str) -> Ints:
     """Return a number for each of `count` axes, given one for all of them or one each."""
-    values = (value,) * count if isinstance(value, int) else tuple(int(v) for v in value)
+    given = value if isinstance(value, Iterable) else (value,) * count
+    values = tuple(operator.index(v) for v in given)
     if len(values) != count or any(v < 1 for v in values):
         raise AttributeValueError(f"expected one {what} of at least 1, or {count}, found {value}")
     return values

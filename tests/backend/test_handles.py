@@ -83,6 +83,38 @@ def test_fractions_beside_ints_stay_fractions():
     assert found[1].tolist() == found[2].tolist() == [0.5, 1, 2]
 
 
+def test_lists_of_tensors_are_stacked():
+    a, b = K.variable([1.0, 2.0]), K.variable([3.0, 0.0])
+    built = [
+        K.sum([a, b]),
+        K.max([a, b], axis=0),
+        K.mean([K.sum(a), 2.0]),
+        K.stack([[a, b], [b, a]]),
+    ]
+    found = K.function([], built)([])
+    assert [y.tolist() for y in found[:3]] == [6, [3, 2], 2.5] and found[3].shape == (2, 2, 2)
+
+
+def test_axes_and_strides_may_be_numbers_of_numpy():
+    x, one = K.placeholder((2, 4, 3)), np.int64(1)
+    assert K.int_shape(K.sum(x, axis=one)) == K.int_shape(K.sum(x, axis=np.array([1]))) == (2, 3)
+    assert K.int_shape(K.sum(x, axis=range(2))) == (3,)
+    assert (
+        K.int_shape(K.reverse(x, one)) == K.int_shape(K.reverse(x, np.array([0, 1]))) == (2, 4, 3)
+    )
+    assert K.int_shape(K.batch_dot(x, x, one)) == K.int_shape(K.batch_dot(x, x, np.array([1, 1])))
+    assert K.int_shape(K.conv1d(x, K.ones((2, 3, 5)), strides=np.int64(2))) == (2, 2, 5)
+    assert K.int_shape(K.expand_dims(x, one)) == (2, 1, 4, 3)
+
+
+def test_functions_of_reals_give_floatx_for_ints():
+    n = K.arange(3)
+    for f in (K.exp, K.log, K.sqrt, K.sin, K.cos, K.sigmoid, K.tanh, K.softmax, K.elu, K.logsumexp):
+        assert K.dtype(f(n)) == "float32"
+    for f in (K.round, K.abs, K.sign, K.square, K.relu, K.identity):
+        assert K.dtype(f(n)) == "int32"
+
+
 def test_a_tensor_of_the_library_keeps_numpys_rules():
     x = st.placeholder((2,), "float32")
     assert (x * np.float64(2)).dtype == st.float64

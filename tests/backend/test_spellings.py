@@ -31,6 +31,15 @@ KERNEL = np.arange(24.0, dtype="f4").reshape(2, 2, 3, 2)
         (lambda: K.one_hot([1, 0], nb_classes=3), lambda: K.one_hot([1, 0], num_classes=3)),
         (lambda: K.expand_dims(X, dim=1), lambda: K.expand_dims(X, axis=1)),
         (lambda: K.maxpool2d(X, (2, 2)), lambda: K.pool2d(X, (2, 2))),
+        (lambda: K.temporal_padding(X[0], 2), lambda: K.temporal_padding(X[0], (2, 2))),
+        (
+            lambda: K.spatial_2d_padding(X, padding=(1, 2), dim_ordering="th"),
+            lambda: K.spatial_2d_padding(X, ((1, 1), (2, 2)), "channels_first"),
+        ),
+        (
+            lambda: K.spatial_3d_padding(X[None], padding=(1, 2, 0), dim_ordering="tf"),
+            lambda: K.spatial_3d_padding(X[None], ((1, 1), (2, 2), (0, 0)), "channels_last"),
+        ),
         (
             lambda: K.resize_images(X=X, height_factor=2, width_factor=2, dim_ordering="th"),
             lambda: K.resize_images(X, 2, 2, "channels_first"),

@@ -74,6 +74,26 @@ def shapes_may_be_symbolic():
     assert [y.shape for y in found] == [(2, 3), (2, 3), (4,)] * len(draws)
 
 
+@fact("random_uniform", "random_binomial")
+def numbers_may_be_ints():
+    found = drawn(K.random_uniform((2000,), 3, 7, dtype="int32", seed=2))[0]
+    assert found.dtype == "int32" and set(np.unique(found)) == {3, 4, 5, 6}
+    assert abs((found == 3).mean() - 0.25) < 0.05
+    found = drawn(K.random_binomial((50,), 0.5, dtype="int64", seed=2))[0]
+    assert found.dtype == "int64" and set(np.unique(found)) == {0, 1}
+
+
+@fact("dropout")
+def the_level_may_be_a_tensor():
+    level = K.variable(0.5)
+    run = K.function([], [K.dropout(K.ones((SIZE, SIZE)), level, seed=3)])
+    for rate in (0.5, 0.75, 0.0):
+        K.set_value(level, rate)
+        (found,) = run([])
+        assert abs((found == 0).mean() - rate) < 0.01
+        np.testing.assert_allclose(found.max(), 1 / (1 - rate), rtol=1e-6)
+
+
 @fact("dropout")
 def what_stays_is_scaled():
     x = K.placeholder((SIZE, SIZE))

@@ -65,6 +65,8 @@ sample("one_hot", lambda i: np.eye(5)[i], np.array([[2, 0], [4, 1]], "i8"), num_
        gives="float32", note="indices of 2 axes")
 sample("one_hot", lambda i: np.array([[0, 1], [0, 0], [0, 0]]), np.array([1, 2, -1], "i4"),
        num_classes=2, gives="float32", note="indices outside")
+sample("one_hot", lambda x, i: np.eye(3)[i], A, np.array([2, 0], "i4"), gives="float32",
+       note="as many classes as rows", build=lambda x, i: K.one_hot(i, K.shape(x)[0]))
 sample("reverse", lambda x: x[:, ::-1], CUBE, axes=1)
 sample("reverse", lambda x: x[::-1, :, ::-1], CUBE, axes=[0, -1], note="axes")
 sample("slice", lambda x: x[1:3, 0:2], A, start=[1, 0], size=[2, 2])

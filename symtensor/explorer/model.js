@@ -196,12 +196,13 @@ function groupTree(graph, grouping, showNumbers, only = null) {
     else home.nodes.push(node);
   }
   if (grouping === "scope" && !only) gather(root, child);
-  if (grouping !== "none" && !only) split(root, child);
+  if (!only && (grouping !== "none" || graph.order.length > FLAT)) split(root, child);
   tidy(root);
   measure(root, graph);
   return root;
 }
 
+const FLAT = 8000; // nodes up to which they are all drawn beside each other when nothing groups them
 const LOOSE = 14; // nodes beside groups that are left as they are
 
 /** Group many nodes that stand beside groups, in no scope of their own, by line. */

@@ -1,5 +1,7 @@
 // The tables below the graph.
 
+const MOST_KERNELS = 1000; // rows of the table
+
 function kernelsTab(app) {
   if (!kernels.length)
     return [el("p", { class: "empty" }, `The engine ${data.engine} does not tell its kernels.`)];
@@ -53,7 +55,9 @@ function kernelsTab(app) {
     ),
   );
   const body = el("tbody");
-  for (const { kernel, flops, bytes, runs, seconds } of rows) {
+  const at = rows.findIndex(({ kernel }) => app.isLit("kernel", kernel.name));
+  const start = at >= MOST_KERNELS ? at - MOST_KERNELS / 2 : 0;
+  for (const { kernel, flops, bytes, runs, seconds } of rows.slice(start, start + MOST_KERNELS)) {
     const outputs = kernel.outputs.map((x) => `${entities[x].op} ${entities[x].type}`).join(", ");
     const depth = kernel.name.split(".").length - 1;
     body.append(
@@ -86,7 +90,13 @@ function kernelsTab(app) {
     );
   }
   table.append(body);
-  return [table];
+  const hidden = rows.length - body.children.length;
+  return [
+    table,
+    hidden
+      ? el("p", { class: "empty" }, `${hidden} more: sort, search, or select a node to see its kernel`)
+      : null,
+  ];
 }
 
 const kernelColour = (kernel) => `hsl(${(kernel.index * 137.5) % 360} 62% 56%)`;

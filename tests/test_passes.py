@@ -130,6 +130,12 @@ def two_logits(x):
     return st.log(z / st.sum(z, 1, keepdims=True))[:, 0]
 
 
+def two_logits_by_product(x):
+    """The same with one division per row, as `softmax` has it."""
+    z = st.exp(st.stack([x, x / 2], 1))
+    return st.log(z * st.reciprocal(st.sum(z, 1, keepdims=True)))[:, 0]
+
+
 def log_softmax_of_two(x):
     return -np.logaddexp(0, -x / 2)
 
@@ -157,6 +163,8 @@ STABLE = {
         lambda x: st.log(1 - st.exp(x)),
         lambda x: np.where(x > -1, np.log(-np.expm1(x)), np.log1p(-np.exp(x))), -40.0),
     "log(exp(x) / sum(exp(x))) -> log_softmax(x)": (two_logits, log_softmax_of_two, -800.0),
+    "log(exp(x) * (1 / sum(exp(x)))) -> log_softmax(x)": (
+        two_logits_by_product, log_softmax_of_two, -800.0),
     "log(sum(exp(x))) -> logsumexp(x)": (
         lambda x: st.log(st.sum(st.exp(x * np.ones((3, 1))), axis=0)),
         lambda x: x + np.log(3), 1000.0),

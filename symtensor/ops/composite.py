@@ -33,10 +33,11 @@ def _shifted(x: Tensor, axis: Any) -> Tensor:
 def softmax(x: TensorLike, axis: Any = -1) -> Tensor:
     """Return exp(x) / sum(exp(x)) along `axis`, without overflow.
 
-    A lane of only -inf, or with +inf, gives NaN.
+    A lane of only -inf, or with +inf, gives NaN. The sum, from 1 up to the number of terms, is divided by
+    once per lane: a division per element would cost as much as the exponential.
     """
     z = e.exp(_shifted(as_float(x), axis))
-    return e.divide(z, reduction.sum(z, axis, keepdims=True))
+    return e.multiply(z, e.reciprocal(reduction.sum(z, axis, keepdims=True)))
 
 
 def log_softmax(x: TensorLike, axis: Any = -1) -> Tensor:

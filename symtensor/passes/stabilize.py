@@ -37,23 +37,36 @@ def _not_shifted(node: Node, found: Bindings) -> bool:
     return shift.op.name != "max"
 
 
+def _total(found: Bindings) -> Node:
+    """Return what a divisor repeats, or what a factor repeats the reciprocal of."""
+    total = found["s"]
+    while total.op.name in ("broadcast_to", "reciprocal"):
+        total = total.inputs[0]
+    return total
+
+
 def _is_softmax(node: Node, found: Bindings) -> bool:
     """The divisor is the sum of the same exponentials, repeated along the summed axes."""
-    total = found["s"]
-    if total.op.name == "broadcast_to":
-        total = total.inputs[0]
+    total = _total(found)
     kept = total.tensor_type.shape
     while total.op.name == "reshape":
         total = total.inputs[0]
-    if total.op.name != "sum" or total.inputs[0] is not node.inputs[0].inputs[0]:
+    if total.op.name != "sum" or total.inputs[0] not in node.inputs[0].inputs:
         return False
     shape, axes = found["x"].tensor_type.shape, total.attrs["axes"]
     wanted = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
     return D.same_shape((1,) * (len(shape) - len(kept)) + kept, wanted)
 
 
+def _is_softmax_by_product(node: Node, found: Bindings) -> bool:
+    factor = found["s"]
+    if factor.op.name == "broadcast_to":
+        factor = factor.inputs[0]
+    return factor.op.name == "reciprocal" and _is_softmax(node, found)
+
+
 def _log_softmax(node: Node, found: Bindings) -> Tensor:
-    logits, total = Tensor(found["x"]), found["s"]
+    logits, total = Tensor(found["x"]), _total(found)
     if not _not_shifted(node, found):
         return elementwise.subtract(logits, elementwise.log(Tensor(total)))
     while total.op.name != "sum":
@@ -104,6 +117,8 @@ RULES = [
     # maximum subtracted, both terms have one sign; of any other x and s they could cancel
     Rule("log(exp(x) / sum(exp(x))) -> log_softmax(x)", P.log(P.divide(P.exp(x), s)),
          _log_softmax, _is_softmax),
+    Rule("log(exp(x) * (1 / sum(exp(x)))) -> log_softmax(x)", P.log(P.multiply(P.exp(x), s)),
+         _log_softmax, _is_softmax_by_product),
     # exp overflows; subtracting the maximum first is exact up to rounding
     Rule("log(sum(exp(x))) -> logsumexp(x)", P.log(P.sum(P.exp(x))), _log_sum_exp, _not_shifted),
 ]  # fmt: skip

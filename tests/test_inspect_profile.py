@@ -148,11 +148,12 @@ def test_hostile_names_are_escaped(tmp_path):
 
 
 def test_floors_follow_the_limits():
-    limits = Limits(1, 1e11, ((1 << 20, 1e11), (1 << 30, 1e10)))
+    limits = Limits(1, 1e11, ((10**6, 1e11), (10**8, 1e10)))
     assert limits.floor(2 * 10**9, 1000) == (0.02, "compute")
     assert limits.floor(2 * 10**9, 1000, itemsize=8) == (0.04, "compute")
     assert limits.floor(1, 10**8) == (0.01, "memory")
     assert limits.bytes_per_second(1000) == 1e11 and limits.bytes_per_second(1 << 40) == 1e10
+    assert limits.bytes_per_second(10**7) == pytest.approx(5.5e10)
 
 
 def test_the_machine_is_measured_once():

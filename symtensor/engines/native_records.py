@@ -30,7 +30,6 @@ from symtensor.codegen.kernel import (
     Let,
     Loop,
     Reduce,
-    Reload,
     Stmt,
     Store,
     Update,
@@ -242,12 +241,11 @@ def _traffic(kernel: Kernel) -> _Traffic:
 
 
 def _walk(body: Sequence[Stmt], rounds: Dim, found: _Traffic) -> None:
-    """Add what statements do that run `rounds` times."""
+    """Add what statements do that run `rounds` times. What is reloaded was written just before: it
+    comes out of the nearest cache and is no traffic."""
     for stmt in body:
         if isinstance(stmt, Let):
             _let(stmt.value, rounds, found)
-        elif isinstance(stmt, Reload):
-            _touch(found.read, stmt.buffer, stmt.at, rounds)
         elif isinstance(stmt, Store):
             _touch(found.written, stmt.buffer, stmt.at, rounds)
         elif isinstance(stmt, Update):
@@ -255,7 +253,7 @@ def _walk(body: Sequence[Stmt], rounds: Dim, found: _Traffic) -> None:
             found.flops = found.flops + rounds * flops
         elif isinstance(stmt, Loop):
             _walk(stmt.body, rounds * stmt.axis.extent, found)
-        else:
+        elif isinstance(stmt, Reduce):
             _walk(stmt.body, rounds, found)
 
 

@@ -134,10 +134,10 @@ class Limits:
     """(bytes of the vectors, bytes per second), for vectors of rising size."""
 
     def bytes_per_second(self, span: int) -> float:
-        """Return how fast `span` bytes are gone through."""
-        return next(
-            (speed for size, speed in self.bandwidth if span <= size), self.bandwidth[-1][1]
-        )
+        """Return how fast `span` bytes are gone through; between two measured sizes, in proportion
+        to the logarithm: where one cache ends and the next begins is no sharp line."""
+        sizes, speeds = zip(*self.bandwidth, strict=True)
+        return float(np.interp(np.log(max(span, 1)), np.log(sizes), speeds))
 
     def floor(self, flops: int, moved: int, itemsize: int = 4) -> tuple[float, str]:
         """Return the least seconds for operations on elements and bytes, and which of them binds."""

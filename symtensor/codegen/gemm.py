@@ -45,6 +45,8 @@ COLUMNS = 512
 GEMV_DEPTH = 4096
 """Terms per block in products with a vector, which pack nothing."""
 
+PAGE = 4096
+"""Rows this far apart, or a multiple of it, fall into the same few places of an L1 cache."""
 PICOSECONDS = 4
 """Time of one multiply-add per byte of an element, about."""
 COLUMN_RANGE, ROW_RANGE = 256, 8
@@ -133,7 +135,7 @@ class _Gemm(Microkernels):
             b = f.at(
                 self.element, "%b", f.add(f.add(f.mul(r, "%br"), f.mul(t, "%bk")), f.mul(j, step))
             )
-            packing = self.packs_in_passing(f, n, packed_b)
+            packing = self.packs_in_passing(f, packed_b)
             now = f.op(f"xor i1 {packed_b}, {packing}")
             self.pack_columns(f, b, n, k, rounds, now, ahead)
             a = f.at(self.element, "%a", f.add(f.mul(r, "%ar"), f.mul(t, "%ak")))
@@ -177,15 +179,18 @@ class _Gemm(Microkernels):
         contiguous = f.compare("eq", "%bn", 1)
         return f.op(f"xor i1 {f.both(contiguous, direct)}, true")
 
-    def packs_in_passing(self, f: FunctionText, n: V, packed_b: str) -> str:
+    def packs_in_passing(self, f: FunctionText, packed_b: str) -> str:
         """Return whether the tiles of the first rows pack b: they read it as it is, row by row."""
         rows = f.both(packed_b, f.compare("eq", "%bn", 1))
-        high = f.compare("sge", "%m", self.block.height)
-        return f.both(f.both(rows, high), self.packs_a(f, n))
+        return f.both(rows, f.compare("sge", "%m", self.block.height))
 
     def packs_a(self, f: FunctionText, n: V) -> str:
-        """Return whether a is worth packing: when its rows are read by enough tiles."""
-        return f.compare("sge", n, 4 * self.block.width)
+        """Return whether a is worth packing: when its rows are read by enough tiles, and a tile that
+        reads them where they are would read many places of few lines, or of few sets of a cache."""
+        often = f.compare("sge", n, 4 * self.block.width)
+        across = f.compare("ne", "%ak", 1)
+        step = f.op(f"and i64 {f.mul('%am', self.dtype.itemsize)}, {PAGE - 1}")
+        return f.both(often, f.either(across, f.compare("eq", step, 0)))
 
     def pack_columns(
         self, f: FunctionText, b: str, n: V, k: V, rounds: V, now: str, ahead: str

@@ -25,7 +25,7 @@ AHEAD = 8
 """Rows of b that a tile asks for before it packs them."""
 
 Access = Literal["strided", "packed", "packing"]
-"""How a tile reads its operands: a at strides or from a packed panel; or that, and it packs b."""
+"""How a tile reads its operands: a at strides, or from a packed panel; or a at strides, and it packs b."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,13 @@ class Microkernels:
         """Return ``c (+)= a b`` for `rows` x `vectors` in registers, c contiguous along columns.
 
         A packed panel of a holds the rows of a full tile side by side, one t after the other. A tile
-        that packs leaves what it read of b in `panel`.
+        that packs leaves what it read of b in `panel`; it reads a at strides, packed or not.
         """
         f = FunctionText(self.tile_name(rows, vectors, access), [
             ("ptr", "a"), ("i64", "am"), ("i64", "ak"), ("i64", "ar"), ("ptr", "b"), ("i64", "bk"),
             ("i64", "br"), ("ptr", "c"), ("i64", "cm"), ("i64", "k"), ("i64", "rounds"),
             ("i1", "accumulate"), ("ptr", "panel")])  # fmt: skip
-        packed, packing = access != "strided", access == "packing"
+        packed, packing = access == "packed", access == "packing"
         grid = [(r, v) for r in range(rows) for v in range(vectors)]
         starts = ["%a"] if packed else [f.at(self.element, "%a", f.mul("%am", r))
                                         for r in range(rows)]  # fmt: skip
@@ -126,7 +126,7 @@ class Microkernels:
 
         def step(t: str, state: list[str]) -> list[V]:
             at, sums = state[:places], state[places:]
-            if not packed:  # the rows of the next tile, as far as they follow in memory
+            if access == "strided":  # the rows of the next tile, as far as they follow in memory
                 self.prefetch(f, f.at("i8", following, f.mul(t, CACHE_LINE)))
             b = f.at(self.element, "%b", at[1])
             row = [f.load(self.vector, f.at(self.element, b, v * self.lanes), self.align)
@@ -205,8 +205,9 @@ class Microkernels:
         self, f: FunctionText, tiles: str, vectors: V, packing: str, arguments: str
     ) -> None:
         """Call the one of some tiles that is `vectors` wide, or the one that packs."""
-        place = f.add(vectors, f.op(f"zext i1 {packing} to i64"))
-        f.do(f"call void {f.load('ptr', f.at('ptr', tiles, place), 8)}({arguments})")
+        last = f.at("ptr", "@tiles", len(self.tiles()) - 1)
+        place = f.select(packing, "ptr", last, f.at("ptr", tiles, vectors))
+        f.do(f"call void {f.load('ptr', place, 8)}({arguments})")
 
     # --- products with a vector ------------------------------------------------------------------
 

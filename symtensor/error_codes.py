@@ -549,6 +549,12 @@ _TABLE = (
         "ST1504", "An engine that differs from the reference",
         "The engine and the reference disagree on the graph that the engine compiled: a fault of the engine.",
     ),
+    # --- checkpoints
+    Explanation(
+        "ST1600", "A checkpoint that can't be written or restored",
+        """The file is missing, cut off or damaged, a part of it is missing, or it holds other variables than
+        those to restore. Variables need names of their own, or a mapping that names them.""",
+    ),
 )
 # fmt: on
 

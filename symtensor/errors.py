@@ -201,6 +201,12 @@ class EngineError(SymtensorError, ValueError):
     code = "ST1300"
 
 
+class CheckpointError(SymtensorError, ValueError):
+    """A file that is no whole checkpoint, or holds other variables than those to restore."""
+
+    code = "ST1600"
+
+
 class ConfigError(SymtensorError, ValueError):
     """An unknown or malformed configuration setting."""
 

@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
 from operator import is_
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ from symtensor.ir import location
 from symtensor.ir.graph import Graph, replace_nodes
 from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
-from symtensor.ops.variables import Store, Variable, together
+from symtensor.ops.variables import Exclusive, Store, Variable, together
 from symtensor.passes.pipeline import Stage, run_pipeline
 
 Array = np.ndarray[Any, Any]
@@ -123,7 +122,7 @@ class Function(Inspectable):
         self._stores: list[Store] = [v.attrs["store"] for v in self.optimized.variables()]
         self._reads_several = len(self._stores) > 1
         self._targets: list[Store] = [v.attrs["store"] for v, _ in self.optimized.updates]
-        self._exclusive = _Exclusive(self._targets)
+        self._exclusive = Exclusive(self._targets)
         self._assemble = assembler(definition.structure)
         self._subsets: dict[Any, Function] = {}
         attach = getattr(self.executable, "attach", None)
@@ -281,26 +280,6 @@ class Function(Inspectable):
 
 
 # --- pieces --------------------------------------------------------------------------------------
-
-
-class _Exclusive:
-    """Holds the locks of variables, taken in one order so that no two calls block each other."""
-
-    def __init__(self, stores: Sequence[Store]) -> None:
-        self._locks = [store.lock for store in sorted(set(stores), key=id)]
-
-    def __enter__(self) -> None:
-        for lock in self._locks:
-            lock.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for lock in self._locks:
-            lock.release()
 
 
 def assembler(structure: Any) -> Callable[[list[Array]], Any]:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 import symtensor as st
+from symtensor import checkpoint
+from symtensor.ops.variables import variable_of
 
 LAYOUTS: dict[str, tuple[Any, dict[str, tuple[str | None, ...]]]] = {
     "one": (None, {}),
@@ -45,10 +47,20 @@ def network(engine: Any) -> tuple[st.Function, dict[str, st.Variable], list[Any]
     return st.function([x, y], loss, updates=updates, engine=engine), weights, batches
 
 
-def train(engine: Any) -> dict[str, Any]:
-    """Return the losses, the trained variables, and what became of a call that fails."""
+def variables(step: st.Function) -> list[st.Variable]:
+    """Return all that a step of training reads or updates."""
+    return [variable_of(node) for node in step.graph.variables()]
+
+
+def train(engine: Any, path: Path) -> dict[str, Any]:
+    """Return the losses, the trained variables, and what became of a call that fails.
+
+    Half-way all is saved and a program of its own goes on from there.
+    """
     step, weights, batches = network(engine)
-    losses = [step(*batch) for batch in batches]
+    losses = [step(*batch) for batch in batches[:3]]
+    checkpoint.save(path.with_suffix(".safetensors"), variables(step), {"step": "3"})
+    losses += [step(*batch) for batch in batches[3:]]
     cut = {f"{k} cut": _piece(w) for k, w in weights.items()}
     found = {k: w.get_value() for k, w in weights.items()}
     try:
@@ -79,7 +91,7 @@ def main(folder: str, layouts: str, *distributed: str) -> None:
 
     for layout in layouts.split(","):
         mesh, shardings = LAYOUTS[layout]
-        result = train(JaxEngine(mesh=mesh, shardings=shardings))
+        result = train(JaxEngine(mesh=mesh, shardings=shardings), Path(folder) / layout)
         result |= {"devices": len(jax.devices()), "local": len(jax.local_devices())}
         np.savez(Path(folder) / f"{layout}-{jax.process_index()}.npz", **result)
 

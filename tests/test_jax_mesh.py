@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
+from symtensor import checkpoint
 
 pytest.importorskip("jax")
 
@@ -45,7 +46,7 @@ def finish(process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(scope="module")
 def reference() -> dict[str, Any]:
-    """The same training by NumPy; the program's own functions, on no devices at all."""
+    """The same training by NumPy."""
     from mesh_program import LAYOUTS, network
 
     assert set(LAYOUTS) == {"one", "data", "tensor", "both"}
@@ -100,6 +101,26 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, reference: dict[str, 
         check(result, reference)
         assert result["local"] == 4
         assert {name: tuple(result[f"{name} cut"]) for name in WEIGHTS} == CUT["both"]
+    parts = sorted(path.name for path in tmp_path.glob("*.safetensors"))
+    assert parts == [f"both.0000{n}-of-00002.safetensors" for n in range(2)]
+    check_resumed(tmp_path / "both.safetensors", reference)
+
+
+@pytest.mark.parametrize("layout", CUT)
+def test_any_layout_can_be_resumed_without_devices(
+    layout: str, results: Path, reference: dict[str, Any]
+) -> None:
+    check_resumed(results / f"{layout}.safetensors", reference)
+
+
+def check_resumed(path: Path, reference: dict[str, Any]) -> None:
+    """Go on from a checkpoint by NumPy, on no devices at all."""
+    from mesh_program import network, variables
+
+    step, _, batches = network("numpy")
+    start = int(checkpoint.load(path, variables(step))["step"])
+    losses = [step(*batch) for batch in batches[start:]]
+    np.testing.assert_allclose(losses, reference["losses"][start:], rtol=2e-5)
 
 
 # --- what a layout may not be --------------------------------------------------------------------

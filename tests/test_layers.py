@@ -17,7 +17,7 @@ LAYERS = [
     {"engines"},
     {"serialize"},
     {"inspect", "export", "explorer"},
-    {"arguments", "definition", "function", "checking"},
+    {"arguments", "checkpoint", "definition", "function", "checking"},
     {"testing"},
     {"cli"},
     {"backend", "__main__", "__init__"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,11 +31,23 @@ together = threading.RLock()  # reentrant: a finalizer may call a function at an
 """Held for the moment in which variables are read or written together."""
 
 
+Part = tuple[int, int, list[tuple[tuple[int, ...], Array]] | None]
+"""Number of this process, count of processes, and pieces that it has with their first positions;
+None for a value that every process has."""
+
+
 class Elsewhere(Protocol):
     """A value that an engine keeps where it computes."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the value."""
+
     def fetch(self) -> Array:
         """Return the value as an array."""
+
+    def part(self) -> Part:
+        """Return what of the value this process can write down on its own."""
 
 
 class Store:
@@ -110,6 +123,26 @@ class Store:
     def __reduce__(self) -> tuple[Any, ...]:
         # the default update is state, not an argument: it may depend on the variable itself
         return Store, (self.array,), (None, {"default_update": self.default_update})
+
+
+class Exclusive:
+    """Holds the locks of variables, taken in one order so that no two calls block each other."""
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._locks = [store.lock for store in sorted(set(stores), key=id)]
+
+    def __enter__(self) -> None:
+        for lock in self._locks:
+            lock.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for lock in self._locks:
+            lock.release()
 
 
 VARIABLE = define(

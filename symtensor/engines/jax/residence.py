@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 
 from symtensor.engines.base import Array
 from symtensor.engines.jax.placement import Placement
 from symtensor.ir.node import Node
-from symtensor.ops.variables import Store, together
+from symtensor.ops.variables import Part, Store, together
 
 changed = threading.Condition(together)
 """Notified when a value that was taken has been replaced."""
@@ -75,6 +76,25 @@ class DeviceValue:
                 self.readers -= 1
         self.transfers.fetched(value)
         return value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the value."""
+        return tuple(self.array.shape)
+
+    def part(self) -> Part:
+        """Return the pieces that this process alone, or first, has."""
+        if self.placement.is_local:
+            return 0, 1, None
+        place = jax.process_index(), jax.process_count()
+        if self.array.is_fully_replicated:
+            return *place, None
+        pieces = []
+        for shard in self.array.addressable_shards:
+            if shard.replica_id == 0:
+                start = tuple(s.indices(n)[0] for s, n in zip(shard.index, self.shape, strict=True))
+                pieces.append((start, np.array(shard.data)))
+        return *place, pieces
 
 
 class Hold:

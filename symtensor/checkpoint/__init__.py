@@ -1,0 +1,187 @@
+"""Saving variables to a file and reading them back: with every engine, on any layout of devices.
+
+    checkpoint.save("run/100.safetensors", [*weights, *stream.states], {"step": "100"})
+    step = int(checkpoint.load("run/100.safetensors", [*weights, *stream.states])["step"])
+
+Values are taken at one moment: no call changes a variable meanwhile. A file holds whole arrays, so
+what eight devices saved one restores. Where other processes hold parts of the values, all processes
+call `save`, each writes a file of its own parts (``100.00002-of-00008.safetensors``), and `load`
+puts them together. Restoring changes all variables or, after an error, none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from symtensor.checkpoint import files
+from symtensor.errors import CheckpointError
+from symtensor.ops.variables import Exclusive, Store, Variable, together, value_for
+
+Array = np.ndarray[Any, Any]
+Variables = Mapping[str, Variable] | Iterable[Variable]
+
+PIECES = "symtensor.pieces"
+"""Key of the table of pieces in a file of one process: key -> (name, whole shape, first position)."""
+
+
+def save(
+    path: str | PathLike[str], variables: Variables, metadata: Mapping[str, str] | None = None
+) -> Path:
+    """Write the values of variables, and texts that belong to them; return the file written.
+
+    `variables` is a mapping, or named variables. The suffix of `path` chooses the format:
+    ``.safetensors`` or ``.npz``. What was there is replaced when all has been written. Raises
+    `CheckpointError` for variables without a name of their own.
+    """
+    path, named = Path(path), _named(variables)
+    texts = {str(k): str(v) for k, v in (metadata or {}).items()}
+    stores = [variable.store for variable in named.values()]
+    with Exclusive(stores):
+        parts = {k: _part(variable.store) for k, variable in named.items()}
+        number, count = next((p[:2] for p in parts.values() if p[1] > 1), (0, 1))
+        arrays: dict[str, Array] = {}
+        table: dict[str, Any] = {}
+        for name, (own, _, pieces) in parts.items():
+            if pieces is None:  # whole, and the same in all processes
+                if number == 0:
+                    arrays[name] = named[name].store.array
+                continue
+            assert own == number
+            for start, array in pieces:
+                key = f"{name}@{','.join(map(str, start))}"
+                arrays[key] = array
+                shape = named[name].store.elsewhere_or_array().shape
+                table[key] = name, shape, start
+    if count > 1:
+        path = _part_path(path, number, count)
+        texts[PIECES] = json.dumps(table)
+    files.write(path, arrays, texts)
+    return path
+
+
+def load(path: str | PathLike[str], variables: Variables, *, strict: bool = True) -> dict[str, str]:
+    """Give variables the values of a file; return the texts that were saved with them.
+
+    With `strict` the file must hold these variables and no others; else what only one side has is
+    left alone. Raises `CheckpointError`, or `ShapeError` and `DTypeError` for a value that does not
+    fit its variable; all variables keep their values then.
+    """
+    named = _named(variables)
+    arrays, texts = read(path)
+    if strict and set(arrays) != set(named):
+        missing, more = sorted(set(named) - set(arrays)), sorted(set(arrays) - set(named))
+        raise CheckpointError(
+            f"{path} holds other variables than these: "
+            + "; ".join([*([f"missing {', '.join(missing)}"] if missing else []),
+                         *([f"too many: {', '.join(more)}"] if more else [])]),
+            help="strict=False restores what both have",
+        )  # fmt: skip
+    common = [name for name in named if name in arrays]
+    values = [value_for(named[name].type, arrays[name], name, borrow=True) for name in common]
+    stores = [named[name].store for name in common]
+    with Exclusive(stores), together:
+        for store, value in zip(stores, values, strict=True):
+            store.array = value
+    return texts
+
+
+def read(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
+    """Return the arrays and texts of a checkpoint, the parts of several processes put together."""
+    path = Path(path)
+    parts = [] if path.exists() else _parts_of(path)
+    if not parts:
+        return files.read(path)
+    whole = _Whole(path)
+    for part in parts:
+        whole.add(*files.read(part))
+    return whole.arrays(), whole.texts
+
+
+def _named(variables: Variables) -> dict[str, Variable]:
+    """Return variables by name; each must have one, and another than the rest."""
+    if isinstance(variables, Mapping):
+        return {str(name): variable for name, variable in variables.items()}
+    out: dict[str, Variable] = {}
+    for variable in variables:
+        if not isinstance(variable, Variable):
+            raise CheckpointError(f"expected variables, found {variable!r}")
+        name = variable.name
+        if not name or out.setdefault(name, variable) is not variable:
+            what = "a variable without a name" if not name else f"two variables named {name!r}"
+            raise CheckpointError(
+                f"{what} can't be found again in a file",
+                help="pass a mapping of names to variables",
+            )
+    return out
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def _part(store: Store) -> tuple[int, int, list[tuple[tuple[int, ...], Array]] | None]:
+    """Return number and count of the processes that hold a value, and the pieces held here."""
+    value = store.elsewhere_or_array()
+    return (0, 1, None) if isinstance(value, np.ndarray) else value.part()
+
+
+def _part_path(path: Path, number: int, count: int) -> Path:
+    return path.with_name(f"{path.stem}.{number:05}-of-{count:05}{path.suffix}")
+
+
+def _parts_of(path: Path) -> list[Path]:
+    """Return the files of all processes; raises where some are missing."""
+    pattern = re.compile(
+        rf"{re.escape(path.stem)}\.(\d{{5}})-of-(\d{{5}}){re.escape(path.suffix)}$"
+    )
+    found = [m for p in path.parent.glob(f"*{path.suffix}") if (m := pattern.match(p.name))]
+    if not found:
+        return []
+    counts = {int(m[2]) for m in found}
+    wanted = range(max(counts))
+    if len(counts) > 1 or {int(m[1]) for m in found} != set(wanted):
+        names = ", ".join(sorted(m[0] for m in found))
+        raise CheckpointError(f"{path}: expected the parts of one save, all of them; found {names}")
+    return [_part_path(path, number, len(wanted)) for number in wanted]
+
+
+class _Whole:
+    """Arrays put together from pieces."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.texts: dict[str, str] = {}
+        self._arrays: dict[str, Array] = {}
+        self._filled: dict[str, Array] = {}
+
+    def add(self, arrays: Mapping[str, Array], texts: dict[str, str]) -> None:
+        """Add the part of one process."""
+        table = json.loads(texts.pop(PIECES, "{}"))
+        if self._arrays and self.texts != texts:
+            raise CheckpointError(f"{self.path}: the parts are of different saves")
+        self.texts = texts
+        for key, array in arrays.items():
+            name, shape, start = table.get(key, (key, array.shape, (0,) * array.ndim))
+            if name not in self._arrays:
+                self._arrays[name] = np.empty(shape, array.dtype)
+                self._filled[name] = np.zeros(shape, bool)
+            at = tuple(slice(s, s + n) for s, n in zip(start, array.shape, strict=True))
+            if self._filled[name][at].any():
+                raise CheckpointError(f"{self.path}: elements of {name!r} are there twice")
+            self._arrays[name][at], self._filled[name][at] = array, True
+
+    def arrays(self) -> dict[str, Array]:
+        """Return the arrays; all their elements must have been there."""
+        for name, filled in self._filled.items():
+            if not filled.all():
+                raise CheckpointError(f"{self.path}: elements of {name!r} are missing")
+        return self._arrays
+
+
+__all__ = ["load", "read", "save"]

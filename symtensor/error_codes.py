@@ -68,7 +68,8 @@ def document() -> str:
     """Return docs/errors.md."""
     head = (
         "# Error codes\n\n"
-        "Written by `python -m symtensor explain --markdown`; the tests run every example.\n\n"
+        "Written by `python -m symtensor explain --markdown`; the tests run every example. "
+        "`python -m symtensor explain CODE` prints one entry.\n\n"
         "Every error prints a code, the fact, the line of yours at fault, the operands with the lines "
         "that built them, and help:\n\n"
         f"```text\n{EXAMPLE}\n```\n\n"

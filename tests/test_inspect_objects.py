@@ -188,3 +188,9 @@ def test_every_pass_tells_which_nodes_it_changed():
     told = {stage.name: {r.rule for r in stage.rewrites} for stage in f.stages}
     assert "inline a branch" in told["specialize"]
     assert any(rule.startswith("fold ") for rule in told["fold_constants"])
+
+
+def test_what_was_worked_out_is_kept():
+    f, _ = mlp_step()
+    for name in ("stages", "kernels", "memory_plan", "remarks", "assembly"):
+        assert getattr(f, name) is getattr(f, name)

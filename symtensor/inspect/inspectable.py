@@ -1,8 +1,8 @@
 """What a compiled function shows of itself; `symtensor.function.Function` inherits it.
 
-Everything here is worked out when it is asked for, from the graph and from what the executable tells
-(`symtensor.engines.records`); calls of the function know nothing of it. Where an engine has nothing to
-tell, `EngineError` says so.
+Everything here is worked out when it is first asked for, from the graph and from what the executable
+tells (`symtensor.engines.records`), and kept; calls of the function know nothing of it. Where an engine
+has nothing to tell, `EngineError` says so.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,21 +64,21 @@ class Inspectable:
     arguments: Arguments
     _stores: list[Store]
 
-    @property
+    @cached_property
     def stages(self) -> tuple[Stage, ...]:
         """The graph as defined, then after each pass that changed something, with what fired."""
         count = len(self.graph.nodes())
         definition = Stage("definition", self.graph, False, count, count, 0.0)
         return (definition, *(stage for stage in self.passes if stage.changed))
 
-    @property
+    @cached_property
     def kernels(self) -> tuple[Kernel, ...]:
         """The steps of a call in order, with members, loops, operations and bytes moved."""
         naming = self._naming()
         told = self._ask("kernel_records", "does not tell its kernels")
         return tuple(replace(kernel, naming=naming) for kernel in told)
 
-    @property
+    @cached_property
     def memory_plan(self) -> MemoryPlan:
         """All buffers of a call with their lives, and the peak as a formula in the sizes."""
         plan: MemoryPlan = self._ask("memory_plan", "does not plan its memory")
@@ -85,7 +86,7 @@ class Inspectable:
         buffers = tuple(replace(buffer, naming=naming) for buffer in plan.buffers)
         return replace(plan, buffers=buffers, naming=naming)
 
-    @property
+    @cached_property
     def remarks(self) -> tuple[Remark, ...]:
         """What was decided, and why: by the passes, then by the engine."""
         from symtensor.inspect.remarks import remarks_of_stages
@@ -114,7 +115,7 @@ class Inspectable:
         """The LLVM text of all kernels and the driver."""
         return str(self._ask("llvm_ir", "makes no LLVM code"))
 
-    @property
+    @cached_property
     def assembly(self) -> Assembly:
         """The assembly for this machine; ``f.assembly("avx2")`` is that for another target."""
         emit = self._ask("assembly", "makes no machine code", call=False)
@@ -130,8 +131,7 @@ class Inspectable:
         """
         from symtensor.inspect.costs import cost_table
 
-        told = getattr(self.executable, "kernel_records", None)
-        kernels = None if told is None else told()
+        kernels = self.kernels if hasattr(self.executable, "kernel_records") else None
         return cost_table(self.optimized, kernels, self.sizes(*inputs) if inputs else None)
 
     def profile(self, *args: Any, repeat: int = 10, **kwargs: Any) -> Profile:

@@ -39,36 +39,53 @@ def rnn(
     """Return the last output, all outputs (samples, time, …) and the last states.
 
     ``step_function(x, states + constants)`` returns an output and the next states, as many as there
-    are initial ones (ValueError). Where `mask`, (samples, time) or (samples, time, 1), is 0 a step
-    repeats the output before it, zeros at first or with `zero_output_for_mask` always, and keeps the
-    states. `go_backwards` reverses inputs and mask; outputs stay in the order of computation. `unroll`
-    needs a known number of steps (ValueError). With `time_major` inputs, mask and outputs are
-    (time, samples, …). `input_length` is not needed: the inputs know it.
+    are initial ones (ValueError). Of a list or tuple of inputs it gets a list or tuple of slices. Where
+    `mask`, (samples, time) or (samples, time, 1), is 0 a step repeats the output before it, zeros at
+    first or with `zero_output_for_mask` always, and keeps the states. `go_backwards` reverses inputs and
+    mask; outputs stay in the order of computation. `unroll` needs a known number of steps (ValueError).
+    With `time_major` inputs, mask and outputs are (time, samples, …). `input_length` is not needed: the
+    inputs know it.
     """
-    arranged = (lambda v: v) if time_major else _time_first
-    x = as_tensor(inputs)
-    if x.ndim < 2:
-        raise ShapeError(f"rnn: expected inputs (samples, time, …), found {x.type}", code="ST0106")
     compatibility.complete_globals(step_function)
-    x = arranged(x)
-    states = [as_operand(s, x.dtype) for s in initial_states]
-    fixed = [as_operand(c, x.dtype) for c in constants or ()]
-    sequences = [x]
+    arranged = (lambda v: v) if time_major else _time_first
+    sequences = [arranged(x) for x in _inputs(inputs)]
+    given = _slices_of(inputs)
+    kind = sequences[0].dtype
+    states = [as_operand(s, kind) for s in initial_states]
+    fixed = [as_operand(c, kind) for c in constants or ()]
     if mask is not None:
         sequences.append(arranged(_mask(mask)))
     if go_backwards:
         sequences = [st.flip(s, 0) for s in sequences]
     # Called outside of the loop first: what a step makes once and keeps, as cells of Keras do with
     # masks of dropout, is the same at all steps then.
-    first, _ = step_function(adopt(sequences[0][0]), adopt([*states, *fixed]))
+    first, _ = step_function(given([s[0] for s in sequences]), adopt([*states, *fixed]))
     if mask is not None:
         states = [st.zeros_like(first), *states]  # what is repeated before the first output
     run = _unrolled if unroll else _scanned
-    step = _plain_step(step_function, fixed)
+    step = _plain_step(step_function, given, fixed)
     if mask is not None:
         step = _masked_step(step, zero_output_for_mask)
     outputs, last = run(step, sequences, states)
     return outputs[-1], arranged(outputs), last[mask is not None :]
+
+
+def _inputs(inputs: Any) -> list[st.Tensor]:
+    xs = [as_tensor(x) for x in (inputs if isinstance(inputs, (list, tuple)) else [inputs])]
+    for x in xs:
+        if x.ndim < 2:
+            raise ShapeError(
+                f"rnn: expected inputs (samples, time, …), found {x.type}", code="ST0106"
+            )
+    return xs
+
+
+def _slices_of(inputs: Any) -> Callable[[Sequence[st.Tensor]], Any]:
+    """Return the function that puts slices of inputs, with others behind, into the form of the inputs."""
+    if isinstance(inputs, (list, tuple)):
+        form, count = type(inputs), len(inputs)
+        return lambda slices: form(adopt(list(slices[:count])))
+    return lambda slices: adopt(slices[0])
 
 
 def _mask(mask: Any) -> st.Tensor:
@@ -80,11 +97,11 @@ def _mask(mask: Any) -> st.Tensor:
     return seen
 
 
-def _plain_step(step_function: Step, fixed: list[st.Tensor]) -> Step:
+def _plain_step(step_function: Step, given: Step, fixed: list[st.Tensor]) -> Step:
     """Return the step as ``(slices, states) -> (output, next states)``."""
 
     def step(slices: Sequence[st.Tensor], states: Sequence[st.Tensor]) -> Any:
-        output, following = step_function(adopt(slices[0]), adopt([*states, *fixed]))
+        output, following = step_function(given(slices), adopt([*states, *fixed]))
         following = [as_tensor(s) for s in following]
         if len(following) != len(states):
             raise AttributeValueError(
@@ -97,15 +114,15 @@ def _plain_step(step_function: Step, fixed: list[st.Tensor]) -> Step:
 
 
 def _masked_step(step: Step, zero_output: bool) -> Step:
-    """Return the step that heeds the mask, the second of its slices.
+    """Return the step that heeds the mask, the last of its slices.
 
     The first of its states is what stands where a sample is masked: the output before it, or zeros.
     """
 
     def masked(slices: Sequence[st.Tensor], states: Sequence[st.Tensor]) -> Any:
         output, following = step(slices, states[1:])
-        shown = _masked(slices[1], output, states[0])
-        kept = [_masked(slices[1], n, o) for n, o in zip(following, states[1:], strict=True)]
+        shown = _masked(slices[-1], output, states[0])
+        kept = [_masked(slices[-1], n, o) for n, o in zip(following, states[1:], strict=True)]
         return shown, [states[0] if zero_output else shown, *kept]
 
     return masked

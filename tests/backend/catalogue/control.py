@@ -92,6 +92,31 @@ sample("rnn", lambda x, s, w, u, m: recurrence(x, s, w, u, 0.0, m[..., 0]), CUBE
 
 
 
+
+def pair_loop(x, y, state, mask=None, **options):
+    """Loop over two sequences at once."""
+
+    def step(now, states):
+        new = K.tanh(now[0] * 2 + now[1] + states[0])
+        return new, [new]
+
+    return K.rnn(step, (x, y), [state], mask=mask, **options)[0]
+
+
+def pair_recurrence(x, y, state, mask=None):
+    mask = np.ones(x.shape[:2]) if mask is None else mask
+    for t in range(x.shape[1]):
+        state = np.where(mask[:, t, None] != 0, np.tanh(x[:, t] * 2 + y[:, t] + state), state)
+    return state
+
+
+PAIR = (CUBE, CUBE[::-1] + 0.5, CUBE[:, 0] * 0)
+for unroll in (False, True):
+    sample("rnn", pair_recurrence, *PAIR, note=f"two inputs, unrolled {unroll}", known=unroll,
+           build=lambda x, y, s, unroll=unroll: pair_loop(x, y, s, unroll=unroll))
+sample("rnn", pair_recurrence, *PAIR, MASK, note="two inputs, masked", build=pair_loop)
+
+
 def time_first(x, *rest):
     """Return the truth with time in front, and zeros for masked outputs."""
     last, outputs, state = recurrence(x.swapaxes(0, 1), *rest[:-1], 0.0, rest[-1].T, zeroed=True)

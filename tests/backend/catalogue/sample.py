@@ -145,6 +145,7 @@ def check(sample: Sample, kind: str) -> None:
     ]
     built = sample.build(*xs)
     ys = list(built) if isinstance(built, (list, tuple)) else [built]
+    assert len(ys) == len(sample.kinds)
     slopes = _slopes(sample, xs, ys, kind) if sample.slopes else []
     found = K.function(xs, [*ys, *slopes])(arrays)
     for y, value, true, gives in zip(ys, found, sample.true(), sample.kinds, strict=False):

@@ -123,6 +123,18 @@ def test_friendly_errors():
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_a_branch_that_holds_the_one_before_is_read_once(engine):
+    """40 branches, each inside the next: 2**40 paths lead to the innermost."""
+    p, x = st.placeholder((), "bool"), st.placeholder((2,), "float64")
+    y = x
+    for _ in range(40):
+        y = st.cond(p, y + 1, y * 2)
+    f = st.function([p, x], y, engine=engine)
+    assert f(True, [0, 1]).tolist() == [40, 41]
+    assert f(False, [0, 1]).tolist() == [0, 2.0**40]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_errors_inside_bodies_name_the_users_line(engine):
     x, i = st.placeholder((3,), "float64"), st.placeholder((None,), "int64")
     f = st.function([x, i], st.map_(lambda k: st.take(x, k), i), engine=engine)

@@ -278,20 +278,32 @@ def is_integer(node: Node) -> bool:
 
 
 def map_bodies(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
-    """Return the graph with every body graph, nested ones first, put through `change`."""
+    """Return the graph with every body graph, nested ones first, put through `change`, once each.
+
+    Bodies share bodies: of switches one behind the other each holds all those before it.
+    """
+    changed: dict[Graph, Graph] = {}
+
+    def through(body: Graph) -> Graph:
+        if body not in changed:
+            changed[body] = change(inside(body))
+        return changed[body]
 
     def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
         if not node.op.bodies:
             return node.with_inputs(inputs)
         attrs: Mapping[str, Any] = {
-            name: change(map_bodies(value, change)) if name in node.op.bodies else value
+            name: through(value) if name in node.op.bodies else value
             for name, value in node.attrs.items()
         }
         return make_node(node.op, inputs, attrs, loc=node.loc, name=node.name)
 
-    if not any(node.op.bodies for node in graph.nodes()):
-        return graph
-    return graph.map(rebuild)
+    def inside(body: Graph) -> Graph:
+        if not any(node.op.bodies for node in body.nodes()):
+            return body
+        return body.map(rebuild)
+
+    return inside(graph)
 
 
 __all__ = [

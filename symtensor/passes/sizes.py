@@ -81,10 +81,11 @@ def sizes_are_decided(graph: Graph, known: Iterable[Symbol] = ()) -> bool:
 
 
 def _bodies(graph: Graph) -> Iterator[Graph]:
-    """Yield the bodies of control flow, those inside others too."""
-    pending = [graph]
+    """Yield the bodies of control flow, those inside others too, each once."""
+    pending, seen = [graph], {graph}
     while pending:
         for node in pending.pop().nodes():
-            inner = [node.attrs[name] for name in node.op.bodies]
+            inner = {node.attrs[name] for name in node.op.bodies} - seen
+            seen |= inner
             yield from inner
             pending += inner

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen import jit, program, target
+from symtensor.codegen import jit, program, streaming, target
 
 RNG = np.random.default_rng(7)
 SIZES = [*range(35), 47, 48, 49, 63, 64, 65, 70]
@@ -499,3 +499,36 @@ def test_a_sum_beside_a_sum_inside_another_sum(rows):
     a, b = RNG.normal(size=(16, 1)).astype("f4"), RNG.normal(size=(16, 4)).astype("f4")
     wanted = a.sum(0, dtype="f8") * ((a.astype("f8") * b).sum(0) ** 2).sum()
     np.testing.assert_allclose(st.function([d, h], total)(a, b), wanted, rtol=1e-5)
+
+
+# --- stores past the caches ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "bool"])
+def test_large_results_are_right_to_the_last_element(dtype):
+    count = streaming.LARGE // 2 // np.dtype(dtype).itemsize
+    x = st.placeholder((None,), dtype)
+    f = compiled([x], st.logical_not(x) if dtype == "bool" else x * 2 + x)
+    for n in (count - 1, count + 1, count + 13):  # around the size from which on it matters
+        given = (np.arange(n) % 41).astype(dtype)
+        wanted = ~given if dtype == "bool" else given * 3
+        np.testing.assert_array_equal(f(given), wanted)
+
+
+def test_large_pieces_of_a_join_begin_anywhere():
+    x, y = st.placeholder((None,)), st.placeholder((None,))
+    f = compiled([x, y], st.concatenate([x + 1, y * 2]))
+    big = np.arange(streaming.LARGE // 8 + 5, dtype="float32")
+    for n in (1, 3, 17):
+        wanted = np.concatenate([big[:n] + 1, big * 2])
+        np.testing.assert_array_equal(f(big[:n], big), wanted)
+
+
+@pytest.mark.parametrize("name, word", [("avx512", "vmovnt"), ("sse2", "movnt")])
+def test_light_loops_can_store_past_the_caches(name, word):
+    x = st.placeholder((None,))
+    chosen = target.named(name)
+    text = program.build_program(st.Graph((x.node,), ((x * 2 + 1).node,)), chosen).llvm_ir
+    assert word in jit.emit_assembly(text, chosen)
+    heavy = program.build_program(st.Graph((x.node,), (st.erf(st.sin(x)).node,)), chosen).llvm_ir
+    assert "nontemporal" not in heavy

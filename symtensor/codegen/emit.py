@@ -47,6 +47,7 @@ from symtensor.codegen.lanes import (
 from symtensor.codegen.lower import is_inline
 from symtensor.codegen.panels import emit_panels, takes_panels
 from symtensor.codegen.sharing import Share, share_of, shared_loop
+from symtensor.codegen.streaming import METADATA, emit_streaming, takes_streaming
 from symtensor.codegen.target import Target
 from symtensor.codegen.tiles import emit_tiles
 from symtensor.ir.dims import Dim
@@ -135,6 +136,8 @@ class Emitter:
         """First index of the block being folded."""
         self.panel_bytes = 0
         """Bytes of accumulators of columns on the stack."""
+        self.past_caches = False
+        """True while stores pass the caches; they are of whole, aligned vectors."""
         self.tiles: dict[tuple[Buffer, Affine], str] = {}
         """Transposed loads -> pointer to the row of their tile."""
 
@@ -358,6 +361,11 @@ class Emitter:
             self.store_at(memory_type(dtype), one.text, pointer, dtype)
 
     def store_at(self, kind: str, text: str, pointer: str, dtype: DType) -> None:
+        if self.past_caches:
+            self.s.intrinsics.add(METADATA)
+            aligned = f"align {self.width * dtype.itemsize}, !nontemporal !0"
+            self.s.out.append(f"store {kind} {text}, ptr {pointer}, {aligned}")
+            return
         self.s.out.append(f"store {kind} {text}, ptr {pointer}, align {dtype.itemsize}")
 
     # --- loops ----------------------------------------------------------------------------------
@@ -371,6 +379,8 @@ class Emitter:
             self.counted(loop.axis, first, last, 1, lambda: self.block(loop.body))
             return
         end, widths = first, [self.base]
+        if loop is self.shared and takes_streaming(loop) and self.is_light(loop.body):
+            end = emit_streaming(self, loop)
         if takes_panels(loop):
             end = emit_panels(self, loop, self.column_widths(loop.body), BLOCK)
             widths = [self.base // 4] if self.base >= 8 else []
@@ -391,8 +401,11 @@ class Emitter:
 
         A light body is taken several vectors at a time: that hides the latency of the additions.
         """
-        cost = sum(self.cost(v) for v in values_in(body))
-        return [UNROLL * self.base, self.base] if cost <= LIGHT else [self.base]
+        return [UNROLL * self.base, self.base] if self.is_light(body) else [self.base]
+
+    def is_light(self, body: list[Stmt]) -> bool:
+        """Return True for a body of few instructions."""
+        return sum(self.cost(v) for v in values_in(body)) <= LIGHT
 
     def column_widths(self, body: list[Stmt]) -> list[int]:
         """Return the lanes of the loops over columns that are folded, widest first.
@@ -430,7 +443,7 @@ class Emitter:
         whole = self.s.emit(f"and i64 {count}, -{width}", int64, 1).text
         return self.s.emit(f"add nsw i64 {first}, {whole}", int64, 1).text
 
-    def bounded(self, first: str, count: int, end: str) -> str:
+    def bounded(self, first: str, count: str | int, end: str) -> str:
         """Return first + count, or `end` where that is less."""
         limit = self.s.emit(f"add nuw nsw i64 {first}, {count}", int64, 1)
         return self.s._call("smin", limit, self._i64(end)).text

@@ -67,6 +67,11 @@ class Target:
         return "llvm.x86.avx512.permvar.sf.512"
 
     @property
+    def store_fence(self) -> str | None:
+        """Return LLVM's name for waiting until stores past the caches are done; None: not needed."""
+        return "llvm.x86.sse.sfence" if self.triple.startswith("x86_64") else None
+
+    @property
     def has_near_data(self) -> bool:
         """True where code and its constants are linked so close that offsets of 32 bits reach."""
         return "-linux-" in self.triple and self.triple.startswith(("x86_64", "aarch64"))

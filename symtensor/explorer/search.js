@@ -9,11 +9,9 @@ class Search {
     this.list = $("hits");
     this.input.addEventListener("input", () => this.run());
     this.input.addEventListener("focus", () => this.run());
-    this.input.addEventListener("blur", () =>
-      setTimeout(() => {
-        this.list.hidden = true;
-      }, 150),
-    );
+    this.input.addEventListener("blur", () => {
+      this.list.hidden = true;
+    });
     this.input.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown" || event.key === "ArrowUp") {
         event.preventDefault();

@@ -265,6 +265,14 @@ def test_arrows_move_along_edges(page):
     assert ask(page, "explorer.selection.kind") == "none"
 
 
+def test_what_can_be_clicked_can_be_pressed(page):
+    row = page.find_element(By.CSS_SELECTOR, "#pane tr[data-kernel=k1]")
+    page.execute_script("arguments[0].focus()", row)
+    assert page.switch_to.active_element == row
+    press(page, Keys.ENTER)
+    assert ask(page, "explorer.selection.id") == "k1"
+
+
 def test_help_lists_the_keys(page):
     press(page, "?")
     assert "previous" not in text(page, "#help") and "pass before" in text(page, "#help")

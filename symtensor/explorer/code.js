@@ -9,6 +9,10 @@ const el = (tag, attributes = {}, ...children) => {
     else if (key === "class") element.className = given;
     else element.setAttribute(key, given === true ? "" : given);
   }
+  if (attributes.onclick && tag !== "button") {
+    element.tabIndex = 0; // whatever can be clicked can be reached and pressed
+    element.dataset.press = "";
+  }
   element.append(...children.filter((child) => child !== null && child !== undefined));
   return element;
 };

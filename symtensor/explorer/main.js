@@ -598,6 +598,7 @@ class App {
     if (!found) return;
     if (event.target.matches("input[type=range]") && event.key.startsWith("Arrow")) return;
     if (event.target.matches("button, summary") && event.key === "Enter") return;
+    if (event.target.matches("[data-press]") && event.key === "Enter") return event.target.click();
     event.preventDefault();
     found[2](this);
   }

@@ -48,6 +48,7 @@ from symtensor.ops.cost import fold_flops, node_cost, product_flops, rule_flops,
 from symtensor.ops.families import Elementwise
 
 OWN_KINDS = {"call": "call-out", "pointer": ""}
+"""Kinds of slots that people know by another name, or not at all: a loop's pointers are no memory."""
 
 
 def kernels_of(program: Program) -> tuple[records.Kernel, ...]:

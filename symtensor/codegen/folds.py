@@ -181,12 +181,16 @@ class IndexFold(Fold):
         return self._chosen(s.or_(worse, later), other, one)
 
     def join(self, state: State, lanes: State) -> State:
-        width = lanes[0].width
-        while width > 1:
-            width //= 2
-            halves = [[part(self.s, x, at, width) for x in lanes] for at in (0, width)]
-            lanes = self._first(*halves)
-        return self._first(state, lanes)
+        """Find the best value first, then the lowest index of the lanes that hold it."""
+        s, (values, indices) = self.s, lanes
+        best = across_lanes(s, values, self._better)
+        missed = self._is_better(best, values)
+        last = self.filled(np.iinfo(np.int64).max, int64, values.width)
+        index = across_lanes(s, s.select(missed, last, indices), s.minimum)
+        return self._first(state, [best, index])
+
+    def _better(self, x: Lanes, y: Lanes) -> Lanes:
+        return self.s.select(self._is_better(y, x), y, x)
 
     def finish(self, state: State) -> Lanes:
         return state[1]

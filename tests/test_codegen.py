@@ -214,7 +214,7 @@ def ulps(found, exact, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["erf", "erfc", "power", "arctan2"])
+@pytest.mark.parametrize("name", ["erf", "erfc", "power", "arctan2", "hypot"])
 def test_special_functions_are_within_their_ulps(name, dtype):
     wide = dtype is np.float64
     spread = 10.0 ** RNG.uniform(-250 if wide else -35, 250 if wide else 35, 500)
@@ -223,23 +223,25 @@ def test_special_functions_are_within_their_ulps(name, dtype):
         "erf": [np.concatenate([RNG.standard_normal(500), 10.0 ** RNG.uniform(-9, 1, 500)])],
         "erfc": [RNG.uniform(-3, 26 if wide else 9, 1000)],
         "power": [spread, RNG.uniform(-1, 1, 500) * bound / abs(np.log(spread))],
+        "hypot": [spread, spread * RNG.standard_normal(500)],
         "arctan2": [RNG.standard_normal(500), RNG.standard_normal(500) * spread ** (1 / 50)],
     }[name]
-    truth = {"erf": mpmath.erf, "erfc": mpmath.erfc, "power": mpmath.power, "arctan2": mpmath.atan2}
+    truth = {"erf": mpmath.erf, "erfc": mpmath.erfc, "power": mpmath.power,
+             "arctan2": mpmath.atan2, "hypot": mpmath.hypot}  # fmt: skip
     given = [p.astype(dtype) for p in points]
     xs = [st.placeholder((None,), str(p.dtype)) for p in given]
     found = compiled(xs, getattr(st, name)(*xs))(*given)
     with mpmath.workdps(40):
         rows = zip(found.tolist(), *(p.tolist() for p in given), strict=True)
         errors = [ulps(y, truth[name](*map(mpmath.mpf, at)), dtype) for y, *at in rows]
-    assert max(errors) <= {"power": 1, "erfc": 2.5}.get(name, 2)
+    assert max(errors) <= {"power": 1, "hypot": 1, "erfc": 2.5}.get(name, 2)
 
 
 POWERS = [-np.inf, -3.5, -3.0, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, 3.0, 7.0, np.inf, np.nan]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", ["power", "arctan2"])
+@pytest.mark.parametrize("name", ["power", "arctan2", "hypot"])
 def test_special_values_of_two_arguments(name, dtype):
     x, y = st.placeholder((None,), dtype), st.placeholder((None,), dtype)
     f = compiled([x, y], getattr(st, name)(x, y))

@@ -287,6 +287,20 @@ def cbrt(f: Formula, x: Lanes) -> Lanes:
     return f.select(usual, f.s.copysign(y, x), x)
 
 
+def hypot(f: Formula, x: Lanes, y: Lanes) -> Lanes:
+    """Return sqrt(x**2 + y**2), scaled by a power of two where squares leave the range."""
+    s, a, b = f.s, f.s.abs(x), f.s.abs(y)
+    swapped = s.lt(a, b)
+    long, short = f.select(swapped, b, a), f.select(swapped, a, b)
+    large, tiny = s.lt(f.c(2.0**500), long), f.less(long, 2.0**-400)
+    factor = f.select(large, f.c(2.0**-600), f.select(tiny, f.c(2.0**600), f.c(1.0)))
+    back = f.select(large, f.c(2.0**600), f.select(tiny, f.c(2.0**-600), f.c(1.0)))
+    long, short = f.mul(long, factor), f.mul(short, factor)
+    out = f.mul(s.sqrt(f.fma(long, long, f.mul(short, short))), back)
+    infinite = s.or_(s.eq(a, f.c(math.inf)), s.eq(b, f.c(math.inf)))
+    return f.select(infinite, f.c(math.inf), out)
+
+
 def _log2_parts(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
     """Return log2(x) of finite x > 0 as a float and a rest, together good to about 2**-65.
 

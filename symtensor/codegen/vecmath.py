@@ -17,7 +17,7 @@ def _library(symbol: str) -> Callable[..., Lanes]:
     return in_double(lambda f, *xs: library_call(f.s, symbol, *xs))
 
 
-LIBRARY = {"lgamma": "lgamma", "hypot": "hypot", "fmod": "fmod"}
+LIBRARY = {"lgamma": "lgamma", "fmod": "fmod"}
 """Words of the vocabulary that are calls of C functions."""
 
 RARELY = ("sin", "cos", "tan", "pow")
@@ -39,6 +39,7 @@ FUNCTIONS: dict[str, Callable[..., Lanes]] = {
     "acosh": in_double(exponentials.acosh),
     "atanh": in_double(exponentials.atanh),
     "cbrt": in_double(exponentials.cbrt),
+    "hypot": in_double(exponentials.hypot),
     "pow": exponentials.pow,
     "sin": angles.fused(angles.sin),
     "cos": angles.fused(angles.cos),

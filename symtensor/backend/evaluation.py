@@ -23,6 +23,10 @@ from symtensor.ir.graph import replace_nodes
 
 Array = np.ndarray[Any, Any]
 
+LARGE = 100_000
+"""Elements from which compiling takes less time than it saves: NumPy draws a million random weights in a
+second, native code in 50 ms."""
+
 
 class Update(KerasTensor):
     """The next value of a variable, as a tensor; evaluating it stores it."""
@@ -132,7 +136,7 @@ def _collected(outputs: list[st.Tensor], updates: Any) -> dict[st.Variable, st.T
 def eval(x: Any) -> Array:
     """Return the value of a tensor without inputs; of an update, which it performs.
 
-    The learning phase counts as 0. Nothing is compiled.
+    The learning phase counts as 0. Nothing is compiled, unless there are more than `LARGE` elements.
     """
     return evaluate([as_tensor(x)])[0]
 
@@ -142,9 +146,16 @@ def evaluate(xs: list[st.Tensor]) -> list[Array]:
     updates = _collected(xs, ())
     givens = _phase_givens([*xs, *updates.values()], False)
     outputs = _ordered(xs, updates)
-    run = st.function([], outputs, list(updates.items()), givens, engine="numpy", passes=[])
+    engine = "llvm" if _elements([*outputs, *updates.values()]) > LARGE else "numpy"
+    run = st.function([], outputs, list(updates.items()), givens, engine=engine, passes=[])
     values: list[Array] = run()
     return values
+
+
+def _elements(xs: list[st.Tensor]) -> int:
+    """Return how many elements tensors have, leaving out those of sizes that are not known."""
+    sizes = (x.node.tensor_type.size for x in xs)
+    return sum(size for size in sizes if isinstance(size, int))
 
 
 def _phase_givens(roots: list[st.Tensor], phase: bool) -> dict[st.Tensor, Any]:

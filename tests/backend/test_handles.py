@@ -9,6 +9,7 @@ import pytest
 import symtensor as st
 from symtensor import backend as K
 from symtensor import config
+from symtensor.backend import evaluation
 
 
 @pytest.fixture(autouse=True)
@@ -153,3 +154,17 @@ def test_sessions_refuse_what_they_do_not_know():
 def test_functions_are_pickled_by_the_name_users_import():
     assert pickle.loads(pickle.dumps(K.relu)) is K.relu
     assert inspect.signature(K.relu).parameters.keys() >= {"alpha", "max_value", "threshold"}
+
+
+def test_large_initial_values_are_native_and_the_same(monkeypatch):
+    engines = []
+    function = evaluation.st.function
+    monkeypatch.setattr(
+        evaluation.st, "function", lambda *a, **k: engines.append(k["engine"]) or function(*a, **k)
+    )
+    values = {}
+    for large in (1000, 100_000):
+        monkeypatch.setattr(evaluation, "LARGE", large)
+        values[large] = K.eval(K.truncated_normal((40, 50), seed=3))
+    assert engines == ["llvm", "numpy"]
+    np.testing.assert_allclose(values[1000], values[100_000], rtol=1e-5, atol=1e-6)

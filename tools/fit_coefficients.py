@@ -237,6 +237,10 @@ def main():
                 fitted, error = minimax(row.function, row.weight, row.interval, terms)
                 values = ", ".join(repr(float(c)) for c in fitted)
                 print(f"{row.name}{suffix} = ({values})  # error {mp.nstr(error, 3)}")
+                if row.name == "ERFC":
+                    print(
+                        f"ERFC_REST{suffix} = {float(fitted[0] - float(fitted[0]))}  # of the first"
+                    )
     print(f"ERF_STEP = {float(ERF_STEP)}")
     print(f"ERF_PIECES32 = {tuple(tuple(float(c) for c in terms) for terms in erf_pieces())}")
     for name, value, bits in SPLITS:

@@ -53,11 +53,11 @@ def exp_tame(f: Formula, x: Lanes) -> Lanes:
     return f.mul(f.power_of_two(n), _exp_reduced(f, r))
 
 
-def exp_parts(f: Formula, x: Lanes, rest: Lanes) -> Lanes:
-    """Return exp(x + rest) for a small `rest`."""
+def exp_parts(f: Formula, x: Lanes, rest: Lanes) -> tuple[Whole, Lanes]:
+    """Return (n, t) with exp(x + rest) = 2**n (1 + t), for a small `rest`."""
     n, r = _reduce_by_ln2(f, f.clamp(x, *_exp_limits(f)))
     correction = _with_rest(f, r, f.mul(f.mul(r, r), f.poly(r, f.table("EXP"))), rest)
-    return f.scale(f.add(f.c(1.0), f.add(r, correction)), n)
+    return n, f.add(r, correction)
 
 
 def _half_exp(f: Formula, x: Lanes) -> Lanes:

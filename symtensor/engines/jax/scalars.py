@@ -42,7 +42,7 @@ def _log1p(x: Any) -> Any:
         return jnp.log1p(x)
     u = 1 + x
     plain = jnp.log(u) * (x / jnp.where(u == 1, 1, u - 1))
-    return jnp.where(u == 1, x, jnp.where(jnp.isinf(u), u, plain))
+    return jnp.where(u == 1, x, jnp.where(u == jnp.inf, u, plain))
 
 
 def _arctanh(x: Any) -> Any:

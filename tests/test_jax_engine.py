@@ -143,6 +143,30 @@ def test_a_loop_is_one_loop() -> None:
     assert program_texts(f).count("stablehlo.while") == 2
 
 
+def test_large_constants_are_no_part_of_the_program() -> None:
+    table = np.random.default_rng(3).standard_normal((300, 40))
+    x = st.placeholder((None, 300), "float64")
+    fixed = st.constant(table)
+    f = compiled([x], [st.dot(x, fixed), fixed])
+    a = np.ones((2, 300))
+    for _ in range(2):
+        product, same = f(a)
+        np.testing.assert_allclose(product, a @ table, rtol=1e-12)
+        np.testing.assert_array_equal(same, table)
+        same[...] = 0.0  # the caller's own
+    v = st.variable(np.zeros_like(table))
+    reset, grow = (
+        compiled([], fixed, updates=[(v, fixed)]),
+        compiled([], None, updates=[(v, v + 1)]),
+    )
+    for _ in range(2):  # what grows is not the constant itself
+        np.testing.assert_array_equal(reset(), table)
+        grow()
+        np.testing.assert_array_equal(v.get_value(), table + 1)
+    assert len(program_texts(f)) < 10_000
+    assert f.executable.transfers.to_device_bytes == table.nbytes + 2 * a.nbytes
+
+
 # --- sizes ---------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from symtensor.engines.jax.callout import raise_interrupt
 from symtensor.engines.jax.placement import Placement
 from symtensor.engines.jax.program import Program, compile_program
 from symtensor.engines.jax.residence import DeviceValue, Transfers, hold
-from symtensor.engines.jax.stages import Stage, split
+from symtensor.engines.jax.stages import Stage, large_constants, split
 from symtensor.engines.jax.trace import called_out
 from symtensor.errors import SymtensorError
 from symtensor.ir.dims import Symbol
@@ -62,6 +62,7 @@ class JaxExecutable:
         self.programs: dict[tuple[int, Sizes], Program] = {}
         self.transfers = Transfers()
         self._compiling = threading.Lock()
+        self._constants: dict[Node, Any] | None = None
 
     @property
     def compile_count(self) -> int:
@@ -91,6 +92,7 @@ class JaxExecutable:
         arrays = [*inputs, *state]
         env = bind_sizes(self.arguments, arrays)
         values: dict[Node, Any] = dict(zip(self.arguments, arrays, strict=True))
+        values.update(self.constants())
         for x in inputs:
             self.transfers.sent(x)
         kept: dict[Node, Any] = {}
@@ -110,6 +112,13 @@ class JaxExecutable:
             [values[x] for x in self.graph.outputs],
             [kept[v] if v in kept else values[new] for v, new in self.graph.updates],
         )
+
+    def constants(self) -> dict[Node, Any]:
+        """Return the large constants, on the devices: moved at the first call."""
+        if self._constants is None:
+            nodes = large_constants(self.graph)
+            self._constants = {node: self.put(node.attrs["value"].array, node) for node in nodes}
+        return self._constants
 
     def _operands(self, stage: Stage, values: Mapping[Node, Any]) -> list[Any]:
         """Return what a program takes; jax moves NumPy arrays itself where it can."""
@@ -227,7 +236,8 @@ class StatefulCall:
         """Return a next value as an array on the devices that no other variable has."""
         if isinstance(array, np.ndarray):
             return self.executable.put(array, node)
-        return array.copy() if any(array is x for x in held) else array
+        others = (*held, *self.executable.constants().values())
+        return array.copy() if any(array is x for x in others) else array
 
     def _settle(
         self, inputs: Sequence[Array], state: Sequence[Any], outcome: Outcome

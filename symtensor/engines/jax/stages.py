@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import RESULT, Node
+from symtensor.ops.inputs import CONSTANT
 from symtensor.passes.sizes import walk_sizes
 
 
@@ -27,9 +28,19 @@ class Stage:
     gives: list[Node] = field(default_factory=list)
 
 
+LARGE = 1 << 14
+"""Bytes from which a constant is an argument: in the program it would be compiled, and copied."""
+
+
+def large_constants(graph: Graph) -> list[Node]:
+    """Return the constants that programs take as arguments."""
+    constants = (node for node in graph.nodes() if node.op is CONSTANT)
+    return [node for node in constants if node.attrs["value"].array.nbytes >= LARGE]
+
+
 def split(graph: Graph) -> list[Stage]:
     """Return the parts of a graph in the order in which they run."""
-    leaves = [*graph.inputs, *graph.variables()]
+    leaves = [*graph.inputs, *graph.variables(), *large_constants(graph)]
     stages = _assigned(graph, leaves)
     computed_in: dict[Node, Stage | None] = dict.fromkeys(leaves)
     for stage in stages:

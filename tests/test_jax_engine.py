@@ -180,6 +180,17 @@ def test_each_combination_of_sizes_is_compiled_once_and_explained() -> None:
     assert "rows = 2: " in text and "rows = 5: " in text and text.count("called 2 time(s)") == 2
 
 
+def test_programs_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from symtensor.engines.jax import execute
+
+    monkeypatch.setattr(execute, "PROGRAMS", 2)
+    x = st.placeholder((None,))
+    f = compiled([x], st.sum(x))
+    for n in (1, 2, 3, 1):
+        assert f(np.ones(n, "f4")) == n
+    assert len(f.executable.programs) == 2 and f.compile_count == 4
+
+
 def test_sizes_that_data_decides_cut_the_program() -> None:
     n, x = st.placeholder((), "int64"), st.placeholder((None,), "float64")
     steps = st.arange(n)

@@ -112,7 +112,7 @@ def saturating_cast(x: Any, dtype: DType) -> Any:
 class NumpyScalars:
     """The vocabulary over NumPy arrays; the tests hold every scalar rule against `evaluate`."""
 
-    _DIRECT = {  # noqa: RUF012
+    _DIRECT: dict[str, Any] = {  # noqa: RUF012
         "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide,
         "floordiv": np.floor_divide, "mod": np.remainder, "neg": np.negative, "abs": np.abs,
         "minimum": np.minimum, "maximum": np.maximum, "sqrt": np.sqrt, "floor": np.floor,

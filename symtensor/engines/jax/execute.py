@@ -33,6 +33,9 @@ from symtensor.ops.variables import Store, together
 
 Sizes = tuple[int, ...]
 
+PROGRAMS = 128
+"""How many programs an executable keeps; the one compiled first goes first."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -61,13 +64,10 @@ class JaxExecutable:
         self.donated = _donated(graph, self.stages)
         self.programs: dict[tuple[int, Sizes], Program] = {}
         self.transfers = Transfers()
+        self.compile_count = 0
+        """How many programs XLA has compiled."""
         self._compiling = threading.Lock()
         self._constants: dict[Node, Any] | None = None
-
-    @property
-    def compile_count(self) -> int:
-        """How many programs XLA has compiled."""
-        return len(self.programs)
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:
         with jax.enable_x64(True):
@@ -138,9 +138,13 @@ class JaxExecutable:
                 found = self.programs.get(key)
                 if found is None:
                     shapes = [tuple(values[node].shape) for node in stage.takes]
-                    found = self.programs[key] = compile_program(
+                    found = compile_program(
                         stage, env, shapes, self.donated, self.placement, self.options
                     )
+                    self.compile_count += 1
+                    self.programs[key] = found
+                    while len(self.programs) > PROGRAMS:
+                        del self.programs[next(iter(self.programs))]
         found.calls += 1
         return found
 

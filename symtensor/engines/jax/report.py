@@ -34,15 +34,16 @@ def _name(node: Node) -> str:
 
 
 def _doubts(executable: JaxExecutable) -> list[str]:
-    found = Counter(n for program in executable.programs.values() for n in set(program.doubted))
+    programs = list(executable.programs.values())
+    found = Counter(n for program in programs for n in set(program.doubted))
     return [f"checked by each call: {_name(node)}" for node in found]
 
 
 def _cache(executable: JaxExecutable) -> list[str]:
     """Say what was compiled for which sizes, and how often it ran."""
-    total = sum(program.seconds for program in executable.programs.values())
+    total = sum(program.seconds for program in list(executable.programs.values()))
     lines = [f"compiled {executable.compile_count} time(s), {total:.2f} s"]
-    for (number, sizes), program in executable.programs.items():
+    for (number, sizes), program in list(executable.programs.items()):
         which = f"program {number}, " if len(executable.stages) > 1 else ""
         named = [f"{symbol_dim(s)} = {n}" for s, n in zip(program.symbols, sizes, strict=True)]
         where = ", ".join(named) or "the sizes of the types"

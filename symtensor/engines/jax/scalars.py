@@ -17,6 +17,7 @@ from jax import lax
 
 from symtensor.ir.dtypes import DType, as_dtype
 from symtensor.ops.elementwise import numpy_sigmoid
+from symtensor.ops.scalars import NumpyScalars
 
 # XLA's own are exp(x * log(2)), 65 units off in single and 290 in double precision, and series for
 # log1p and arctanh that are 120 units off in double precision.
@@ -67,29 +68,13 @@ _CALLS: dict[str, Callable[..., Any]] = {
 """Functions of the vocabulary whose operands are floats."""
 
 
-class JaxScalars:
+class JaxScalars(NumpyScalars):
     """The vocabulary over traced arrays; `doubt` takes a bool array that is True where a call fails."""
 
-    _DIRECT = {  # noqa: RUF012
-        "add": jnp.add, "sub": jnp.subtract, "mul": jnp.multiply, "div": jnp.true_divide,
-        "neg": jnp.negative, "abs": jnp.abs, "sqrt": jnp.sqrt, "floor": jnp.floor,
-        "ceil": jnp.ceil, "trunc": jnp.trunc, "rint": jnp.rint, "copysign": jnp.copysign,
-        "signbit": jnp.signbit, "nextafter": jnp.nextafter, "and_": jnp.bitwise_and,
-        "or_": jnp.bitwise_or, "xor": jnp.bitwise_xor, "not_": jnp.invert, "lt": jnp.less,
-        "le": jnp.less_equal, "eq": jnp.equal, "ne": jnp.not_equal, "select": jnp.where,
-    }  # fmt: skip
+    _DIRECT = {word: getattr(jnp, f.__name__) for word, f in NumpyScalars._DIRECT.items()}  # noqa: RUF012
 
     def __init__(self, doubt: Callable[[Any], None]) -> None:
         self._doubt = doubt
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self._DIRECT[name]
-        except KeyError:
-            raise AttributeError(f"the scalar vocabulary has no word {name!r}") from None
-
-    def dtype(self, x: Any) -> DType:
-        return as_dtype(x.dtype)
 
     def const(self, value: float | int | bool, dtype: DType) -> Any:
         return jnp.asarray(value, dtype.numpy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import threading
@@ -252,3 +253,37 @@ def test_parts_must_be_those_of_one_save(tmp_path: Path) -> None:
     write(1, "v@2", "1")
     arrays, texts = checkpoint.read(path)
     assert arrays["v"].tolist() == [0, 1, 1, 2] and texts == {"step": "1"}
+
+
+def test_a_whole_file_and_parts_are_never_taken_for_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    v = st.variable(np.zeros(2), name="v")
+    checkpoint.save(path, [v])
+    files.write(checkpoint._part_path(path, 0, 1), {"v": np.ones(2)}, {})
+    with pytest.raises(st.errors.CheckpointError, match="there whole and as the parts of 1"):
+        checkpoint.load(path, [v])
+    checkpoint.save(path, [v])  # replaces what was there
+    assert os.listdir(tmp_path) == ["x.npz"]
+    checkpoint.load(path, [v])
+
+
+@pytest.mark.parametrize("header", [b"5", b"[]", b'{"v": 3}', b'{"__metadata__": 7}'])
+def test_headers_that_are_none_are_refused(header: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(st.errors.CheckpointError, match="no whole checkpoint"):
+        checkpoint.read(path)
+
+
+def test_flipped_bits_of_a_compressed_archive_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, v=RNG.standard_normal(50))
+    whole = path.read_bytes()
+    for position in range(30, len(whole), 7):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
+        try:
+            arrays, _ = checkpoint.read(path)
+        except st.errors.CheckpointError:
+            continue
+        for array in arrays.values():  # a flip in a date or the like
+            np.testing.assert_array_equal(array, np.load(io.BytesIO(whole))["v"])

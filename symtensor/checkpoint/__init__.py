@@ -62,7 +62,11 @@ def save(
     if count > 1:
         path = _part_path(path, number, count)
         texts[PIECES] = json.dumps(table)
+        files.write(path, arrays, texts)
+        return path
     files.write(path, arrays, texts)
+    for part in _part_files(path):  # of an older save by several processes
+        part.unlink(missing_ok=True)
     return path
 
 
@@ -95,9 +99,14 @@ def load(path: str | PathLike[str], variables: Variables, *, strict: bool = True
 def read(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
     """Return the arrays and texts of a checkpoint, the parts of several processes put together."""
     path = Path(path)
-    parts = [] if path.exists() else _parts_of(path)
+    parts = _parts_of(path)
     if not parts:
         return files.read(path)
+    if path.exists():
+        raise CheckpointError(
+            f"{path} is there whole and as the parts of {len(parts)} processes: of two saves",
+            help="remove the one that is not wanted",
+        )
     whole = _Whole(path)
     for part in parts:
         whole.add(*files.read(part))
@@ -135,18 +144,24 @@ def _part_path(path: Path, number: int, count: int) -> Path:
     return path.with_name(f"{path.stem}.{number:05}-of-{count:05}{path.suffix}")
 
 
-def _parts_of(path: Path) -> list[Path]:
-    """Return the files of all processes; raises where some are missing."""
+def _part_files(path: Path) -> dict[Path, tuple[int, int]]:
+    """Return the files of parts that are there, with their numbers and counts."""
     pattern = re.compile(
         rf"{re.escape(path.stem)}\.(\d{{5}})-of-(\d{{5}}){re.escape(path.suffix)}$"
     )
-    found = [m for p in path.parent.glob(f"*{path.suffix}") if (m := pattern.match(p.name))]
+    there = path.parent.glob(f"*{path.suffix}")
+    return {p: (int(m[1]), int(m[2])) for p in there if (m := pattern.match(p.name))}
+
+
+def _parts_of(path: Path) -> list[Path]:
+    """Return the files of all processes; raises where some are missing."""
+    found = _part_files(path)
     if not found:
         return []
-    counts = {int(m[2]) for m in found}
+    counts = {count for _, count in found.values()}
     wanted = range(max(counts))
-    if len(counts) > 1 or {int(m[1]) for m in found} != set(wanted):
-        names = ", ".join(sorted(m[0] for m in found))
+    if len(counts) > 1 or {number for number, _ in found.values()} != set(wanted):
+        names = ", ".join(sorted(p.name for p in found))
         raise CheckpointError(f"{path}: expected the parts of one save, all of them; found {names}")
     return [_part_path(path, number, len(wanted)) for number in wanted]
 

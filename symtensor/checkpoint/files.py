@@ -13,6 +13,7 @@ import contextlib
 import json
 import math
 import os
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -34,6 +35,11 @@ CHECKSUM = "symtensor.crc32"
 DTYPES = "symtensor.dtypes"
 """Key under which an npz file holds the dtypes that NumPy's format does not know."""
 METADATA = "__metadata__"
+BROKEN = (
+    ValueError, KeyError, TypeError, AttributeError, EOFError, DTypeError,
+    zipfile.BadZipFile, zlib.error, RuntimeError, struct.error,
+)  # fmt: skip
+"""What reading raises where a file is not what it seems."""
 
 _SHORT = {"bool": "BOOL", "bfloat16": "BF16"} | {
     f"{kind}{bits}": f"{kind[0].upper()}{bits}"
@@ -56,7 +62,7 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         return load(path)
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint {path}") from None
-    except (ValueError, KeyError, TypeError, EOFError, DTypeError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is no whole checkpoint: {error}") from error
@@ -166,8 +172,12 @@ def _write_npz(file: IO[bytes], arrays: Arrays, metadata: Texts) -> None:
 
 def _read_npz(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     # opened here: of a file that is none NumPy leaves closing to chance
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    with path.open("rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        except OSError as error:  # a seek to a position that a damaged directory names
+            raise ValueError(str(error)) from error
     metadata = json.loads(str(arrays.pop(METADATA, "{}")))
     for name, dtype in json.loads(metadata.pop(DTYPES, "{}")).items():
         arrays[name] = arrays[name].view(as_dtype(dtype).numpy)

@@ -140,3 +140,8 @@ def test_wrong_layouts_are_refused() -> None:
             JaxEngine(mesh={"batch": 1}, shardings={x: spec})
     with pytest.raises(st.EngineError, match="has 2 axes, its sharding"):
         JaxEngine(mesh={"batch": 1}, shardings={x: ("batch",)})
+    with pytest.raises(st.EngineError, match="'x' has 2 axes, its sharding"):
+        st.function([x], x, engine=JaxEngine(mesh={"batch": 1}, shardings={"x": ("batch",)}))
+    for mesh in ({"batch": 0}, {"batch": 1.0}, 8):
+        with pytest.raises(st.EngineError, match="positive sizes by name"):
+            JaxEngine(mesh=mesh)

@@ -16,6 +16,8 @@ skipped. Values come from the catalogue of samples, whose truth is NumPy and Sci
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -158,7 +160,8 @@ def table(reports: Iterable[Report]) -> str:
 
 def main(names: Sequence[str]) -> int:
     """Run all cases on the engines named; print the table, then what failed."""
-    reports = [run(get_engine(name)) for name in names or ("numpy", "llvm")]
+    with contextlib.redirect_stdout(io.StringIO()):  # `print_` is among the ops
+        reports = [run(get_engine(name)) for name in names or ("numpy", "llvm")]
     print(table(reports))
     failed = [report for report in reports if report.failed]
     for report in failed:

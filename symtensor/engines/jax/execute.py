@@ -61,6 +61,7 @@ class JaxExecutable:
         self.stages = split(graph)
         self.variables = graph.variables()
         self.arguments = [*graph.inputs, *self.variables]
+        placement.check(self.arguments)
         self.donated = _donated(graph, self.stages)
         self.programs: dict[tuple[int, Sizes], Program] = {}
         self.transfers = Transfers()

@@ -31,6 +31,13 @@ def as_mesh(mesh: MeshLike) -> Mesh:
     """Return a mesh of the first devices, given sizes by name; raises where there are too few."""
     if isinstance(mesh, Mesh):
         return mesh
+    if not isinstance(mesh, Mapping) or not all(
+        isinstance(n, int | np.integer) and n > 0 for n in mesh.values()
+    ):
+        raise EngineError(
+            f"expected a jax.sharding.Mesh or positive sizes by name for the mesh, found {mesh!r}",
+            help='for example mesh={"batch": 8}',
+        )
     count, devices = math.prod(mesh.values()), jax.devices()
     if count > len(devices):
         raise EngineError(
@@ -73,6 +80,15 @@ class Placement:
         if len(spec) != key.ndim:
             raise EngineError(f"{key!r} has {key.ndim} axes, its sharding {spec} names {len(spec)}")
         self.by_node[key.node] = spec
+
+    def check(self, nodes: Iterable[Node]) -> None:
+        """Raise for a node whose name is that of a sharding for another number of axes."""
+        for node in nodes:
+            spec, ndim = self._named(node), node.tensor_type.ndim
+            if spec and len(spec) != ndim:
+                raise EngineError(
+                    f"{node.name!r} has {ndim} axes, its sharding {spec} names {len(spec)}"
+                )
 
     @property
     def platform(self) -> str:

@@ -228,6 +228,16 @@ def test_text_round_trips():
     verify_graph(fresh)
 
 
+def test_names_that_occur_twice_or_hold_dots_round_trip():
+    names = ["w", "w", "w.1", "w'", "w_"]
+    tensors = [st.variable(np.ones(2, "float32"), name=name) for name in names]
+    total = tensors[0]
+    for tensor in tensors[1:]:
+        total = total * tensor
+    text = print_graph(Graph((), (total.node,)))
+    assert "%w.1 =" in text and print_graph(st.parse_graph(text)) == text
+
+
 def test_variables_that_are_only_written_are_printed():
     w = st.variable(np.zeros(2), name="w")
     graph = Graph((), (), ((w.node, st.constant(np.ones(2)).node),))

@@ -57,7 +57,7 @@ class Labels:
 
     def _new_label(self, node: Node) -> str:
         if node.name and node.op.name in HIDDEN:
-            base = re.sub(r"\W", "_", node.name, flags=re.ASCII)
+            base = re.sub(r"[^\w.]", "_", node.name, flags=re.ASCII)  # the dot: labels read back
             base = base if base[:1].isalpha() or base[:1] == "_" else f"_{base}"
             label, suffix = f"%{base}", 1
             while label in self._taken:

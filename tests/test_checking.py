@@ -262,6 +262,21 @@ def test_a_rule_that_writes_into_its_operands_is_named(engine):
     assert caught.value.place.line == line
 
 
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+def test_a_rule_that_writes_into_a_value_of_the_graph_is_named(engine):
+    def double(x):
+        return np.multiply(x, 2, out=x)
+
+    op = st.custom_op("doubles_its_operand", evaluate=double, replace=True)
+    x = vector()
+    line = here() + 1
+    y = op(x + 1)
+    f = st.function([x], [y, x + 1], engine=engine, check="aliasing")
+    with pytest.raises(st.CheckError, match="the rule of doubles_its_operand writes") as caught:
+        f(np.ones(3))
+    assert caught.value.place.line == line
+
+
 def test_a_call_that_fails_has_changed_nothing():
     x, i = vector(), st.placeholder((), "int64", name="i")
     v = st.variable(np.zeros(()), name="v")

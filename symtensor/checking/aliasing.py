@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.errors import CheckError
+from symtensor.errors import CheckError, SymtensorError
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node, describe_operand
 from symtensor.ops.interpret import Array, run_graph
@@ -92,12 +92,28 @@ class Snapshot:
 
     def _blame(self, graph: Graph, fact: str) -> CheckError:
         """Return the error, with the node whose rule changes its operands if one does."""
-        error = CheckError(fact, code="ST1503")
         for node in _writers(graph, [x for _, x in self.arguments], [x for _, x in self.variables]):
-            error.message += f": the rule of {node.op.name} writes into its operands"
-            error.add_context(node.op.name, [describe_operand(x) for x in node.inputs], node.loc)
-            break
-        return error
+            return _writing(node, f"{fact}: ")
+        return CheckError(fact, code="ST1503")
+
+
+def check_rules(graph: Graph, inputs: Sequence[Array], variables: Sequence[Array]) -> None:
+    """Raise `CheckError` when an op's rule writes into its operands, which others may read later.
+
+    The reference runs the same rule, so that comparing results does not find it.
+    """
+    try:
+        node = next(_writers(graph, inputs, variables), None)
+    except SymtensorError:
+        return  # the reference may refuse values that nothing needs, and passes have dropped
+    if node is not None:
+        raise _writing(node)
+
+
+def _writing(node: Node, fact: str = "") -> CheckError:
+    error = CheckError(f"{fact}the rule of {node.op.name} writes into its operands", code="ST1503")
+    error.add_context(node.op.name, [describe_operand(x) for x in node.inputs], node.loc)
+    return error
 
 
 def _writers(graph: Graph, inputs: Sequence[Array], variables: Sequence[Array]) -> Iterator[Node]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from symtensor.checking.agreement import Spread
-from symtensor.checking.aliasing import Memory, Snapshot
+from symtensor.checking.aliasing import Memory, Snapshot, check_rules
 from symtensor.checking.origin import check_finite
 from symtensor.definition import Definition
 from symtensor.errors import CheckError, SymtensorError
@@ -81,6 +81,8 @@ class CheckedFunction(Function):
         state |= _missing_variables(self.graph, state)
         with contextlib.redirect_stderr(io.StringIO()):  # what print_ nodes say was said already
             found = [outputs[i] for i in _order(self._definition.structure)] + updated
+            if "aliasing" in self.checks:
+                check_rules(self.graph, inputs, [state[v] for v in self.graph.variables()])
             self._compare(inputs, state, found)
 
     def _compare(self, inputs: list[Array], state: dict[Any, Array], found: list[Array]) -> None:

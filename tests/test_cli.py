@@ -198,6 +198,13 @@ def test_run_check_finds_the_line_of_a_nan(folder, capsys):
     assert run(capsys, "run", "failing.ir", "--check=passes,engine")[0] == 0
 
 
+def test_run_checks_what_the_environment_asks_for(folder, capsys, monkeypatch):
+    monkeypatch.setenv("SYMTENSOR_CHECK", "1")
+    code, _, err = run(capsys, "run", "failing.ir")
+    assert code == 1 and "error[ST1502]: log:" in err
+    assert run(capsys, "run", "failing.ir", "--check=passes,engine")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("level", "part"),
     [

@@ -55,10 +55,10 @@ def add(commands: Any) -> None:
 
 def run(options: Any) -> int:
     """Run a program once."""
-    from symtensor.config import checks
+    from symtensor.config import checks, get
 
     program = load(options.file)
-    wanted = None if options.check is None else checks(options.check)
+    wanted = get("check") if options.check is None else checks(options.check)
     function = program.compile(
         engine=options.engine, passes=chosen_passes(options.passes), check=wanted
     )

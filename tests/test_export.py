@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
@@ -110,6 +111,17 @@ def test_svg_without_graphviz_says_what_to_do(monkeypatch):
         st.to_svg(training_step(), layout="graphviz")
     with pytest.raises(st.SymtensorError, match="own or graphviz"):
         st.to_svg(training_step(), layout="circle")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for dot")
+def test_a_graphviz_that_takes_for_ever_is_given_up(monkeypatch, tmp_path):
+    program = tmp_path / "dot"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda name: str(program))
+    monkeypatch.setattr("symtensor.export.graphviz.PATIENCE", 0.05)
+    with pytest.raises(st.SymtensorError, match=r"did not place \d+ nodes[\s\S]*explore"):
+        st.to_svg(training_step(), layout="graphviz")
 
 
 def test_dot_escapes_names():

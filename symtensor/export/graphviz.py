@@ -17,6 +17,8 @@ from symtensor.ir.printer import Labels
 
 LARGEST = 400
 """Nodes up to which `to_svg` places them itself."""
+PATIENCE = 60
+"""Seconds that Graphviz may take: some graphs of thousands of nodes keep it busy for hours."""
 PADDING, CHARACTER, LINE = 9.0, 6.7, 15.0
 """Pixels around and of the text in a box, set in 11-pixel monospace."""
 
@@ -73,8 +75,14 @@ def to_svg(value: Any, *, layout: str | None = None) -> str:
             f"Graphviz is needed to place {len(graph.all_nodes())} nodes, and there is no program dot",
             help='install Graphviz, or pass layout="own", or use explore(), which folds large graphs',
         )
-    done = subprocess.run([program, "-Tsvg"], input=to_dot(graph), capture_output=True, text=True,
-                          encoding="utf-8", check=True)  # fmt: skip
+    try:
+        done = subprocess.run([program, "-Tsvg"], input=to_dot(graph), capture_output=True,
+                              text=True, encoding="utf-8", check=True, timeout=PATIENCE)  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise SymtensorError(
+            f"Graphviz did not place {len(graph.all_nodes())} nodes in {PATIENCE} s",
+            help="use explore(), which folds large graphs, or to_dot and another program",
+        ) from None
     return done.stdout
 
 

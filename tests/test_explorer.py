@@ -107,6 +107,11 @@ def test_hostile_names_stay_text():
     assert set(HOSTILE) <= names
 
 
+def test_a_profile_that_is_none_is_refused():
+    with pytest.raises(st.SymtensorError, match=r"what f\.profile returns, found 3"):
+        training_step().explore("never_written.html", profile=3)
+
+
 def test_the_policy_allows_this_script_and_style_alone():
     page = parse(explorer_page(training_step()))
     (policy,) = [

@@ -10,12 +10,19 @@ import os
 from pathlib import Path
 from typing import Any
 
+from symtensor.errors import SymtensorError
 from symtensor.explorer.data import function_data
 from symtensor.explorer.page import build_page
+from symtensor.inspect.profile import Profile
 
 
 def explorer_page(function: Any, *inputs: Any, profile: Any = None) -> str:
     """Return the HTML of the page; `inputs` are arrays, or shapes, whose sizes it begins with."""
+    if profile is not None and not isinstance(profile, Profile):
+        raise SymtensorError(
+            f"profile: expected what f.profile returns, found {profile!r}",
+            help="write explore(path, *arrays, profile=f.profile(*arrays))",
+        )
     data = function_data(function, function.sizes(*inputs) if inputs else None)
     if profile is not None:
         data["profile"] = profile.to_dict()

@@ -74,6 +74,12 @@ def placeholder(
     `shape` holds ints, None for a size known only at call time, or names: the same name is the
     same size wherever it occurs.
     """
+    if isinstance(shape, str):  # else its letters would be sizes
+        raise AttributeValueError(
+            f"expected a shape, found {shape!r}",
+            help=f"write placeholder((), name={shape!r}) or placeholder(({shape!r},))",
+            code="ST0306",
+        )
     sizes = tuple(normalize_dim(size, axis) for axis, size in enumerate(shape))
     type_ = tensor_type(as_dtype(dtype), sizes)
     return Tensor(make_node(PLACEHOLDER, (), {"type": type_, "uid": fresh_uid()}, name=name))

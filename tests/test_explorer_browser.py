@@ -12,6 +12,10 @@ import pytest
 import symtensor as st
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.common.exceptions import (  # noqa: E402
+    NoSuchElementException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
@@ -63,6 +67,21 @@ def show(browser, path):
     WebDriverWait(browser, 20).until(
         lambda b: b.execute_script("return document.documentElement.dataset.ready") == "true"
     )
+    settle(browser)
+
+
+def settle(browser):
+    """Wait until the page has drawn what was asked of it: two frames, the second after layout."""
+    browser.execute_async_script(
+        "const done = arguments[0];"
+        "requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)));"
+    )
+
+
+def until(page, condition):
+    """Wait until `condition`, a function of the page, holds; return what it gives."""
+    ignored = (StaleElementReferenceException, NoSuchElementException, IndexError)
+    return WebDriverWait(page, 20, 0.05, ignored).until(condition)
 
 
 @pytest.fixture
@@ -82,6 +101,7 @@ def ask(page, expression):
 def press(page, *keys):
     for key in keys:
         ActionChains(page).send_keys(key).perform()
+        settle(page)
 
 
 def text(page, selector):
@@ -90,9 +110,11 @@ def text(page, selector):
 
 def click_item(page, find, double=False):
     """Click the box for which the JavaScript predicate holds, on the canvas."""
+    settle(page)
+    page.execute_script(f"explorer.view.reveal(explorer.view.scene.items.find({find}))")
+    settle(page)
     x, y = ask(page, f"""(() => {{
         const view = explorer.view, item = view.scene.items.find({find});
-        view.reveal(item);
         const w = view.size[0] / 2, h = view.size[1] / 2;
         return [(item.x + item.w / 2) * view.scale + view.dx - w,
                 (item.y + 13) * view.scale + view.dy - h];
@@ -100,6 +122,7 @@ def click_item(page, find, double=False):
     canvas = page.find_element(By.CSS_SELECTOR, "#view-main canvas")
     mouse = ActionChains(page).move_to_element_with_offset(canvas, int(x), int(y))
     (mouse.double_click() if double else mouse.click()).perform()
+    settle(page)
 
 
 def errors(page):
@@ -150,17 +173,17 @@ def test_hostile_names_are_shown_as_they_are(browser, tmp_path):
 def test_a_node_leads_to_its_line_kernel_loops_llvm_and_assembly(page):
     press(page, "e", "e")
     click_item(page, "(i) => i.kind === 'node' && i.title === 'relu'")
-    inspector = page.find_element(By.ID, "inspector")
-    titles = [
-        e.get_attribute("data-card") for e in inspector.find_elements(By.CSS_SELECTOR, "details")
-    ]
+    assert until(page, lambda p: ask(p, "explorer.selection.kind") == "node")
+    titles = ask(
+        page, "[...document.querySelectorAll('#inspector details')].map(e => e.dataset.card)"
+    )
     assert titles[0] == "Source" and {"Node", "Kernel", "Loops", "LLVM", "Assembly"} <= set(titles)
     chosen = text(page, "#source .chosen")
     assert "st.relu(h @ w)" in chosen
     for card, found in (("LLVM", "define "), ("Assembly", "ret")):
         page.find_element(By.CSS_SELECTOR, f"[data-card={card}] summary").click()
         shown = f"[data-card={card}] .code"
-        WebDriverWait(page, 10).until(lambda p, s=shown, f=found: f in text(p, s))
+        until(page, lambda p, s=shown, f=found: f in text(p, s))
     assert "relu" in text(page, "[data-card=Loops] .code .marked")
     assert page.find_elements(By.CSS_SELECTOR, "#pane tr.current[data-kernel]")
 
@@ -239,16 +262,16 @@ def test_changes_are_shown_side_by_side(page):
 
 def test_search_finds_by_op_name_line_and_kernel(page):
     press(page, "/")
-    assert page.switch_to.active_element.get_attribute("id") == "query"
+    until(page, lambda p: p.switch_to.active_element.get_attribute("id") == "query")
     press(page, "w1")
-    hits = [e.text for e in page.find_elements(By.CSS_SELECTOR, "#hits .hit")]
-    assert "%w1" in hits[0]
+    hits = "[...document.querySelectorAll('#hits .hit')].map(e => e.innerText)"
+    until(page, lambda p: "%w1" in ask(p, hits)[0])
     press(page, Keys.ENTER)
-    assert text(page, "#inspector .big").startswith("w1")
+    until(page, lambda p: text(p, "#inspector .big").startswith("w1"))
     press(page, "/", "kernel0")  # what stood there is selected
-    assert any("kernel0" in e.text for e in page.find_elements(By.CSS_SELECTOR, "#hits .hit"))
+    until(page, lambda p: any("kernel0" in hit for hit in ask(p, hits)))
     press(page, Keys.ESCAPE)
-    assert not page.find_element(By.ID, "hits").is_displayed()
+    until(page, lambda p: not p.find_element(By.ID, "hits").is_displayed())
 
 
 def test_arrows_move_along_edges(page):

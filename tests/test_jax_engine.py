@@ -361,3 +361,19 @@ def test_an_interrupted_call_out_keeps_variables() -> None:
     with pytest.raises(KeyboardInterrupt):
         f()
     assert v.get_value() == 1.0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*")
+def test_a_fork_is_told_that_it_cannot_compute() -> None:
+    f = st.function([], st.variable(np.ones(3), name="v") * 2.0, engine="jax")
+    f()
+    child = os.fork()
+    if not child:
+        try:
+            f()
+        except st.EngineError as error:
+            os._exit(3 if "spawn" in str(error) else 4)
+        finally:
+            os._exit(5)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3

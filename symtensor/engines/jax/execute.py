@@ -71,6 +71,7 @@ class JaxExecutable:
         self._constants: dict[Node, Any] | None = None
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> list[Array]:
+        self.placement.check_process()
         with jax.enable_x64(True):
             state = [self.put(x, v) for x, v in zip(variables, self.variables, strict=True)]
             outcome = self.run(inputs, state)
@@ -219,6 +220,7 @@ class StatefulCall:
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         run = self.executable
+        run.placement.check_process()
         with jax.enable_x64(True):
             held = hold(self.stores, run.variables, self.wanted, run.placement, self._put)
             try:

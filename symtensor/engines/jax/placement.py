@@ -9,6 +9,7 @@ batch size works. What no sharding names lives on every device.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -57,6 +58,7 @@ class Placement:
         shardings: Mapping[Key, Sequence[str | None]] | None = None,
         device: Any = None,
     ) -> None:
+        self.process = os.getpid()
         self.mesh = None if mesh is None else as_mesh(mesh)
         self.device = jax.local_devices()[0] if device is None else device
         self.by_name: dict[str, Spec] = {}
@@ -80,6 +82,14 @@ class Placement:
         if len(spec) != key.ndim:
             raise EngineError(f"{key!r} has {key.ndim} axes, its sharding {spec} names {len(spec)}")
         self.by_node[key.node] = spec
+
+    def check_process(self) -> None:
+        """Raise in a fork: it has none of the threads that XLA waits for."""
+        if os.getpid() != self.process:
+            raise EngineError(
+                "jax was started before this process was forked, and can't compute in a fork",
+                help='start processes with multiprocessing.get_context("spawn")',
+            )
 
     def check(self, nodes: Iterable[Node]) -> None:
         """Raise for a node whose name is that of a sharding for another number of axes."""

@@ -384,3 +384,4 @@ __all__ = [
 
 for _name in __all__:
     globals()[_name] = _handles.adopting(_name, globals()[_name])
+_compatibility.complete_backend()

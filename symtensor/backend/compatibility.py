@@ -2,7 +2,7 @@
 
 Keras imports its backend before the modules that need these names, so `KERAS_BACKEND=symtensor.backend`
 is all it takes. A program that imports this backend before it chooses it for Keras calls `install`.
-Nothing of Keras itself is changed, and a program without Keras runs nothing of this.
+No function of Keras is changed, and a program without Keras runs nothing of this.
 """
 
 from __future__ import annotations
@@ -48,6 +48,18 @@ def install() -> None:
     if find_spec("h5py") is not None:
         _decode_attributes()
         _write_in_memory()
+
+
+def complete_backend() -> None:
+    """Give `keras.backend` the functions that Keras itself passes on from TensorFlow alone: `clear_session` …
+
+    Names that it has stay, and a Keras that runs on another backend is left alone.
+    """
+    loader, found = sys.modules.get("keras.backend.load_backend"), sys.modules.get("keras.backend")
+    if found is not None and getattr(loader, "_BACKEND", None) == __package__:
+        ours = vars(sys.modules[__package__])
+        for name in ours["__all__"]:
+            vars(found).setdefault(name, ours[name])
 
 
 def complete_globals(step: Any) -> None:

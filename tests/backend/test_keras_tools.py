@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from on_keras import CLASSES, KB, ROWS, TARGETS, drawn, keras, layers, models, sequential
 
+from symtensor import backend
+
 applications, optimizers = keras.applications, keras.optimizers
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -115,3 +117,12 @@ def test_utilities(capsys):
     with pytest.raises(ValueError, match="TensorFlow"):
         utils.multi_gpu_model(model, 2)
     assert KB.count_params(model.layers[0].kernel) == 10
+
+
+def test_keras_passes_on_every_function_of_the_backend():
+    """Keras names `clear_session` and its like for TensorFlow only; users call them all the same."""
+    layers.Dense(1)
+    missing = [name for name in backend.__all__ if not hasattr(KB, name)]
+    assert missing == []
+    KB.clear_session()
+    assert sequential(layers.Dense(1, input_shape=(2,))).layers[0].name == "dense_1"

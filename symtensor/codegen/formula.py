@@ -195,7 +195,7 @@ def in_double(rule: Callable[..., Lanes]) -> Callable[..., Lanes]:
 # --- the C library -------------------------------------------------------------------------------
 
 
-def rare_lanes(s: LaneScalars, mask: Lanes, usual: Lanes, symbol: str, x: Lanes) -> Lanes:
+def rare_lanes(s: LaneScalars, mask: Lanes, usual: Lanes, symbol: str, *xs: Lanes) -> Lanes:
     """Return `usual`, except in lanes of `mask`, which the C function `symbol` computes.
 
     The calls stand behind a branch that is taken only when some lane needs them.
@@ -212,7 +212,8 @@ def rare_lanes(s: LaneScalars, mask: Lanes, usual: Lanes, symbol: str, x: Lanes)
         f"br label %{name}.in", f"{name}.in:",
         f"br i1 {any_lane}, label %{name}.slow, label %{name}.out", f"{name}.slow:",
     ]  # fmt: skip
-    called = s.cast(library_call(s, symbol, s.cast(x, float64)), usual.dtype)
+    wide = [s.cast(x, float64) for x in xs]
+    called = s.cast(library_call(s, symbol, *wide), usual.dtype)
     slow = s.select(mask, called, usual)
     s.out += [f"br label %{name}.end", f"{name}.end:", f"br label %{name}.out", f"{name}.out:"]
     return s.emit(

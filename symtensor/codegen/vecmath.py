@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from symtensor.codegen import angles, error_function, exponentials
+from symtensor.codegen import angles, digamma, error_function, exponentials, remainder
 from symtensor.codegen.formula import floats, in_double, library_call
 from symtensor.codegen.lanes import Lanes
 
@@ -17,10 +17,10 @@ def _library(symbol: str) -> Callable[..., Lanes]:
     return in_double(lambda f, *xs: library_call(f.s, symbol, *xs))
 
 
-LIBRARY = {"lgamma": "lgamma", "fmod": "fmod"}
+LIBRARY = {"lgamma": "lgamma"}
 """Words of the vocabulary that are calls of C functions."""
 
-RARELY = ("sin", "cos", "tan", "pow")
+RARELY = ("sin", "cos", "tan", "pow", "fmod")
 """C functions for arguments, or targets, that the code of a word does not serve."""
 
 FUNCTIONS: dict[str, Callable[..., Lanes]] = {
@@ -50,5 +50,7 @@ FUNCTIONS: dict[str, Callable[..., Lanes]] = {
     "atan2": floats(angles.atan2),
     "erf": floats(error_function.erf),
     "erfc": in_double(error_function.erfc),
+    "digamma": in_double(digamma.digamma),
+    "fmod": remainder.fmod,
 } | {name: _library(symbol) for name, symbol in LIBRARY.items()}
 """Name in the scalar vocabulary -> ``(scalars, *lanes) -> lanes``."""

@@ -64,8 +64,8 @@ def _digamma(xp: Any, x: Any) -> Any:
         power = power * inverse
     out = series + total
     pole = (x <= 0) & (x == np.floor(x))
-    fraction = x - np.floor(x)
-    tangent = np.tan(np.pi * np.where(low & ~pole, fraction, 0.25))
+    usual = np.where(low & ~pole, x, 0.25)
+    tangent = np.tan(np.pi * (usual - np.rint(usual)))  # the difference is exact
     out = np.where(low, out - np.pi / tangent, out)
     return np.where(pole, np.where(x == 0, np.copysign(np.inf, -x), np.nan), out).astype(dtype)
 

@@ -12,6 +12,7 @@ import collections.abc
 import os
 import sys
 from functools import wraps
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from typing import Any
 
@@ -38,7 +39,8 @@ def install() -> None:
 
     `collections` gets Container, Iterable, Mapping and Sequence (gone in Python 3.10), NumPy gets Inf,
     string_ and unicode_ (gone in 2.0), strings read from the attributes of HDF5 objects can be decoded
-    once more, and a new HDF5 file in memory can be written. May be called twice.
+    once more, and a new HDF5 file in memory can be written. Keras's wrappers for scikit-learn tell what they
+    are in its words of today when they are imported. May be called twice.
     """
     for name in ("Container", "Iterable", "Mapping", "Sequence"):
         if not hasattr(collections, name):
@@ -48,6 +50,8 @@ def install() -> None:
     if find_spec("h5py") is not None:
         _decode_attributes()
         _write_in_memory()
+    if not any(isinstance(finder, _WrapperFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _WrapperFinder())
 
 
 def complete_backend() -> None:
@@ -116,3 +120,38 @@ def _write_in_memory() -> None:
     vars(opened)["writes_in_memory"] = True
     File.__init__ = opened
     File.fid = property(lambda self: self.id)
+
+
+class _WrapperFinder:
+    """Finds `keras.wrappers.scikit_learn`; adds to its classes what scikit-learn asks since version 1.6."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        """Return where the module is, with the addition behind its execution; None for other modules."""
+        found = PathFinder.find_spec(name, path) if name == "keras.wrappers.scikit_learn" else None
+        loader: Any = None if found is None else found.loader
+        if loader is not None:
+            execute = loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                execute(module)
+                _tell_kinds(module)
+
+            loader.exec_module = exec_module
+        return found
+
+
+def _tell_kinds(module: Any) -> None:
+    for name, mixin in (
+        ("KerasClassifier", "ClassifierMixin"),
+        ("KerasRegressor", "RegressorMixin"),
+    ):
+
+        def tags(self: Any, mixin: str = mixin) -> Any:
+            from sklearn import base
+
+            kind = type("Kind", (getattr(base, mixin), base.BaseEstimator), {})
+            return kind().__sklearn_tags__()
+
+        wrapper = getattr(module, name)
+        if not hasattr(wrapper, "__sklearn_tags__"):
+            wrapper.__sklearn_tags__ = tags

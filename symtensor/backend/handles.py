@@ -24,6 +24,16 @@ _METHODS = ("all", "any", "argmax", "argmin", "astype", "clip", "cumsum", "flatt
             "min", "prod", "reshape", "std", "sum", "transpose", "var")  # fmt: skip
 
 
+class StaticShape(tuple[int | None, ...]):
+    """A tuple of sizes that also answers TensorFlow's `as_list`."""
+
+    __slots__ = ()
+
+    def as_list(self) -> list[int | None]:
+        """Return the sizes as a list."""
+        return list(self)
+
+
 class KerasTensor(st.Tensor):
     """A tensor whose operators take NumPy operands in its own float dtype, and return such tensors."""
 
@@ -43,6 +53,10 @@ class KerasTensor(st.Tensor):
         """The tensor with all axes reversed."""
         found: st.Tensor = adopt(super().T)
         return found
+
+    def get_shape(self) -> StaticShape:
+        """Return the sizes, None for unknown ones, as tensors of TensorFlow do."""
+        return StaticShape(d if isinstance(d, int) else None for d in self.node.tensor_type.shape)
 
     def eval(
         self, values: Any = None, *, feed_dict: Any = None, session: Any = None, **options: Any

@@ -168,3 +168,9 @@ def test_large_initial_values_are_native_and_the_same(monkeypatch):
         values[large] = K.eval(K.truncated_normal((40, 50), seed=3))
     assert engines == ["llvm", "numpy"]
     np.testing.assert_allclose(values[1000], values[100_000], rtol=1e-5, atol=1e-6)
+
+
+def test_the_shape_as_tensorflow_gives_it():
+    x = K.placeholder((None, 3))
+    assert x.get_shape() == (None, 3) and x.get_shape().as_list() == [None, 3]
+    assert K.sum(x * 2.0, axis=0).get_shape().as_list() == [3]

@@ -48,6 +48,27 @@ def test_classifiers():
     np.testing.assert_allclose(classifier.predict_proba(ROWS).sum(-1), 1, rtol=1e-5)
 
 
+def test_scikit_learn_searches_and_validates():
+    model_selection = pytest.importorskip("sklearn.model_selection")
+    from keras.wrappers.scikit_learn import KerasClassifier
+
+    def build(units=4):
+        model = sequential(
+            layers.Dense(units, activation="relu", input_shape=(4,)),
+            layers.Dense(3, activation="softmax"),
+        )
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    x = np.random.default_rng(0).standard_normal((60, 4)).astype("float32")
+    y = np.arange(60) % 3
+    wrapper = KerasClassifier(build, epochs=2, batch_size=20, verbose=0)
+    scores = model_selection.cross_val_score(wrapper, x, y, cv=3)
+    assert scores.shape == (3,) and (scores >= 0).all()
+    search = model_selection.GridSearchCV(wrapper, {"units": [2, 5]}, cv=2).fit(x, y)
+    assert search.best_params_["units"] in (2, 5)
+
+
 def test_regressors():
     from keras.wrappers.scikit_learn import KerasRegressor
 

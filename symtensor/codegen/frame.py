@@ -142,14 +142,9 @@ class Frame:
         for dims, node in zip(self.dims, (*self.arguments, *self.roots), strict=True):
             dims[: node.tensor_type.ndim] = [D.evaluate(d, env) for d in node.tensor_type.shape]
         arena = aligned_bytes(layout.arena)
-        table = np.zeros(len(program.slots) + 2, np.uintp)  # scratch, and what no kernel reads
-        for slot in program.slots:
-            offset = layout.offsets[slot.index]
-            if slot.kind == "constant":
-                table[slot.index] = slot.node.attrs["value"].array.ctypes.data
-            elif offset is not None:
-                table[slot.index] = arena.ctypes.data + offset
-        table[-2] = arena.ctypes.data + layout.scratch
+        count = len(program.slots) + 1
+        table = np.append(layout.table[:count], np.uintp(0))  # the last for what no kernel reads
+        table[layout.in_arena] += np.uintp(arena.ctypes.data)
         self.keep = [arena, table, layout.sizes]
         self.words[Word.TABLE] = table.ctypes.data
         self.words[Word.SIZES] = layout.sizes.ctypes.data

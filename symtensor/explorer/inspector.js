@@ -399,23 +399,15 @@ function kernelCards(app, kernel, node) {
         };
       }),
     ),
-    llvm
-      ? card(
-          "LLVM",
-          `${llvm.split("\n").length} lines`,
-          false,
-          lazy(() => codeBlock(llvm, "llvm")),
-        )
-      : null,
-    assembly
-      ? card(
-          "Assembly",
-          `${assembly.split("\n").length} lines`,
-          false,
-          lazy(() => codeBlock(assembly, "assembly")),
-        )
-      : null,
+    codeCard("LLVM", llvm, "llvm"),
+    codeCard("Assembly", assembly, "assembly"),
   ];
+}
+
+function codeCard(title, text, language) {
+  if (!text) return null;
+  const lines = `${text.split("\n").length} lines`;
+  return card(title, lines, false, lazy(() => codeBlock(text, language)));
 }
 
 const limitText = (kernel) => {

@@ -5,7 +5,16 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from symtensor.cli.programs import InputFault, Program, chosen_passes, load, write_bytes, write_text
+from symtensor.cli.programs import (
+    InputFault,
+    Program,
+    add_file,
+    add_passes,
+    chosen_passes,
+    load,
+    write_bytes,
+    write_text,
+)
 from symtensor.cli.text import example
 from symtensor.cli.values import add_value_options, values_of
 from symtensor.errors import LoweringError
@@ -29,14 +38,14 @@ def add(commands: Any) -> None:
             "compile graph.ir --emit=obj -o graph.o",
         ),
     )
-    parser.add_argument("file", metavar="FILE", help="IR text or model.py:name")
+    add_file(parser)
     parser.add_argument(
         "--emit", choices=LEVELS, default="schedule", help="the level; default: schedule"
     )
     parser.add_argument(
         "--target", help="avx512, avx2, sse2, neon, apple or windows instead of this machine"
     )
-    parser.add_argument("--passes", help="names to run, names with - to leave out, or none")
+    add_passes(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write it")
     parser.set_defaults(run=compile_program)
 
@@ -49,7 +58,7 @@ def add(commands: Any) -> None:
             "explore model.py:step --sizes 1000 --profile -o step.html",
         ),
     )
-    parser.add_argument("file", metavar="FILE", help="IR text or model.py:name")
+    add_file(parser)
     add_value_options(parser)
     parser.add_argument("--profile", action="store_true", help="run it, and show where time goes")
     parser.add_argument("-o", "--output", metavar="HTML", default="explore.html")

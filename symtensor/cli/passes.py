@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from symtensor.cli.programs import chosen_passes, graph_text, load, write_text
+from symtensor.cli.programs import add_file, add_passes, chosen_passes, graph_text, load, write_text
 from symtensor.cli.text import example
 from symtensor.inspect.difference import graph_difference
 from symtensor.inspect.text import print_graph
@@ -24,8 +24,8 @@ def add(commands: Any) -> None:
             "opt graph.ir --passes=-stabilize -o optimized.ir",
         ),
     )
-    parser.add_argument("file", metavar="FILE", help="IR text or model.py:name")
-    parser.add_argument("--passes", help="names to run, names with - to leave out, or none")
+    add_file(parser)
+    add_passes(parser)
     parser.add_argument(
         "--print-after-all",
         action="store_true",

@@ -54,6 +54,16 @@ class Program:
         return make_function(definition)
 
 
+def add_file(parser: Any) -> None:
+    """Add the argument that names a program."""
+    parser.add_argument("file", metavar="FILE", help="IR text or model.py:name")
+
+
+def add_passes(parser: Any) -> None:
+    """Add the option that chooses passes; `chosen_passes` reads it."""
+    parser.add_argument("--passes", help="names to run, names with - to leave out, or none")
+
+
 def chosen_passes(text: str | None) -> Any:
     """Return what ``--passes`` means to `symtensor.passes.pipeline.select_passes`."""
     return [] if text == "none" else text

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from symtensor.cli.programs import InputFault, graph_text, load, write_text
+from symtensor.cli.programs import InputFault, add_file, graph_text, load, write_text
 from symtensor.cli.text import example
 from symtensor.ir.graph import Graph
 
@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
             "reduce failing.ir --check='python -m symtensor run {} --check' -o small.ir",
         ),
     )
-    parser.add_argument("file", metavar="FILE", help="IR text or model.py:name")
+    add_file(parser)
     parser.add_argument("--check", required=True, metavar="CMD", help="a command that fails")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write the result")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds a run may take")

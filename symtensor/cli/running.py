@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.cli.programs import InputFault, Program, chosen_passes, load
+from symtensor.cli.programs import InputFault, Program, add_file, add_passes, chosen_passes, load
 from symtensor.cli.text import example, seconds, table
 from symtensor.cli.values import add_value_options, values_of
 from symtensor.ir.printer import label_graph
@@ -27,10 +27,10 @@ def add(commands: Any) -> None:
             "run model.py:step --inputs inputs.npz --engine=numpy -o results.npz",
         ),
     )
-    parser.add_argument("file", metavar="FILE", help="IR text or model.py:name")
+    add_file(parser)
     add_value_options(parser)
     parser.add_argument("--engine", help="name of the engine; default: the program's")
-    parser.add_argument("--passes", help="names to run, names with - to leave out, or none")
+    add_passes(parser)
     parser.add_argument(
         "--check", nargs="?", const="1", metavar="CHECKS",
         help="compare with the reference, look for NaN and memory faults; or names of the checks",
@@ -46,7 +46,7 @@ def add(commands: Any) -> None:
             "bench graph.ir --sizes 1000 --repeat 20", "bench model.py:step --engines=llvm,numpy"
         ),
     )
-    parser.add_argument("file", metavar="FILE", help="IR text or model.py:name")
+    add_file(parser)
     add_value_options(parser)
     parser.add_argument("--engines", default="llvm,numpy", help="names; default: llvm,numpy")
     parser.add_argument("--repeat", type=int, default=50, help="calls that are timed")

@@ -82,9 +82,8 @@ def compile_object(text: str, target: Target) -> bytes:
     if emit is None:  # another llvmlite: its methods take turns
         return bytes(machine.emit_object(module))
     with ffi.OutputString() as problem:
-        buffer = emit(
-            machine, module, 1, problem
-        )  # without llvmlite's lock: nothing here is shared
+        # without llvmlite's lock: nothing here is shared
+        buffer = emit(machine, module, 1, problem)
         if not buffer:
             raise LoweringError(f"LLVM makes no object of generated code: {problem}")
     try:

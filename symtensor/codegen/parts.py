@@ -58,13 +58,16 @@ def _part(head: str, group: Sequence[str], declarations: dict[str, str], *, firs
 
 
 def _name(function: str) -> str:
-    found = _HEADER.match(function)
-    assert found is not None, function
-    return found["name"]
+    return _header(function)["name"]
 
 
 def _declaration(function: str) -> str:
+    header = _header(function)
+    kinds = re.sub(r" %[\w.]+", "", header["parameters"])
+    return f"declare {header['result']} @{header['name']}({kinds})"
+
+
+def _header(function: str) -> re.Match[str]:
     found = _HEADER.match(function)
     assert found is not None, function
-    kinds = re.sub(r" %[\w.]+", "", found["parameters"])
-    return f"declare {found['result']} @{found['name']}({kinds})"
+    return found

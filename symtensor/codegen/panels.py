@@ -14,6 +14,7 @@ from symtensor.codegen.folds import Fold, State, fold_of
 from symtensor.codegen.kernel import Axis, Let, Loop, Reduce, Stmt, Update, Value
 from symtensor.codegen.lanes import memory_type
 from symtensor.codegen.memory import aligned
+from symtensor.codegen.reductions import BLOCK, UNROLL, fold_block
 from symtensor.ir.dtypes import DType
 
 if TYPE_CHECKING:
@@ -36,22 +37,35 @@ def _is_plain(stmt: Reduce) -> bool:
     return simple and not running
 
 
-def emit_panels(emitter: Emitter, loop: Loop, widths: list[int], block: int) -> str:
-    """Emit the loop for whole vectors of columns; return the column it ends at.
-
-    `widths` are the lanes to take at a time, widest first; `block` is the rows of a block.
-    """
-    panels = _Panels(emitter, loop, widths, block)
+def emit_panels(emitter: Emitter, loop: Loop) -> str:
+    """Emit the loop for whole vectors of columns; return the column it ends at."""
+    panels = _Panels(emitter, loop)
     panels.run()
     return panels.end
 
 
+def _column_widths(e: Emitter, body: list[Stmt]) -> list[int]:
+    """Return the lanes of the loops over columns that are folded, widest first.
+
+    Accumulators take up to half of the registers.
+    """
+    if not e.is_light(body):
+        return [e.base]
+    taken = max(_registers(e, stmt) for stmt in body if isinstance(stmt, Reduce))
+    most = max(e.s.target.vector_registers // 2 // taken, UNROLL)
+    vectors = [1 << (most.bit_length() - 1), UNROLL, 1]
+    return [count * e.base for count in dict.fromkeys(vectors)]
+
+
+def _registers(e: Emitter, stmt: Reduce) -> int:
+    return sum(fold_of(e.s, result).registers for result in stmt.results)
+
+
 class _Panels:
-    def __init__(self, emitter: Emitter, loop: Loop, widths: list[int], block: int) -> None:
+    def __init__(self, emitter: Emitter, loop: Loop) -> None:
         self.e = emitter
         self.loop = loop
-        self.widths = widths
-        self.block = block
+        self.widths = widths = _column_widths(emitter, loop.body)
         self.begin, last = emitter.bounds(loop)
         self.end = emitter.main_end(last, widths[-1], self.begin)
         self.folds: dict[Value, Fold] = {}
@@ -106,11 +120,11 @@ class _Panels:
 
         def block() -> None:
             start = self.e.scopes[-1].index
-            stop = self.e.bounded(start, self.block, rows)
+            stop = self.e.bounded(start, BLOCK, rows)
             self._columns(self.widths, lambda: self._stretch(stmt, before, start, stop))
 
         self._columns(self.widths[-1:], begin)
-        self.e.counted(Axis("block", 0), "0", rows, self.block, block)
+        self.e.counted(Axis("block", 0), "0", rows, BLOCK, block)
 
     def _stretch(self, stmt: Reduce, before: list[Stmt], start: str, stop: str) -> None:
         """Fold the rows of a block for as many columns as there are lanes."""
@@ -118,7 +132,7 @@ class _Panels:
         assert isinstance(nest, Loop)
         self._known(before)
         states = {result: self._get(result) for result in stmt.results}
-        for result, state in self.e.fold_block(nest, states, start, stop).items():
+        for result, state in fold_block(self.e, nest, states, start, stop).items():
             self._put(result, state)
 
     def _known(self, body: list[Stmt]) -> None:

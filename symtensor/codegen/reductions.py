@@ -1,0 +1,135 @@
+"""Reductions -> LLVM text: nests of loops that fold, the innermost one in blocks and in lanes.
+
+In come a reduction and what is open around it; its results are defined there. A float sum adds up
+blocks of `BLOCK` steps and carries them in a compensated pair, whatever the width, which is why
+lanes and remainders agree (`symtensor.codegen.folds`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from symtensor.codegen.folds import IndexFold, State, fold_of
+from symtensor.codegen.kernel import Axis, Loop, Reduce, Stmt, Update, Value
+from symtensor.codegen.lanes import Lanes
+
+if TYPE_CHECKING:
+    from symtensor.codegen.emit import Emitter
+
+BLOCK = 64
+"""Steps that a float sum adds up plainly before the block joins the compensated pair."""
+UNROLL = 4
+"""Vectors that a light reduction takes at a time."""
+
+
+def emit_reduce(e: Emitter, stmt: Reduce) -> None:
+    """Emit a reduction and define its results."""
+    outer, e.states = e.states, {}
+    for result in stmt.results:
+        e.states[result] = fold_of(e.s, result).identity(_state_width(e, result))
+    (nest,) = stmt.body
+    assert isinstance(nest, Loop)
+    _reduce_loop(e, nest)
+    finished = {x: fold_of(e.s, x).finish(e.states[x]) for x in stmt.results}
+    e.states = outer
+    for result, lanes in finished.items():
+        e.define(result, lanes)
+
+
+def _widths(e: Emitter, body: list[Stmt]) -> list[int]:
+    """Return the lanes of the loops of a reduction, widest first.
+
+    A light body is taken several vectors at a time: that hides the latency of the additions.
+    """
+    return [UNROLL * e.base, e.base] if e.is_light(body) else [e.base]
+
+
+def _state_width(e: Emitter, result: Value) -> int:
+    return e.width if e.vector_axis in result.axes else 1
+
+
+def _reduce_loop(e: Emitter, loop: Loop) -> None:
+    """Emit a loop of a reduction nest; the innermost one goes through in blocks."""
+    extent = e.size(loop.axis.extent)
+    innermost = any(isinstance(s, Update) for s in loop.body)
+    if not innermost:
+        e.counted(loop.axis, "0", extent, 1, lambda: _reduce_body(e, loop))
+        return
+    if not loop.vector or e.width == 1 or e.vector_axis is not None:
+        _blocks(e, loop, "0", extent, 1)
+        return
+    end = "0"
+    for width in _widths(e, loop.body):
+        start, end = end, e.main_end(extent, width)
+        scalar = e.states
+        with e.lanes(loop.axis, width):
+            e.states = {result: fold_of(e.s, result).identity(width) for result in scalar}
+            _blocks(e, loop, start, end, width)
+        wide, e.states = e.states, {}
+        for result, state in scalar.items():
+            e.states[result] = fold_of(e.s, result).join(state, wide[result])
+    _blocks(e, loop, end, extent, 1)
+
+
+def _reduce_body(e: Emitter, loop: Loop) -> None:
+    for stmt in loop.body:
+        if isinstance(stmt, Loop):
+            _reduce_loop(e, stmt)
+        else:
+            e.block([stmt])
+
+
+def _blocks(e: Emitter, loop: Loop, start: str, end: str, step: int) -> None:
+    """Run the innermost loop in blocks: float sums start each block from zero."""
+    if not any(fold_of(e.s, result).is_blocked for result in e.states):
+        e.counted(loop.axis, start, end, step, lambda: e.block(loop.body))
+        return
+    e.counted(Axis("block", 0), start, end, BLOCK * step, lambda: _one_block(e, loop, end, step))
+
+
+def _one_block(e: Emitter, loop: Loop, end: str, step: int) -> None:
+    first = e.scopes[-1].index
+    last = e.bounded(first, BLOCK * step, end)
+    e.states = fold_block(e, loop, e.states, first, last, step)
+
+
+def fold_block(
+    e: Emitter,
+    loop: Loop,
+    states: dict[Value, State],
+    first: str,
+    last: str,
+    step: int = 1,
+) -> dict[Value, State]:
+    """Return the states after the indices from `first` to `last`; some fold a block apart."""
+    folds = {result: fold_of(e.s, result) for result in states}
+    apart = [result for result in states if folds[result].is_blocked]
+    outer, e.states = e.states, dict(states)
+    for result in apart:
+        e.states[result] = folds[result].block_identity(states[result][0].width)
+    e.block_start = first
+    e.counted(loop.axis, first, last, step, lambda: e.block(loop.body))
+    done, e.states = e.states, outer
+    for result in apart:
+        start = e.i64(first)
+        done[result] = folds[result].take_block(states[result], done[result], start)
+    return done
+
+
+def emit_update(e: Emitter, result: Value) -> None:
+    """Emit that an open accumulator takes the current element."""
+    state = e.states[result]
+    fold = fold_of(e.s, result)
+    index = _index_in_block(e, result, fold) if isinstance(fold, IndexFold) else None
+    e.states[result] = fold.update(state, e.value(result.args[0]), index)
+    if result.data.is_running:
+        e.define(result, fold.finish(e.states[result]))
+
+
+def _index_in_block(e: Emitter, result: Value, fold: IndexFold) -> Lanes:
+    """Return where the current element stands, counted from the start of the block."""
+    (axis,) = result.data.axes
+    index = e.s.cast(e.i64(e.offset_from(e.block_start)), fold.index_dtype)
+    if e.vector_axis is not axis:
+        return index
+    return e.s.add(index, e.lane_numbers(fold.index_dtype))

@@ -8,7 +8,7 @@ import pytest
 
 import symtensor as st
 from symtensor.codegen import gemm, jit, target
-from symtensor.codegen.fusion import CallStep, ContractStep
+from symtensor.codegen.schedule import CallStep, ContractStep
 from symtensor.ir.dtypes import float32, float64, int32, int64
 
 HOST = target.host()

@@ -7,8 +7,8 @@ import pytest
 
 import symtensor as st
 from symtensor.codegen import gemm, jit, target
-from symtensor.codegen.fusion import LoopStep
 from symtensor.codegen.microkernels import blocking
+from symtensor.codegen.schedule import LoopStep
 from symtensor.ir.dtypes import float32, float64, int64
 
 HOST = target.host()

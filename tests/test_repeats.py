@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen.fusion import KernelStep, schedule, storage_node
+from symtensor.codegen.fusion import schedule
 from symtensor.codegen.program import _Builder, _Module
 from symtensor.codegen.repeats import form_of
+from symtensor.codegen.schedule import KernelStep, storage_node
 from symtensor.codegen.target import host
 from symtensor.ir.graph import Graph
 

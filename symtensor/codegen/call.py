@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.codegen.fusion import CallStep, is_alias
 from symtensor.codegen.layout import Layout, check_guards, shape_or_none, size_or_unknown
 from symtensor.codegen.program import Program
+from symtensor.codegen.schedule import CallStep, is_alias
 from symtensor.ir import dims as D
 from symtensor.ir.node import Node, results
 from symtensor.ops.interpret import Array, RunBody, evaluate_node

@@ -17,10 +17,10 @@ from typing import Any
 from symtensor.codegen import stage
 from symtensor.codegen.call import Call, readable
 from symtensor.codegen.frame import Binding, Frame, supported
-from symtensor.codegen.fusion import KernelStep
 from symtensor.codegen.layout import Layout, Shapes, make_layout, slot_bytes
 from symtensor.codegen.memory import MemoryUse, aligned_bytes
 from symtensor.codegen.program import Program
+from symtensor.codegen.schedule import KernelStep
 from symtensor.errors import IndexOutOfRange, SymbolicValueError
 from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph

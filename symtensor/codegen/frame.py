@@ -21,10 +21,10 @@ import numpy as np
 
 from symtensor.codegen import entry
 from symtensor.codegen.entry import INPUT_WORDS, OUTPUT_WORDS, InputWord, OutputWord, Word
-from symtensor.codegen.fusion import CallStep, storage_node
 from symtensor.codegen.jit import load_entry
 from symtensor.codegen.memory import aligned_bytes
 from symtensor.codegen.program import Program
+from symtensor.codegen.schedule import CallStep, storage_node
 from symtensor.ir import dims as D
 from symtensor.ir.node import Node
 from symtensor.ops.variables import Store

@@ -1,4 +1,4 @@
-"""Fusion: which nodes share a kernel, which get a buffer, and in what order it all runs.
+"""Fusion: which nodes share a kernel, and which get a buffer.
 
 In: a graph. Out: a `Schedule`, an ordered list of kernels and call-outs over materialized nodes.
 One sweep from the outputs backwards decides for each node whether it is computed inside its
@@ -18,12 +18,25 @@ Every decision leaves a remark for `explain`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from symtensor.codegen import contraction, stage
-from symtensor.codegen.kernel import Affine, Axis, axis_position
-from symtensor.codegen.packing import Packing, packings
+from symtensor.codegen.packing import packings
+from symtensor.codegen.schedule import (
+    SOURCES,
+    CallStep,
+    ContractStep,
+    Decision,
+    DrawStep,
+    KernelStep,
+    LoopStep,
+    Schedule,
+    Step,
+    is_alias,
+    ordered,
+    storage_node,
+)
 from symtensor.codegen.target import Target
+from symtensor.codegen.uses import Use, operand_uses, own_use
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Shape
 from symtensor.ir.graph import Graph
@@ -38,92 +51,10 @@ MAX_COST = 400
 MAX_USES = 3
 """Positions at which one kernel computes the same node before it gets a buffer."""
 
-Positions = tuple[Affine, ...]
-Context = tuple[Axis, ...]
-"""The loops around a use of a node, outermost first."""
-
-SOURCES = frozenset({"placeholder", "parameter", "variable", "constant"})
-
-
-@dataclass(frozen=True, slots=True)
-class KernelStep:
-    """Compute `roots` (all of one shape) in one fused kernel; `inlined` is what it computes."""
-
-    roots: tuple[Node, ...]
-    inlined: frozenset[Node]
-
-
-@dataclass(frozen=True, slots=True)
-class CallStep:
-    """Evaluate `node` by its NumPy rule."""
-
-    node: Node
-
-
-@dataclass(frozen=True, slots=True)
-class ContractStep:
-    """Compute `node`, a contraction, by native matrix products."""
-
-    node: Node
-
-
-@dataclass(frozen=True, slots=True)
-class DrawStep:
-    """Write the random words that `node` draws from its state."""
-
-    node: Node
-
-
-@dataclass(frozen=True, slots=True)
-class LoopStep:
-    """Run the body of `node`, a scan, in a native loop."""
-
-    node: Node
-
-
-Step = KernelStep | ContractStep | DrawStep | LoopStep | CallStep
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What became of a node: ``fused`` into kernels, ``read through`` as a view, ``stored``, or
-    ``packed`` before the loop whose products read it."""
-
-    kind: str
-    node: Node
-    into: tuple[Node, ...] = ()
-    """Roots of the kernels that compute it."""
-    why: str = ""
-    """Why it is stored, or packed."""
-
-
-@dataclass(slots=True)
-class Schedule:
-    """Steps in execution order, with all decisions."""
-
-    steps: list[Step]
-    remarks: list[Decision] = field(default_factory=list)
-    bodies: dict[Node, Schedule] = field(default_factory=dict)
-    """Node of each `LoopStep` -> the schedule of its body."""
-    packed: dict[Node, Packing] = field(default_factory=dict)
-    """In the schedule of a body, the products whose right operand is packed before the loop."""
-
 
 def schedule(graph: Graph, target: Target) -> Schedule:
     """Return the kernels and call-outs that compute the roots of `graph`."""
     return _Fusion(graph, target).run()
-
-
-def storage_node(node: Node) -> Node:
-    """Return the node whose buffer holds `node`: a reshape that is no view shares its input's."""
-    while is_alias(node):
-        node = node.inputs[0]
-    return node
-
-
-def is_alias(node: Node) -> bool:
-    """Return True for a reshape that no affine map describes: the same memory, another shape."""
-    return node.op.name == "reshape" and stage.view_map(node) is None
 
 
 class _Fusion:
@@ -139,8 +70,8 @@ class _Fusion:
         self.required = self._required()
         self.kernels: dict[Node, frozenset[Node]] = {}
         """Node -> the roots in whose kernels it is computed; a root's own set is itself."""
-        self.uses: dict[Node, list[tuple[Positions, Context]]] = {}
-        self.reads: dict[Node, list[tuple[Positions, Context]]] = {}
+        self.uses: dict[Node, list[Use]] = {}
+        self.reads: dict[Node, list[Use]] = {}
         """Root -> the positions at which other kernels load it."""
         self.group: dict[Node, list[Node]] = {}
         """Root -> all roots of its kernel (one shared list)."""
@@ -221,52 +152,19 @@ class _Fusion:
         else:
             self._inline(node, uses, roots)
 
-    def _uses_and_roots(
-        self, node: Node
-    ) -> tuple[list[tuple[Positions, Context]], frozenset[Node]]:
+    def _uses_and_roots(self, node: Node) -> tuple[list[Use], frozenset[Node]]:
         """Return the positions at which kernels read `node`, and the roots of those kernels."""
-        uses: dict[tuple[Positions, Context], None] = {}
+        uses: dict[Use, None] = {}
         roots: set[Node] = set()
         for user in self.users[node]:
             if user not in self.kernels:
                 continue
             roots |= self.kernels[user]
-            for positions, context in self.uses[user]:
-                uses |= dict.fromkeys(self._input_uses(user, node, positions, context))
+            for use in self.uses[user]:
+                uses |= dict.fromkeys(operand_uses(user, node, use, self._loops))
         return list(uses), frozenset(roots)
 
-    def _input_uses(
-        self, user: Node, node: Node, positions: Positions, context: Context
-    ) -> list[tuple[Positions, Context]]:
-        """Return where `user` reads its operand `node`, as which it may serve several times."""
-        index_map = stage.view_map(user)
-        if index_map is not None:
-            return [(tuple(stage.map_positions(index_map, positions)), context)]
-        if stage.has_own_kernel(user):
-            domains = stage.operand_domains(user, node, self._loops)
-            return [(tuple(p), tuple(a)) for a, p in domains]
-        if stage.is_gather(user):
-            return _gather_uses(user, node, positions, context)
-        if not stage.is_reduction(user):
-            return [(positions, context)]
-        return [self._reduction_use(user, positions, context)]
-
-    def _reduction_use(
-        self, user: Node, positions: Positions, context: Context
-    ) -> tuple[Positions, Context]:
-        shape = user.inputs[0].tensor_type.shape
-        reduced = {axis: Axis("r", shape[axis]) for axis in user.attrs["axes"]}
-        outer = iter(positions)
-        inner = tuple(
-            stage.axis_position_or_zero(reduced[a]) if a in reduced else next(outer)
-            for a in range(len(shape))
-        )
-        kept = context[: len(_axes_of(positions))]
-        return inner, kept + tuple(a for a in reduced.values() if not D.same(a.extent, 1))
-
-    def _why_not_inline(
-        self, node: Node, uses: list[tuple[Positions, Context]], roots: frozenset[Node]
-    ) -> str:
+    def _why_not_inline(self, node: Node, uses: list[Use], roots: frozenset[Node]) -> str:
         """Return the reason for a buffer, or "" to compute `node` inside its consumers."""
         if stage.view_map(node) is not None:
             return ""  # views compute nothing; what they show decides for itself
@@ -277,12 +175,12 @@ class _Fusion:
             return f"{len(roots)} kernels read it"
         if len(uses) > MAX_USES and not cheap:
             return f"read at {len(uses)} different positions"
-        if not cheap and not all(_is_prefix(p, c) for p, c in uses):
+        if not cheap and not all(use.is_prefix for use in uses):
             if stage.is_reduction(node):
                 return "a reduction that its consumer's inner loops would repeat"
-            if any(_is_named_too_often(node, p, c) for p, c in uses):
+            if any(use.names_too_often(node) for use in uses):
                 return "it would be recomputed wherever an index names it"
-            if any(_repeats(p, c) for p, c in uses):
+            if any(use.repeats for use in uses):
                 return "it would be recomputed along a broadcast axis"
         own = stage.elementwise_cost(node, self.target) or 1
         if any(self.weight[id(self.group[r])] + own * len(uses) > MAX_COST for r in roots):
@@ -290,9 +188,8 @@ class _Fusion:
         return ""
 
     def _make_root(self, node: Node, reason: str) -> None:
-        axes, positions = self._loops(node.tensor_type)
         self.kernels[node] = frozenset({node})
-        self.uses[node] = [(tuple(positions), tuple(axes))]
+        self.uses[node] = [own_use(node.tensor_type, self._loops)]
         self.group[node] = [node]
         self.weight[id(self.group[node])] = stage.elementwise_cost(node, self.target) or 1
         if reason:
@@ -304,9 +201,7 @@ class _Fusion:
             self.axes[type_.shape] = stage.outer_axes(type_)
         return self.axes[type_.shape]
 
-    def _inline(
-        self, node: Node, uses: list[tuple[Positions, Context]], roots: frozenset[Node]
-    ) -> None:
+    def _inline(self, node: Node, uses: list[Use], roots: frozenset[Node]) -> None:
         self.kernels[node] = roots
         self.uses[node] = uses
         own = stage.elementwise_cost(node, self.target) or 1
@@ -395,8 +290,7 @@ class _Fusion:
         """A kernel may take in a producer only where it reads it at its own position."""
         if self.group[root] is self.group[other]:
             return False
-        axes, positions = self._loops(other.tensor_type)
-        here = (tuple(positions), tuple(axes))
+        here = own_use(other.tensor_type, self._loops)
         members = set(self.group[root])
         produced = [m for m in self.group[other] if any(m in loads[r] for r in members)]
         if any(map(stage.has_own_kernel, produced)):
@@ -419,7 +313,7 @@ class _Fusion:
     # --- order ----------------------------------------------------------------------------------
 
     def _ordered_steps(self) -> list[Step]:
-        """Return steps such that every buffer is written before it is read."""
+        """Return the steps that were decided on."""
         step_of: dict[Node, Step] = {}
         inside: dict[int, set[Node]] = {id(group): set(group) for group in self.group.values()}
         for node, homes in self.kernels.items():
@@ -431,7 +325,7 @@ class _Fusion:
         for node in self.nodes:
             if node not in self.fusible and self._is_call(node):
                 step_of[node] = self._step(node)
-        return _topological(step_of, self._dependencies(step_of), self.nodes)
+        return ordered(step_of, self.nodes)
 
     def _step(self, node: Node) -> Step:
         if node in self.bodies:
@@ -442,21 +336,6 @@ class _Fusion:
 
     def _is_call(self, node: Node) -> bool:
         return node.op.name not in SOURCES and node.op is not RESULT and not is_alias(node)
-
-    def _dependencies(self, step_of: dict[Node, Step]) -> dict[Step, list[Step]]:
-        """Return what each step reads the results of, in the same order in every process."""
-        out: dict[Step, dict[Step, None]] = {step: {} for step in step_of.values()}
-        for step in out:
-            inside = step.inlined if isinstance(step, KernelStep) else {step.node}
-            for node in inside:
-                for x in node.inputs:
-                    base = x
-                    while base not in step_of and base not in inside and base.inputs:
-                        base = base.inputs[0]  # through views, aliases and results
-                    if base in step_of and step_of[base] is not step:
-                        out[step][step_of[base]] = None
-        place = {step: i for i, step in enumerate(out)}  # sets have no order of their own
-        return {step: sorted(needs, key=place.__getitem__) for step, needs in out.items()}
 
 
 def _sizes_are_known(node: Node) -> bool:
@@ -490,91 +369,12 @@ def _runs_alone(step: Step) -> bool:
     return not isinstance(step, CallStep)
 
 
-def _topological(
-    step_of: dict[Node, Step], needs: dict[Step, list[Step]], nodes: list[Node]
-) -> list[Step]:
-    order: list[Step] = []
-    done: set[Step] = set()
-    for node in nodes:
-        stack = [(step_of[node], False)] if node in step_of else []
-        while stack:
-            step, ready = stack.pop()
-            if step in done:
-                continue
-            if ready:
-                done.add(step)
-                order.append(step)
-            else:
-                stack.append((step, True))
-                stack += [(need, False) for need in needs[step] if need not in done]
-    return order
-
-
-def _axes_of(positions: Positions) -> list[Axis]:
-    return [axis for at in positions for axis, _ in at.terms]
-
-
-def _is_prefix(positions: Positions, context: Context) -> bool:
-    """Return True when a use varies exactly with the outermost loops of its context."""
-    axes = _axes_of(positions)
-    return len(set(axes)) == len(axes) and set(axes) == set(context[: len(axes)])
-
-
-def _why_stored(node: Node, uses: list[tuple[Positions, Context]]) -> str:
+def _why_stored(node: Node, uses: list[Use]) -> str:
     """Return the reason why no kernel can compute `node` inside, or ""."""
     if stage.is_assembled(node):
         return "it is written piece by piece"
     if stage.is_running(node):
         return "each of its elements needs the one before"
-    if stage.is_gather(node) and not any(_covers(node, p, c) for p, c in uses):
+    if stage.is_gather(node) and not any(use.covers(node) for use in uses):
         return "its indices are checked whether they are read or not"
     return ""
-
-
-def _gather_uses(
-    user: Node, node: Node, positions: Positions, context: Context
-) -> list[tuple[Positions, Context]]:
-    source, *indices = user.inputs
-    found: list[tuple[Positions, Context]] = []
-    if node is source:
-        shape = source.tensor_type.shape
-        named = [
-            _position_named_by(index, positions, shape[axis])
-            for index, axis in zip(indices, user.attrs["axes"], strict=True)
-        ]
-        found.append((stage.named_positions(user, positions, named), context))
-    if node in indices:
-        found.append((positions[: node.tensor_type.ndim], context))
-    return found
-
-
-def _position_named_by(index: Node, positions: Positions, size: D.Dim) -> Affine:
-    """Return a loop counter where the index is one, else an axis of its own."""
-    own = stage.own_position(index, positions[: index.tensor_type.ndim], size)
-    return axis_position(Axis("named", size)) if own is None else own
-
-
-def _covers(node: Node, positions: Positions, context: Context) -> bool:
-    """Return True when the outermost loops of a use go over all elements of `node`."""
-    whole = all(
-        stage.is_whole_axis(at, size)
-        for at, size in zip(positions, node.tensor_type.shape, strict=True)
-    )
-    return whole and _is_prefix(positions, context)
-
-
-def _is_named_too_often(node: Node, positions: Positions, context: Context) -> bool:
-    """Return True when indices may name elements of `node` more often than it has elements."""
-    axes = set(_axes_of(positions))
-    if axes <= set(context) or axes >= set(context):
-        return False  # nothing is named, or each round of the loops has an element of its own
-    spare = node.tensor_type.size - D.product(axis.extent for axis in context)
-    bound = D.lower_bound(spare)
-    return bound is None or bound < 0
-
-
-def _repeats(positions: Positions, context: Context) -> bool:
-    """Return True when some loop outside the innermost varying one leaves the use unchanged."""
-    axes = set(_axes_of(positions))
-    varying = [i for i, axis in enumerate(context) if axis in axes]
-    return bool(varying) and len(varying) <= varying[-1]

@@ -22,19 +22,7 @@ from symtensor.codegen.driver import (
     emit_driver,
 )
 from symtensor.codegen.emit import emit_kernel, instructions
-from symtensor.codegen.fusion import (
-    SOURCES,
-    CallStep,
-    ContractStep,
-    DrawStep,
-    KernelStep,
-    LoopStep,
-    Schedule,
-    Step,
-    is_alias,
-    schedule,
-    storage_node,
-)
+from symtensor.codegen.fusion import schedule
 from symtensor.codegen.gemm import scratch_bytes
 from symtensor.codegen.jit import LoadedCode, load_module, load_pool
 from symtensor.codegen.kernel import Buffer, Kernel
@@ -45,6 +33,18 @@ from symtensor.codegen.packing import Packing, declaration, emit_packing, over_p
 from symtensor.codegen.philox import emit_philox
 from symtensor.codegen.repeats import form_of
 from symtensor.codegen.reuse import keep_rows
+from symtensor.codegen.schedule import (
+    SOURCES,
+    CallStep,
+    ContractStep,
+    DrawStep,
+    KernelStep,
+    LoopStep,
+    Schedule,
+    Step,
+    is_alias,
+    storage_node,
+)
 from symtensor.codegen.sharing import Share, emit_range
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D

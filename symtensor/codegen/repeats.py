@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from symtensor.codegen import stage
-from symtensor.codegen.fusion import KernelStep, storage_node
+from symtensor.codegen.schedule import KernelStep, storage_node
 from symtensor.ir.node import Node
 
 

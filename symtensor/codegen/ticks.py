@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from symtensor.codegen.driver import NAME, TICK, LoopCall, emit_driver
-from symtensor.codegen.fusion import Schedule
 from symtensor.codegen.program import Program
+from symtensor.codegen.schedule import Schedule
 from symtensor.codegen.text import FunctionText
 
 FIRST = 5

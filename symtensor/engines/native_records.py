@@ -12,17 +12,6 @@ from dataclasses import dataclass, replace
 from symtensor.codegen import contraction
 from symtensor.codegen.driver import NAME, KernelCall, LoopCall
 from symtensor.codegen.emit import kernel_width
-from symtensor.codegen.fusion import (
-    CallStep,
-    ContractStep,
-    DrawStep,
-    KernelStep,
-    LoopStep,
-    Schedule,
-    Step,
-    is_alias,
-    storage_node,
-)
 from symtensor.codegen.kernel import (
     Affine,
     Buffer,
@@ -38,6 +27,17 @@ from symtensor.codegen.kernel import (
 )
 from symtensor.codegen.kernel_text import format_kernel
 from symtensor.codegen.program import Program, roots_of
+from symtensor.codegen.schedule import (
+    CallStep,
+    ContractStep,
+    DrawStep,
+    KernelStep,
+    LoopStep,
+    Schedule,
+    Step,
+    is_alias,
+    storage_node,
+)
 from symtensor.codegen.sharing import shared_loop
 from symtensor.engines import records
 from symtensor.ir import dims as D

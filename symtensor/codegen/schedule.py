@@ -1,0 +1,145 @@
+"""Schedules: what runs in which order, over which stored nodes.
+
+A `Schedule` is the program form between the graph and the loop trees: fused kernels, matrix products,
+random draws, native loops and call-outs, each of which reads and writes nodes that have a buffer.
+`symtensor.codegen.fusion` decides what they are; here they are put in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from symtensor.codegen import stage
+from symtensor.codegen.packing import Packing
+from symtensor.ir.node import Node
+
+SOURCES = frozenset({"placeholder", "parameter", "variable", "constant"})
+"""Ops whose nodes no step computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelStep:
+    """Compute `roots` (all of one shape) in one fused kernel; `inlined` is what it computes."""
+
+    roots: tuple[Node, ...]
+    inlined: frozenset[Node]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStep:
+    """Compute one node by itself: it is all that such a step inlines and its only root."""
+
+    node: Node
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """The node."""
+        return (self.node,)
+
+    @property
+    def inlined(self) -> frozenset[Node]:
+        """The node."""
+        return frozenset({self.node})
+
+
+class CallStep(NodeStep):
+    """Evaluate `node` by its NumPy rule."""
+
+    __slots__ = ()
+
+
+class ContractStep(NodeStep):
+    """Compute `node`, a contraction, by native matrix products."""
+
+    __slots__ = ()
+
+
+class DrawStep(NodeStep):
+    """Write the random words that `node` draws from its state."""
+
+    __slots__ = ()
+
+
+class LoopStep(NodeStep):
+    """Run the body of `node`, a scan, in a native loop."""
+
+    __slots__ = ()
+
+
+Step = KernelStep | ContractStep | DrawStep | LoopStep | CallStep
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a node: ``fused`` into kernels, ``read through`` as a view, ``stored``, or
+    ``packed`` before the loop whose products read it."""
+
+    kind: str
+    node: Node
+    into: tuple[Node, ...] = ()
+    """Roots of the kernels that compute it."""
+    why: str = ""
+    """Why it is stored, or packed."""
+
+
+@dataclass(slots=True)
+class Schedule:
+    """Steps in execution order, with all decisions."""
+
+    steps: list[Step]
+    remarks: list[Decision] = field(default_factory=list)
+    bodies: dict[Node, Schedule] = field(default_factory=dict)
+    """Node of each `LoopStep` -> the schedule of its body."""
+    packed: dict[Node, Packing] = field(default_factory=dict)
+    """In the schedule of a body, the products whose right operand is packed before the loop."""
+
+
+def storage_node(node: Node) -> Node:
+    """Return the node whose buffer holds `node`: a reshape that is no view shares its input's."""
+    while is_alias(node):
+        node = node.inputs[0]
+    return node
+
+
+def is_alias(node: Node) -> bool:
+    """Return True for a reshape that no affine map describes: the same memory, another shape."""
+    return node.op.name == "reshape" and stage.view_map(node) is None
+
+
+def ordered(step_of: Mapping[Node, Step], nodes: Sequence[Node]) -> list[Step]:
+    """Return steps such that every buffer is written before it is read.
+
+    `step_of` says for every stored node what writes it; `nodes` are all, producers first.
+    """
+    needs = _dependencies(step_of)
+    order: list[Step] = []
+    done: set[Step] = set()
+    for node in nodes:
+        stack = [(step_of[node], False)] if node in step_of else []
+        while stack:
+            step, ready = stack.pop()
+            if step in done:
+                continue
+            if ready:
+                done.add(step)
+                order.append(step)
+            else:
+                stack.append((step, True))
+                stack += [(need, False) for need in needs[step] if need not in done]
+    return order
+
+
+def _dependencies(step_of: Mapping[Node, Step]) -> dict[Step, list[Step]]:
+    """Return what each step reads the results of, in the same order in every process."""
+    out: dict[Step, dict[Step, None]] = {step: {} for step in step_of.values()}
+    for step in out:
+        for node in step.inlined:
+            for x in node.inputs:
+                base = x
+                while base not in step_of and base not in step.inlined and base.inputs:
+                    base = base.inputs[0]  # through views, aliases and results
+                if base in step_of and step_of[base] is not step:
+                    out[step][step_of[base]] = None
+    place = {step: i for i, step in enumerate(out)}  # sets have no order of their own
+    return {step: sorted(needs, key=place.__getitem__) for step, needs in out.items()}

@@ -12,6 +12,7 @@ from symtensor.codegen.fusion import schedule
 from symtensor.codegen.program import _Builder, _Module
 from symtensor.codegen.repeats import form_of
 from symtensor.codegen.schedule import KernelStep, storage_node
+from symtensor.codegen.slots import Placement
 from symtensor.codegen.target import host
 from symtensor.ir.graph import Graph
 
@@ -42,11 +43,13 @@ def sources(x: st.Tensor, y: st.Tensor) -> list[st.Tensor]:
 def test_equal_forms_have_equal_code(outputs: Outputs) -> None:
     x, y = st.placeholder((None, 3), "float64"), st.placeholder((None, 3), "float64")
     graph = Graph((x.node, y.node), tuple(out.node for out in outputs(x, y)))
-    builder = _Builder(graph, schedule(graph, host()), _Module(host()))
-    builder.make_slots(dict.fromkeys((storage_node(root) for root in graph.roots), "output"))
+    module = _Module(host())
+    placed = Placement(graph, schedule(graph, host()), module.table)
+    placed.make_slots(dict.fromkeys((storage_node(root) for root in graph.roots), "output"))
+    builder = _Builder(module, placed)
     found: dict[object, set[object]] = {}
     codes: set[str] = set()
-    steps = [step for step in builder.schedule.steps if isinstance(step, KernelStep)]
+    steps = [step for step in placed.schedule.steps if isinstance(step, KernelStep)]
     for step in steps:
         form, touched = form_of(step)
         call, kernel, order = builder._lower_kernel(step, touched)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from symtensor.codegen.checks import Checks
 from symtensor.codegen.memory import Lifetime, aligned, assign_offsets
-from symtensor.codegen.program import Checks, Program, Slot
+from symtensor.codegen.program import Program
+from symtensor.codegen.slots import Slot
 from symtensor.errors import IndexOutOfRange, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.binding import bind_shapes

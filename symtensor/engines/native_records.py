@@ -26,7 +26,7 @@ from symtensor.codegen.kernel import (
     variation,
 )
 from symtensor.codegen.kernel_text import format_kernel
-from symtensor.codegen.program import Program, roots_of
+from symtensor.codegen.program import Program
 from symtensor.codegen.schedule import (
     CallStep,
     ContractStep,
@@ -387,7 +387,7 @@ def _aliases(plan: Schedule) -> Iterable[Node]:
 def _kernel_remarks(
     program: Program, step: KernelStep, record: records.Kernel
 ) -> Iterator[records.Remark]:
-    root, name = roots_of(step)[0], record.name
+    root, name = step.roots[0], record.name
     if record.lanes > 1:
         why = f"{record.lanes} elements at a time"
         yield records.Remark("vectorized", root, why, (), name)

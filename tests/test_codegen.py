@@ -209,6 +209,23 @@ def test_vector_functions_are_within_their_ulps(name, dtype):
     assert float(error.max()) <= allowed
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", VECTOR_FUNCTIONS)
+def test_special_values_of_one_argument(name, dtype):
+    """NaN, infinities and zeros with their signs, and the ends of the range."""
+    truth, _ = VECTOR_FUNCTIONS[name]
+    info = np.finfo(dtype)
+    ends = [0.0, np.inf, info.max, info.tiny, info.smallest_subnormal, 1.0]
+    points = np.array([*ends, *(-x for x in ends), np.nan], dtype)
+    with np.errstate(all="ignore"):
+        wanted = truth(points.astype(np.longdouble)).astype(dtype)
+    x = st.placeholder((None,), dtype)
+    found = compiled([x], getattr(st, name)(x))(points)
+    np.testing.assert_array_max_ulp(found, wanted, 2)
+    known = wanted == wanted
+    np.testing.assert_array_equal(np.signbit(found[known]), np.signbit(wanted[known]))
+
+
 def ulps(found, exact, dtype):
     near = dtype(float(exact))
     return float(abs(mpmath.mpf(float(found)) - exact) / mpmath.mpf(float(np.spacing(abs(near)))))

@@ -18,6 +18,8 @@ from scipy import special
 import symtensor as st
 
 CHUNK = 1 << 24
+ALWAYS = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan], np.float32)
+"""Visited at every stride."""
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2,
     "log10": np.log10, "log1p": np.log1p, "sin": np.sin, "cos": np.cos, "tan": np.tan,
@@ -49,6 +51,7 @@ def worst(name: str, truth: Callable[[Any], Any], stride: int) -> tuple[float, f
     for start in range(0, 1 << 32, CHUNK * stride):
         stop = min(start + CHUNK * stride, 1 << 32)
         points = np.arange(start, stop, stride, dtype=np.uint64).astype(np.uint32).view(np.float32)
+        points = np.concatenate([ALWAYS, points])
         with np.errstate(all="ignore"):
             error, bad = errors(f(points), truth(points.astype(np.float64)))
         at = int(np.argmax(error))

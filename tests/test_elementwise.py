@@ -245,3 +245,11 @@ def test_integer_power_refuses_a_negative_exponent(engine):
         value(st.power(2, x), {x: np.array([3, -1])}, engine)
     np.testing.assert_array_equal(value(st.power(-2, x), {x: np.array([63, 64])}, engine),
                                   np.power(-2, np.array([63, 64])))  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+def test_an_integer_to_a_negative_power_is_no_matter_of_shapes(engine):
+    x, y = st.placeholder((None,), "int32"), st.placeholder((None,), "int32")
+    f = st.function([x, y], x**y, engine=engine)
+    with pytest.raises(st.AttributeValueError, match="negative integer power"):
+        f(np.array([2, 3], np.int32), np.array([1, -1], np.int32))

@@ -14,6 +14,7 @@ import builtins
 import math
 from typing import Any
 
+from symtensor.errors import AttributeValueError
 from symtensor.ir.dtypes import float32
 from symtensor.ir.tensor import Tensor
 from symtensor.ops import logic
@@ -197,9 +198,18 @@ cbrt: ElementwiseFunction = elementwise(
     doc="The real cube root.",
 )  # fmt: skip
 
+
+def _power_value(xp: Any, x: Any, y: Any) -> Any:
+    try:
+        return xp.power(x, y)
+    except ValueError as error:
+        message = "an integer to a negative integer power is no integer: cast to a float dtype"
+        raise AttributeValueError(message) from error
+
+
 _power: ElementwiseFunction = elementwise(
     "power", INTEGER_OR_FLOAT, arity=2,
-    evaluate=lambda xp, x, y: xp.power(x, y),
+    evaluate=_power_value,
     vjp=lambda g, z, x, y: (
         masked_multiply(g, logic.where(logic.equal(y, 0), 0, y * _power(x, y - 1))),
         masked_multiply(g, logic.where(x > 0, z * log(logic.where(x > 0, x, 1)), 0)),

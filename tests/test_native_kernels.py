@@ -135,6 +135,16 @@ def test_argmax_and_argmin_take_the_first(dtype):
                 np.testing.assert_array_equal(found, right)
 
 
+@pytest.mark.parametrize("rows", [2, 65, 200])
+def test_argmax_of_values_that_are_folds_themselves(rows):
+    """The blocks of the inner sum lie inside a block of the outer loop, whose indices go on."""
+    x = st.placeholder((None, 70))
+    f = compiled([x], [st.argmax(st.sum(x * x, 1), 0), st.argmin(st.sum(st.exp(x), 1), 0)])
+    given = RNG.standard_normal((rows, 70)).astype(np.float32)
+    found = f(given)
+    assert [int(y) for y in found] == [(given**2).sum(1).argmax(), np.exp(given).sum(1).argmin()]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 def test_argmax_of_nan_and_infinities(dtype):
     x = st.placeholder((None, None), dtype)

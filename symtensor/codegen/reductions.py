@@ -107,9 +107,10 @@ def fold_block(
     outer, e.states = e.states, dict(states)
     for result in apart:
         e.states[result] = folds[result].block_identity(states[result][0].width)
-    e.block_start = first
+    around, e.block_start = e.block_start, first  # the body of another block may hold this one
     e.counted(loop.axis, first, last, step, lambda: e.block(loop.body))
     done, e.states = e.states, outer
+    e.block_start = around
     for result in apart:
         start = e.i64(first)
         done[result] = folds[result].take_block(states[result], done[result], start)

@@ -22,6 +22,7 @@ from symtensor.codegen.kernel import (
     Loop,
     Reduce,
     Reload,
+    Rule,
     Stmt,
     Store,
     Update,
@@ -182,11 +183,18 @@ class Emitter(AccessBuilder):
         return instructions(value, self.s.target)
 
 
+_lengths: dict[tuple[Rule, tuple[DType, ...], Target], int] = {}
+
+
 def instructions(value: Value, target: Target) -> int:
     """Return how many instructions a value takes."""
     if value.kind != "apply":
         return LIGHT + 1 if value.kind == "load" and value.args else 1
-    scratch = LaneScalars(target)
-    args = [Lanes(f"%x{i}", x.dtype, 1) for i, x in enumerate(value.args)]
-    value.data.scalar(scratch, *args, **value.data.attrs)
-    return len(scratch.out)
+    dtypes = tuple(x.dtype for x in value.args)
+    key = (value.data, dtypes, target)
+    if key not in _lengths:
+        scratch = LaneScalars(target)
+        args = [Lanes(f"%x{i}", dtype, 1) for i, dtype in enumerate(dtypes)]
+        value.data.scalar(scratch, *args, **value.data.attrs)
+        _lengths[key] = len(scratch.out)
+    return _lengths[key]

@@ -65,6 +65,8 @@ class _Fusion:
         self.rank = {node: i for i, node in enumerate(self.nodes)}
         self.users = graph.users()
         self.fusible = {n for n in self.nodes if self._is_fusible(n)}
+        self.own = {n: stage.elementwise_cost(n, target) for n in self.nodes}
+        """Instructions per vector of an elementwise op alone."""
         self.cost = self._costs()
         self.bodies = self._native_bodies()
         self.required = self._required()
@@ -97,7 +99,7 @@ class _Fusion:
         """Return the instructions per vector to compute each node from stored inputs."""
         cost: dict[Node, int] = {}
         for node in self.nodes:
-            own = stage.elementwise_cost(node, self.target) or (4 if stage.is_gather(node) else 0)
+            own = self.own[node] or (4 if stage.is_gather(node) else 0)
             if node not in self.fusible or stage.is_reduction(node) or stage.has_own_kernel(node):
                 cost[node] = 1
             else:
@@ -182,7 +184,7 @@ class _Fusion:
                 return "it would be recomputed wherever an index names it"
             if any(use.repeats for use in uses):
                 return "it would be recomputed along a broadcast axis"
-        own = stage.elementwise_cost(node, self.target) or 1
+        own = self.own[node] or 1
         if any(self.weight[id(self.group[r])] + own * len(uses) > MAX_COST for r in roots):
             return "the kernel is large enough"
         return ""
@@ -191,7 +193,7 @@ class _Fusion:
         self.kernels[node] = frozenset({node})
         self.uses[node] = [own_use(node.tensor_type, self._loops)]
         self.group[node] = [node]
-        self.weight[id(self.group[node])] = stage.elementwise_cost(node, self.target) or 1
+        self.weight[id(self.group[node])] = self.own[node] or 1
         if reason:
             self.remarks.append(Decision("stored", node, why=reason))
 
@@ -204,7 +206,7 @@ class _Fusion:
     def _inline(self, node: Node, uses: list[Use], roots: frozenset[Node]) -> None:
         self.kernels[node] = roots
         self.uses[node] = uses
-        own = stage.elementwise_cost(node, self.target) or 1
+        own = self.own[node] or 1
         for group in {id(self.group[r]) for r in roots}:
             self.weight[group] += own * len(uses)
         if not stage.is_scalar_source(node):

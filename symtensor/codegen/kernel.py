@@ -19,9 +19,9 @@ outside by construction. Sizes stay symbolic in both. `symtensor.codegen.kernel_
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
@@ -53,8 +53,7 @@ class Indirect(Axis):
         self.value = value
 
 
-@dataclass(frozen=True, slots=True)
-class Affine:
+class Affine(NamedTuple):
     """``offset + sum(coefficient * axis)``, in elements."""
 
     offset: Dim
@@ -64,21 +63,26 @@ class Affine:
         """Return the factor of `axis`; 0 when it does not occur."""
         return next((c for a, c in self.terms if a is axis), 0)
 
-    def scaled(self, factor: Dim) -> Affine:
-        """Return the affine form times `factor`."""
-        return make_affine(self.offset * factor, [(a, c * factor) for a, c in self.terms])
-
-    def plus(self, other: Affine) -> Affine:
-        """Return the sum of two affine forms."""
-        return make_affine(self.offset + other.offset, [*self.terms, *other.terms])
-
 
 def make_affine(offset: Dim, terms: Sequence[tuple[Axis, Dim]]) -> Affine:
     """Return an affine form with equal axes merged and zero terms dropped."""
     merged: dict[Axis, Dim] = {}
     for axis, coefficient in terms:
-        merged[axis] = merged.get(axis, 0) + coefficient
-    return Affine(offset, tuple((a, c) for a, c in merged.items() if not D.same(c, 0)))
+        merged[axis] = merged[axis] + coefficient if axis in merged else coefficient
+    return Affine(offset, tuple([term for term in merged.items() if not D.same(term[1], 0)]))
+
+
+def weighted_sum(offset: Dim, parts: Iterable[tuple[Affine, Dim]]) -> Affine:
+    """Return ``offset`` plus affine forms, each times a factor."""
+    terms: list[tuple[Axis, Dim]] = []
+    for at, factor in parts:
+        if D.same(factor, 1):
+            offset = offset + at.offset
+            terms += at.terms
+        else:
+            offset = offset + at.offset * factor
+            terms += [(axis, c * factor) for axis, c in at.terms]
+    return make_affine(offset, terms)
 
 
 def axis_position(axis: Axis) -> Affine:
@@ -205,6 +209,50 @@ class KernelSpec:
 
     axes: tuple[Axis, ...]
     stores: tuple[tuple[Buffer, Affine, Value], ...]
+    _order: list[Value] = field(default_factory=list, init=False, repr=False, compare=False)
+    """What `values` returned: specs never change, and every step of lowering asks for them."""
+
+    def values(self) -> list[Value]:
+        """Return all values, those inside reductions too, producers first."""
+        if not self._order:
+            roots = (value for store in self.stores for value in demanded(store))
+            self._order.extend(value_order(roots, through_reduce=True))
+        return self._order
+
+    def affines(self) -> Iterator[Affine]:
+        """Yield the places that are stored to, read and computed with."""
+        for _, at, _ in self.stores:
+            yield at
+        for value in self.values():
+            if value.kind == "load":
+                yield value.data[1]
+            elif value.kind == "index":
+                yield value.data
+
+
+def demanded(store: tuple[Buffer, Affine, Value]) -> tuple[Value, ...]:
+    """Return what a store needs: the values that name its place, and the value."""
+    _, at, value = store
+    return (*variation(at)[0], value)
+
+
+def value_order(roots: Iterable[Value], through_reduce: bool = False) -> list[Value]:
+    """Return values producers first, iteratively; operands of reductions only on request."""
+    order: list[Value] = []
+    done: set[Value] = set()
+    stack = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        value, expanded = stack.pop()
+        if value in done:
+            continue
+        if expanded or not value.args:
+            done.add(value)
+            order.append(value)
+            continue
+        stack.append((value, True))
+        if through_reduce or value.kind != "reduce":
+            stack += [(x, False) for x in reversed(value.args) if x not in done]
+    return order
 
 
 # --- the loop tree -------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ bits at every width, which is why a vector loop and its scalar remainder agree.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import struct
 from collections.abc import Callable, Sequence
@@ -36,11 +37,13 @@ _MEMORY = {"bool": "i8", "float16": "half", "bfloat16": "i16",
            "float32": "float", "float64": "double"}  # fmt: skip
 
 
+@functools.cache
 def register_type(dtype: DType, width: int = 1) -> str:
     """Return the LLVM type of `width` values of a dtype in registers."""
     return vector_of(_REGISTER.get(dtype.name, f"i{dtype.bits}"), width)
 
 
+@functools.cache
 def memory_type(dtype: DType, width: int = 1) -> str:
     """Return the LLVM type of `width` elements of a dtype in memory."""
     return vector_of(_MEMORY.get(dtype.name, f"i{dtype.bits}"), width)
@@ -125,11 +128,12 @@ class LaneScalars:
         return Lanes(self.splat(x, width), x.dtype, width)
 
     def _together(self, *xs: Lanes) -> tuple[int, list[str]]:
-        width = max(x.width for x in xs)
+        width = max([x.width for x in xs])
         return width, [self.splat(x, width) for x in xs]
 
     def _binary(self, instruction: str, x: Lanes, y: Lanes) -> Lanes:
-        width, (a, b) = self._together(x, y)
+        width = max(x.width, y.width)
+        a, b = self.splat(x, width), self.splat(y, width)
         return self.emit(f"{instruction} {register_type(x.dtype, width)} {a}, {b}", x.dtype, width)
 
     def _float(self, instruction: str, x: Lanes, y: Lanes) -> Lanes:

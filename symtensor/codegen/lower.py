@@ -8,7 +8,7 @@ spec says, in an order fixed by it alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from symtensor.codegen.kernel import (
@@ -26,7 +26,9 @@ from symtensor.codegen.kernel import (
     Update,
     Value,
     ValueTable,
+    demanded,
     make_affine,
+    value_order,
     variation,
 )
 from symtensor.ir import dims as D
@@ -44,55 +46,16 @@ def lower_kernel(*specs: KernelSpec) -> Kernel:
     return Kernel(_buffers(merged), _sizes(merged), body)
 
 
-def value_order(roots: Iterable[Value], through_reduce: bool = False) -> list[Value]:
-    """Return values producers first, iteratively; operands of reductions only on request."""
-    order: list[Value] = []
-    done: set[Value] = set()
-    stack = [(root, False) for root in reversed(list(roots))]
-    while stack:
-        value, expanded = stack.pop()
-        if value in done:
-            continue
-        if expanded:
-            done.add(value)
-            order.append(value)
-            continue
-        stack.append((value, True))
-        if through_reduce or value.kind != "reduce":
-            stack += [(x, False) for x in reversed(value.args) if x not in done]
-    return order
-
-
-def _all_values(spec: KernelSpec) -> list[Value]:
-    return value_order((v for store in spec.stores for v in _demanded(store)), through_reduce=True)
-
-
-def _demanded(store: tuple[Buffer, Affine, Value]) -> tuple[Value, ...]:
-    """Return what a store needs: the values that name its place, and the value."""
-    _, at, value = store
-    return (*variation(at)[0], value)
-
-
-def _affines(spec: KernelSpec) -> Iterator[Affine]:
-    for _, at, _ in spec.stores:
-        yield at
-    for value in _all_values(spec):
-        if value.kind == "load":
-            yield value.data[1]
-        elif value.kind == "index":
-            yield value.data
-
-
 # --- merging axes --------------------------------------------------------------------------------
 
 
 def merge_axes(spec: KernelSpec) -> KernelSpec:
     """Join neighbouring axes that every access walks as one, e.g. rows of a contiguous matrix."""
     runs = [spec.axes]
-    for value in _all_values(spec):
+    for value in spec.values():
         if value.kind == "reduce" and value.data.axes not in runs:
             runs.append(value.data.axes)
-    affines = list(dict.fromkeys(_affines(spec)))
+    affines = list(dict.fromkeys(spec.affines()))
     merged: dict[Axis, Axis | None] = {}
     """Old axis -> the axis that replaces it, or None when it is absorbed by its neighbour."""
     for run in runs:
@@ -129,7 +92,7 @@ def _close_group(group: list[Axis], extent: Dim, merged: dict[Axis, Axis | None]
 
 def _rename_axes(spec: KernelSpec, merged: dict[Axis, Axis | None]) -> KernelSpec:
     renaming = _Renaming(merged)
-    for value in _all_values(spec):
+    for value in spec.values():
         renaming.new[value] = renaming.value(value)
     stores = tuple((b, renaming.affine(at), renaming.new[v]) for b, at, v in spec.stores)
     return KernelSpec(renaming.axes(spec.axes), stores)
@@ -174,7 +137,7 @@ class _Renaming:
 
 def _bring_tiles_inside(spec: KernelSpec) -> KernelSpec:
     """Move the axis along which transposed reads are contiguous next to the innermost one."""
-    values = _all_values(spec)
+    values = spec.values()
     if len(spec.axes) < 3 or any(v.kind in ("reduce", "checked") for v in values):
         return spec
     *outer, inner = spec.axes
@@ -221,7 +184,7 @@ class _Placement:
 
     def __init__(self, spec: KernelSpec) -> None:
         self.spec = spec
-        self.reductions = [v for v in _all_values(spec) if v.kind == "reduce"]
+        self.reductions = [v for v in spec.values() if v.kind == "reduce"]
         self.levels = [_Level(None)]
 
     def run(self) -> list[Stmt]:
@@ -232,7 +195,7 @@ class _Placement:
             if value.kind == "reduce" and value.data.is_running:
                 self._place_running(store)
                 continue
-            for needed in _demanded(store):
+            for needed in demanded(store):
                 self.place(needed)
             self.levels[-1].body.append(Store(buffer, at, value))
         for axis in reversed(self.spec.axes):
@@ -384,7 +347,7 @@ def _loads_in(body: list[Stmt], axis: Axis) -> Iterator[tuple[Axis, Value]]:
 
 def _buffers(specs: Sequence[KernelSpec]) -> tuple[Buffer, ...]:
     found = {b: None for spec in specs for b, _, _ in spec.stores}
-    loads = [v for spec in specs for v in _all_values(spec) if v.kind == "load"]
+    loads = [v for spec in specs for v in spec.values() if v.kind == "load"]
     found |= {v.data[0]: None for v in loads}
     return tuple(sorted(found, key=lambda b: b.index))
 
@@ -400,14 +363,14 @@ def _sizes(specs: Sequence[KernelSpec]) -> tuple[Dim, ...]:
 def _dims_in(spec: KernelSpec) -> list[Dim]:
     found: dict[Dim, None] = {}
     axes = list(spec.axes)
-    for value in _all_values(spec):
+    for value in spec.values():
         if value.kind == "reduce":
             axes += value.data.axes
         elif value.kind in ("size", "checked"):
             found[value.data] = None
     for axis in axes:
         found[axis.extent] = None
-    for at in _affines(spec):
+    for at in spec.affines():
         found[at.offset] = None
         found |= {c: None for _, c in at.terms}
     return list(found)

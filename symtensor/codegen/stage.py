@@ -8,6 +8,7 @@ producer into a consumer is reading through it, and a view never moves data.
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Sequence
 
 from symtensor.codegen.kernel import (
@@ -21,8 +22,8 @@ from symtensor.codegen.kernel import (
     Value,
     ValueTable,
     axis_position,
-    make_affine,
     variation,
+    weighted_sum,
 )
 from symtensor.codegen.lanes import Lanes, LaneScalars, Unsupported
 from symtensor.codegen.target import Target
@@ -87,12 +88,18 @@ def _try_rule(node: Node, target: Target) -> int | None:
     return len(scalars.out) - start if result.dtype is node.tensor_type.dtype else None
 
 
+_view_maps: weakref.WeakKeyDictionary[Node, IndexMap | None] = weakref.WeakKeyDictionary()
+
+
 def view_map(node: Node) -> IndexMap | None:
     """Return the index map of a view node, or None for what is no affine view."""
     family = node.op.family
     if not isinstance(family, View):
         return None
-    return family.index_map(node.inputs[0].tensor_type, node.tensor_type, **node.attrs)
+    if node not in _view_maps:
+        types = node.inputs[0].tensor_type, node.tensor_type
+        _view_maps[node] = family.index_map(*types, **node.attrs)
+    return _view_maps[node]
 
 
 def is_reduction(node: Node) -> bool:
@@ -235,13 +242,10 @@ def is_fusible(node: Node, target: Target) -> bool:
 
 def map_positions(index_map: Sequence[AxisMap], positions: Sequence[Affine]) -> list[Affine]:
     """Return positions on a view's input for positions on its output."""
-    out = []
-    for axis_map in index_map:
-        at = Affine(axis_map.offset, ())
-        for axis, coefficient in axis_map.terms:
-            at = at.plus(positions[axis].scaled(coefficient))
-        out.append(at)
-    return out
+    return [
+        weighted_sum(axis_map.offset, [(positions[axis], c) for axis, c in axis_map.terms])
+        for axis_map in index_map
+    ]
 
 
 def linear_offset(shape: Shape, positions: Sequence[Affine]) -> Affine:
@@ -254,12 +258,12 @@ def linear_offset(shape: Shape, positions: Sequence[Affine]) -> Affine:
 
 
 def _offset(shape: Shape, positions: Sequence[Affine]) -> Affine:
-    at: Affine = make_affine(0, [])
+    strided: list[tuple[Affine, D.Dim]] = []
     stride: D.Dim = 1
     for size, position in zip(reversed(shape), reversed(positions), strict=True):
-        at = at.plus(position.scaled(stride))
+        strided.append((position, stride))
         stride = stride * size
-    return at
+    return weighted_sum(0, strided)
 
 
 CHECKED = Rule("checked", lambda s, x, *named: x, {}, "checked")
@@ -527,7 +531,7 @@ def _running_loops(node: Node) -> tuple[list[Axis], Axis, list[Affine]]:
     around = [a for a in axes if all(b is not a for b, _ in positions[running].terms)]
     step = axis_position(axis)
     positions[running] = (
-        Affine(shape[running] - 1, ()).plus(step.scaled(-1)) if node.attrs["reverse"] else step
+        weighted_sum(shape[running] - 1, [(step, -1)]) if node.attrs["reverse"] else step
     )
     return around, axis, positions
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Any
 
 from symtensor.ir import dims as D
@@ -64,8 +65,8 @@ class Graph:
         """Return the graph rebuilt bottom-up; the same object when nothing changed."""
         new: dict[Node, Node] = {}
         for node in self.nodes():
-            new[node] = rebuild(node, tuple(new[x] for x in node.inputs))
-        if all(old is now for old, now in new.items()):
+            new[node] = rebuild(node, tuple([new[x] for x in node.inputs]))
+        if all(map(is_, new, new.values())):
             return self
         return Graph(
             tuple(new[x] for x in self.inputs),
@@ -103,7 +104,7 @@ def rebuild_nodes(roots: Sequence[Node], rebuild: RebuildRule) -> dict[Node, Nod
     """Return old node -> new node for everything below `roots`, built producers first."""
     new: dict[Node, Node] = {}
     for node in toposort(roots):
-        new[node] = rebuild(node, tuple(new[x] for x in node.inputs))
+        new[node] = rebuild(node, tuple([new[x] for x in node.inputs]))
     return new
 
 

@@ -84,7 +84,7 @@ class Node:
 
     def with_inputs(self, inputs: Sequence[Node]) -> Node:
         """Return the same op on other inputs, keeping line and name."""
-        if all(a is b for a, b in zip(inputs, self.inputs, strict=True)):
+        if tuple(inputs) == self.inputs:  # nodes are equal where they are identical
             return self
         return make_node(self.op, inputs, self.attrs, loc=self.loc, name=self.name)
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from symtensor.ir.dims import Dim, Shape
 
@@ -26,8 +26,7 @@ ScalarRule = Callable[..., Any]
 """``(s, *values, **attrs) -> value`` in the vocabulary of `symtensor.ops.scalars`."""
 
 
-@dataclass(frozen=True, slots=True)
-class AxisMap:
+class AxisMap(NamedTuple):
     """Position on one input axis: ``offset + sum(coefficient * out_index[axis])``."""
 
     offset: Dim

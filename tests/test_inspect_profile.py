@@ -117,7 +117,8 @@ import sys, numpy as np, symtensor as st
 x = st.placeholder((3,))
 f = st.function([x], x * 2, engine="llvm")
 f(np.ones(3, "f4"))
-late = ("engines.native_records", "codegen.ticks", "inspect.profile", "inspect.costs", "inspect.limits")
+late = ("engines.native_records", "engines.native_remarks", "codegen.ticks",
+        "inspect.profile", "inspect.costs", "inspect.limits")
 assert not [n for n in late if f"symtensor.{n}" in sys.modules]
 """
     subprocess.run([sys.executable, "-c", code], check=True)

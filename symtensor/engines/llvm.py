@@ -128,9 +128,9 @@ class LLVMExecutable:
 
     def remarks(self) -> tuple[Remark, ...]:
         """Return what was decided, and why."""
-        from symtensor.engines import native_records
+        from symtensor.engines import native_remarks
 
-        return native_records.remarks_of(self.program)
+        return native_remarks.remarks_of(self.program)
 
     def profiled(self) -> ProfiledExecutable:
         """Return the same program with a clock read between its steps."""

@@ -1,4 +1,4 @@
-"""A native program, told as records: kernels with their costs, buffers with their lives, remarks.
+"""A native program, told as records: kernels with their costs, buffers with their lives.
 
 In: a `Program` of the llvm engine. Out: what `symtensor.engines.records` describes. Everything is read
 from the schedule, the loop trees and the calls of the driver; nothing is compiled or run.
@@ -6,25 +6,12 @@ from the schedule, the loop trees and the calls of the driver; nothing is compil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from symtensor.codegen import contraction
-from symtensor.codegen.driver import NAME, KernelCall, LoopCall
+from symtensor.codegen.driver import NAME, Call, CallOut, KernelCall, LoopCall
 from symtensor.codegen.emit import kernel_width
-from symtensor.codegen.kernel import (
-    Affine,
-    Buffer,
-    Kernel,
-    Let,
-    Loop,
-    Reduce,
-    Stmt,
-    Store,
-    Update,
-    Value,
-    variation,
-)
 from symtensor.codegen.kernel_text import format_kernel
 from symtensor.codegen.program import Program
 from symtensor.codegen.schedule import (
@@ -35,17 +22,15 @@ from symtensor.codegen.schedule import (
     LoopStep,
     Schedule,
     Step,
-    is_alias,
     storage_node,
 )
-from symtensor.codegen.sharing import shared_loop
 from symtensor.engines import records
+from symtensor.engines.traffic import bytes_touched, has_lanes, traffic_of
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, Naming, Symbol
 from symtensor.ir.node import Node, results
 from symtensor.ir.printer import label_graph
-from symtensor.ops.cost import fold_flops, node_cost, product_flops, rule_flops, type_bytes
-from symtensor.ops.families import Elementwise
+from symtensor.ops.cost import node_cost, product_flops, type_bytes
 
 OWN_KINDS = {"call": "call-out", "pointer": ""}
 """Kinds of slots that people know by another name, or not at all: a loop's pointers are no memory."""
@@ -78,16 +63,6 @@ def _with_sizes(kernel: records.Kernel, sizes: Mapping[Symbol, Dim]) -> records.
     return replace(kernel, flops=flops, bytes_read=read, bytes_written=written, runs=runs)
 
 
-@dataclass(slots=True)
-class _Traffic:
-    """What a loop tree does, gathered on a walk."""
-
-    flops: Dim
-    read: dict[Buffer, Dim]
-    """Elements that loads touch."""
-    written: dict[Buffer, Dim]
-
-
 class _Kernels:
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -98,30 +73,34 @@ class _Kernels:
         calls = self.program.drivers[driver]
         for number, (step, call) in enumerate(zip(plan.steps, calls, strict=True)):
             name = f"{prefix}{number}"
-            if isinstance(step, KernelStep):
-                assert isinstance(call, KernelCall)
-                yield self._kernel(step, call, name, runs)
-            elif isinstance(step, ContractStep):
-                assert isinstance(call, KernelCall)
-                yield self._product(step, call, name, runs)
-            elif isinstance(step, DrawStep):
-                assert isinstance(call, KernelCall)
-                yield self._draw(step, call, name, runs)
-            elif isinstance(step, LoopStep):
+            function = "" if isinstance(call, CallOut) else call.name
+            yield replace(self._record(step, call, name, function), runs=runs, function=function)
+            if isinstance(step, LoopStep):
                 assert isinstance(call, LoopCall)
-                yield self._loop(step, call, name, runs)
                 inner = runs * step.node.attrs["steps"]
                 yield from self.walk(plan.bodies[step.node], call.body, f"{name}.", inner)
-            else:
-                yield self._call_out(step, name, runs)
 
-    def _kernel(self, step: KernelStep, call: KernelCall, name: str, runs: Dim) -> records.Kernel:
+    def _record(self, step: Step, call: Call, name: str, function: str) -> records.Kernel:
+        match step:
+            case KernelStep():
+                assert isinstance(call, KernelCall)
+                return self._kernel(step, call, name)
+            case ContractStep():
+                return self._product(step.node, name, function)
+            case DrawStep():
+                return self._draw(step.node, name, function)
+            case LoopStep():
+                return self._loop(step.node, name)
+            case CallStep():
+                return self._call_out(step.node, name)
+
+    def _kernel(self, step: KernelStep, call: KernelCall, name: str) -> records.Kernel:
         function, kernel = self.program.kernels[step]
         stored = {
             buffer: self.program.slots[place].node
             for buffer, place in zip(kernel.buffers, call.buffers, strict=True)
         }
-        found = _traffic(kernel)
+        found = traffic_of(kernel)
         nodes = self._members(step)
         return records.Kernel(
             name=name,
@@ -135,11 +114,9 @@ class _Kernels:
             ),
             text=format_kernel(kernel, function, self.symbol),
             flops=found.flops,
-            bytes_read=_bytes(found.read, stored),
-            bytes_written=_bytes(found.written, stored),
-            runs=runs,
-            function=function,
-            lanes=kernel_width(kernel, self.program.target) if _has_lanes(kernel.body) else 1,
+            bytes_read=bytes_touched(found.read, stored),
+            bytes_written=bytes_touched(found.written, stored),
+            lanes=kernel_width(kernel, self.program.target) if has_lanes(kernel.body) else 1,
             shared=call.share is not None,
         )
 
@@ -158,140 +135,58 @@ class _Kernels:
                 stack += [(x, False) for x in reversed(node.inputs)]
         return tuple(order)
 
-    def _product(
-        self, step: ContractStep, call: KernelCall, name: str, runs: Dim
-    ) -> records.Kernel:
-        node = step.node
+    def _product(self, node: Node, name: str, function: str) -> records.Kernel:
         plan, *operands = contraction.plan(node)
         read: Dim = 0
         for x, stored in zip(node.inputs, operands, strict=True):
             read = read + D.minimum(type_bytes(x.type), type_bytes(storage_node(stored).type))
-        return records.Kernel(
-            name=name,
-            kind="product",
-            nodes=(node,),
-            outputs=(node,),
+        return replace(
+            _of_node(node, name, "product"),
             reads=tuple(dict.fromkeys(map(storage_node, operands))),
-            text=format_product(plan, call.name, self.symbol),
+            text=format_product(plan, function, self.symbol),
             flops=product_flops(node),
             bytes_read=read,
-            bytes_written=type_bytes(node.type),
-            runs=runs,
-            function=call.name,
             lanes=self.program.target.lanes(node.tensor_type.dtype.bits),
             shared=True,
         )
 
-    def _draw(self, step: DrawStep, call: KernelCall, name: str, runs: Dim) -> records.Kernel:
-        node = step.node
-        return records.Kernel(
-            name=name,
-            kind="draw",
-            nodes=(node,),
-            outputs=(node,),
-            reads=tuple(map(storage_node, node.inputs)),
-            text=f"{call.name}: the words of blocks of random numbers, one after the other",
-            flops=0,
+    def _draw(self, node: Node, name: str, function: str) -> records.Kernel:
+        return replace(
+            _of_node(node, name, "draw"),
+            text=f"{function}: the words of blocks of random numbers, one after the other",
             bytes_read=type_bytes(node.inputs[0].type),
-            bytes_written=type_bytes(node.type),
-            runs=runs,
-            function=call.name,
             shared=True,
         )
 
-    def _loop(self, step: LoopStep, call: LoopCall, name: str, runs: Dim) -> records.Kernel:
+    def _loop(self, node: Node, name: str) -> records.Kernel:
         """Return the loop itself: it moves pointers, the steps of its body do the work."""
-        node = step.node
-        return records.Kernel(
-            name=name,
-            kind="loop",
-            nodes=(node,),
-            outputs=results(node),
-            reads=tuple(dict.fromkeys(map(storage_node, node.inputs))),
-            text=f"for step < {D.format_dim(node.attrs['steps'], self.symbol)}:"
-            f"  # {name}.0, {name}.1, …",
-            flops=0,
-            bytes_read=0,
-            bytes_written=0,
-            runs=runs,
-            function=call.name,
-        )
+        steps = D.format_dim(node.attrs["steps"], self.symbol)
+        text = f"for step < {steps}:  # {name}.0, {name}.1, …"
+        return replace(_of_node(node, name, "loop"), text=text, bytes_written=0)
 
-    def _call_out(self, step: Step, name: str, runs: Dim) -> records.Kernel:
-        assert isinstance(step, CallStep)
-        node, cost = step.node, node_cost(step.node)
-        written = type_bytes(node.type)
-        return records.Kernel(
-            name=name,
-            kind="call-out",
-            nodes=(node,),
-            outputs=results(node),
+    def _call_out(self, node: Node, name: str) -> records.Kernel:
+        cost, record = node_cost(node), _of_node(node, name, "call-out")
+        return replace(
+            record,
             reads=tuple(dict.fromkeys(node.inputs)),
             text=f"numpy {node.op.name}",
             flops=cost.flops,
-            bytes_read=D.maximum(cost.bytes - written, 0),
-            bytes_written=written,
-            runs=runs,
+            bytes_read=D.maximum(cost.bytes - record.bytes_written, 0),
         )
 
 
-def _traffic(kernel: Kernel) -> _Traffic:
-    found = _Traffic(0, {}, {})
-    _walk(kernel.body, 1, found)
-    return found
-
-
-def _walk(body: Sequence[Stmt], rounds: Dim, found: _Traffic) -> None:
-    """Add what statements do that run `rounds` times. What is reloaded was written just before: it
-    comes out of the nearest cache and is no traffic."""
-    for stmt in body:
-        if isinstance(stmt, Let):
-            _let(stmt.value, rounds, found)
-        elif isinstance(stmt, Store):
-            _touch(found.written, stmt.buffer, stmt.at, rounds)
-        elif isinstance(stmt, Update):
-            flops = fold_flops(stmt.result.data.combiner, stmt.result.args[0].dtype)
-            found.flops = found.flops + rounds * flops
-        elif isinstance(stmt, Loop):
-            _walk(stmt.body, rounds * stmt.axis.extent, found)
-        elif isinstance(stmt, Reduce):
-            _walk(stmt.body, rounds, found)
-
-
-def _let(value: Value, rounds: Dim, found: _Traffic) -> None:
-    if value.kind == "load":
-        buffer, at = value.data
-        _touch(found.read, buffer, at, rounds)
-    elif value.kind == "apply":
-        dtypes = [x.dtype for x in value.args]
-        flops = rule_flops(value.data.scalar, dtypes, value.data.attrs)
-        found.flops = found.flops + rounds * flops
-
-
-def _touch(elements: dict[Buffer, Dim], buffer: Buffer, at: Affine, rounds: Dim) -> None:
-    """Add the places an access goes to: a round each, or fewer where some loops stay on the spot."""
-    if D.same(rounds, 0):
-        return
-    named, axes = variation(at)
-    count = rounds if named else D.product(axis.extent for axis in axes)
-    elements[buffer] = elements.get(buffer, 0) + count
-
-
-def _bytes(elements: Mapping[Buffer, Dim], stored: Mapping[Buffer, Node]) -> Dim:
-    """Return bytes touched, of each buffer at most all."""
-    total: Dim = 0
-    for buffer, count in elements.items():
-        size = stored[buffer].tensor_type.size
-        total = total + D.minimum(count, size) * buffer.dtype.itemsize
-    return total
-
-
-def _has_lanes(body: Sequence[Stmt]) -> bool:
-    """Return True where some loop takes several elements at a time."""
-    return any(
-        (isinstance(stmt, Loop) and stmt.vector)
-        or (isinstance(stmt, (Loop, Reduce)) and _has_lanes(stmt.body))
-        for stmt in body
+def _of_node(node: Node, name: str, kind: str) -> records.Kernel:
+    """Return the record of a step that computes one node: it reads its operands and no more is known."""
+    return records.Kernel(
+        name=name,
+        kind=kind,
+        nodes=(node,),
+        outputs=results(node),
+        reads=tuple(dict.fromkeys(map(storage_node, node.inputs))),
+        text="",
+        flops=0,
+        bytes_read=0,
+        bytes_written=type_bytes(node.type),
     )
 
 
@@ -333,97 +228,3 @@ def memory_plan_of(program: Program) -> records.MemoryPlan:
             name = f"b{slot.index}"
             found.append(records.Buffer(name, kind, slot.node, size, slot.first, slot.last))
     return records.MemoryPlan(tuple(found), len(program.schedule.steps), program.scratch_bytes)
-
-
-# --- remarks -------------------------------------------------------------------------------------
-
-
-def remarks_of(program: Program) -> tuple[records.Remark, ...]:
-    """Return the decisions of fusion, then how each step runs."""
-    made = {kernel.name: kernel for kernel in kernels_of(program)}
-    steps = _steps(program, program.schedule, NAME, "k", made)
-    return (*_decisions(program.schedule), *steps)
-
-
-def _decisions(plan: Schedule) -> Iterator[records.Remark]:
-    for found in plan.remarks:
-        yield records.Remark(found.kind, found.node, found.why, found.into, "fusion")
-    for body in plan.bodies.values():
-        yield from _decisions(body)
-
-
-def _steps(
-    program: Program, plan: Schedule, driver: str, prefix: str, made: Mapping[str, records.Kernel]
-) -> Iterator[records.Remark]:
-    for number, (step, call) in enumerate(zip(plan.steps, program.drivers[driver], strict=True)):
-        name = f"{prefix}{number}"
-        if isinstance(step, KernelStep):
-            yield from _kernel_remarks(program, step, made[name])
-        elif isinstance(step, ContractStep):
-            yield from _product_remarks(plan, step.node, name, made[name].lanes)
-        elif isinstance(step, DrawStep):
-            yield records.Remark("threads", step.node, "threads take blocks of words", (), name)
-        elif isinstance(step, LoopStep):
-            assert isinstance(call, LoopCall)
-            yield records.Remark("loop", step.node, "native, no Python between its steps", (), name)
-            inner = plan.bodies[step.node]
-            yield from _steps(program, inner, call.body, f"{name}.", made)
-        else:
-            yield records.Remark("call-out", step.node, why_call_out(step.node), (), name)
-    for node in _aliases(plan):
-        yield records.Remark("in place", node, "the same memory under another shape", (), "fusion")
-
-
-def _aliases(plan: Schedule) -> Iterable[Node]:
-    """Return the reshapes between the steps that move nothing."""
-    found: dict[Node, None] = {}
-    for step in plan.steps:
-        nodes = step.inlined if isinstance(step, KernelStep) else (step.node,)
-        for node in nodes:
-            found |= dict.fromkeys(x for x in node.inputs if is_alias(x))
-    return sorted(found, key=lambda node: node.serial)
-
-
-def _kernel_remarks(
-    program: Program, step: KernelStep, record: records.Kernel
-) -> Iterator[records.Remark]:
-    root, name = step.roots[0], record.name
-    if record.lanes > 1:
-        why = f"{record.lanes} elements at a time"
-        yield records.Remark("vectorized", root, why, (), name)
-    elif any(not D.same(d, 1) for d in root.tensor_type.shape) or "for " in record.text:
-        why = (
-            "each element needs the one before" if "running " in record.text else "stores may meet"
-        )
-        yield records.Remark("scalar", root, why, (), name)
-    if record.shared:
-        loop = shared_loop(program.kernels[step][1])
-        extent = "" if loop is None else f"ranges of {loop.axis} < {loop.axis.extent}"
-        yield records.Remark("threads", root, extent, (), name)
-    else:
-        yield records.Remark("one thread", root, "it is not one loop over its result", (), name)
-
-
-def _product_remarks(plan: Schedule, node: Node, name: str, lanes: int) -> Iterator[records.Remark]:
-    why = f"{lanes} columns at a time, a multiply-add each"
-    yield records.Remark("vectorized", node, why, (), name)
-    why = "panels of both operands go through scratch that stays in the caches"
-    if node in plan.packed:
-        why = "panels of the right operand were made before the loop"
-    yield records.Remark("packed", node, why, (), name)
-    yield records.Remark(
-        "threads", node, "ranges of rows or columns, where it is worth it", (), name
-    )
-
-
-def why_call_out(node: Node) -> str:
-    """Return why a node runs by its NumPy rule."""
-    if node.op.name == "scan":
-        if node.attrs["until"]:
-            return "it may end early"
-        return "a step of its body runs in Python, refuses indices, or makes sizes of its own"
-    if node.op.bodies:
-        return "its branches are programs of their own, run as they are needed"
-    if isinstance(node.op.family, Elementwise):
-        return "its scalar rule has no native form for these dtypes"
-    return "the op has no native form"

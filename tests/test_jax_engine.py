@@ -271,6 +271,15 @@ def test_call_outs_keep_all_bits_and_are_explained(halve: Any) -> None:
     assert not f.engine.supports(halve(x).node) and f.engine.supports((x * 2).node)
 
 
+def test_a_loop_over_sizes_worked_out_from_the_batch_is_no_call_out() -> None:
+    x = st.placeholder((None, 2), "float64")
+    rows = st.reshape(x, (-1, 4, 2))  # floordiv(2 * d0, 8) of them: no input has that size itself
+    sums = st.scan(lambda row, h: h + row, st.swapaxes(rows, 0, 1), [st.zeros_like(rows[:, 0])])[0]
+    f = st.function([x], st.gradients(st.sum(sums**2), x), engine="jax")
+    f(np.ones((8, 2)))
+    assert "call-out" not in f.explain()
+
+
 def test_errors_of_call_outs_name_the_users_line(halve: Any) -> None:
     x = st.placeholder((2,), "float64")
     v = st.variable(np.array(0.0))

@@ -63,9 +63,17 @@ def can_decide(node: Node, unknown: set[Symbol]) -> bool:
     return opaque and unknown.isdisjoint(D.symbols_in(node.attrs.get("steps", 0)))
 
 
-def has_late_sizes(graph: Graph) -> bool:
-    """Return True when a size is not known before nodes, or the bodies of loops, have run."""
-    return any(unknown for g in (graph, *_bodies(graph)) for _, _, unknown in walk_sizes(g))
+def has_late_sizes(graph: Graph, known: Iterable[Symbol] = ()) -> bool:
+    """Return True when a size is not known before nodes, or the bodies of loops, have run.
+
+    `known` are the sizes decided outside of the graph.
+    """
+    outside = set(known) | sizes_of([*graph.inputs, *graph.variables()])
+    for node, used, unknown in walk_sizes(graph, known):
+        outside |= used
+        if unknown or any(has_late_sizes(node.attrs[name], outside) for name in node.op.bodies):
+            return True
+    return False
 
 
 def sizes_are_decided(graph: Graph, known: Iterable[Symbol] = ()) -> bool:
@@ -78,14 +86,3 @@ def sizes_are_decided(graph: Graph, known: Iterable[Symbol] = ()) -> bool:
         if not all(sizes_are_decided(node.attrs[name], outside) for name in node.op.bodies):
             return False
     return True
-
-
-def _bodies(graph: Graph) -> Iterator[Graph]:
-    """Yield the bodies of control flow, those inside others too, each once."""
-    pending, seen = [graph], {graph}
-    while pending:
-        for node in pending.pop().nodes():
-            inner = {node.attrs[name] for name in node.op.bodies} - seen
-            seen |= inner
-            yield from inner
-            pending += inner

@@ -63,6 +63,7 @@ class JaxExecutable:
         self.arguments = [*graph.inputs, *self.variables]
         placement.check(self.arguments)
         self.donated = _donated(graph, self.stages)
+        _drop_given_twice(graph, self.stages, self.donated)
         self.programs: dict[tuple[int, Sizes], Program] = {}
         self.transfers = Transfers()
         self.compile_count = 0
@@ -207,6 +208,14 @@ def _donated(graph: Graph, stages: Sequence[Stage]) -> dict[Node, Node]:
     }
 
 
+def _drop_given_twice(graph: Graph, stages: Sequence[Stage], donated: Mapping[Node, Node]) -> None:
+    """Let programs give no next value that goes into its variable's memory, unless as a result too."""
+    wanted = {*graph.outputs, *(new for variable, new in graph.updates if variable not in donated)}
+    only_updates = set(donated.values()) - wanted
+    for stage in stages:
+        stage.gives[:] = [node for node in stage.gives if node not in only_updates]
+
+
 class StatefulCall:
     """Calls of an executable whose variables stay where it computes."""
 
@@ -240,11 +249,14 @@ class StatefulCall:
         return self.executable.value(self.executable.put(array, node))
 
     def _own(self, array: Any, node: Node, held: Sequence[Any]) -> Any:
-        """Return a next value as an array on the devices that no other variable has."""
+        """Return a next value where its variable lives, as an array that no other variable has."""
         if isinstance(array, np.ndarray):
             return self.executable.put(array, node)
-        others = (*held, *self.executable.constants().values())
-        return array.copy() if any(array is x for x in others) else array
+        if node in self.executable.donated:
+            return array
+        shared = any(array is x for x in (*held, *self.executable.constants().values()))
+        where = self.executable.placement.sharding(node, array.shape)
+        return jax.device_put(array, where, may_alias=not shared)
 
     def _settle(
         self, inputs: Sequence[Array], state: Sequence[Any], outcome: Outcome

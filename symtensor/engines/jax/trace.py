@@ -35,7 +35,7 @@ from symtensor.ops.inputs import CONSTANT, DIM_VALUE, PARAMETER
 from symtensor.ops.interpret import located, resolve_attributes
 from symtensor.ops.joining import CONCATENATE
 from symtensor.ops.reduction import PRODUCT_OF_OTHERS
-from symtensor.passes.sizes import has_late_sizes
+from symtensor.passes.sizes import has_late_sizes, symbols_of
 
 Rule = Callable[..., Any]
 """``(trace, *arrays, **attrs) -> array`` or a tuple; ``trace.node`` is the node."""
@@ -75,8 +75,10 @@ def _constant(trace: Trace, *, value: Literal) -> Any:
 
 def rule_for(node: Node) -> Rule:
     """Return how a node is traced; `call_out` where nothing else is known."""
-    if node.op.bodies and any(has_late_sizes(node.attrs[name]) for name in node.op.bodies):
-        return call_out
+    if node.op.bodies:
+        known = {symbol for x in node.inputs for symbol in symbols_of(x)}
+        if any(has_late_sizes(node.attrs[name], known) for name in node.op.bodies):
+            return call_out
     found = NATIVE.get(node.op)
     if found is not None:
         return found

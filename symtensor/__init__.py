@@ -87,6 +87,7 @@ from symtensor.function import Function, In, Input, function
 from symtensor.engines.base import Engine, available_engines, get_engine, register_engine
 from symtensor.ops.control import cond, while_loop
 from symtensor.ops.scan import foldl, foldr, map_, reduce, scan, until
+from symtensor.ops.pipelining import pipelined
 from symtensor.ops.custom import custom_op
 from symtensor.ops.random import RandomStream, erfinv
 from symtensor.autodiff.jvp import (
@@ -138,10 +139,10 @@ __all__ = [
     "maximum", "mean", "mean_absolute_error", "mean_squared_error", "meshgrid", "min", "minimum",
     "moments", "moveaxis", "multiply", "name_scope", "nan_to_num", "negative", "nextafter", "norm",
     "not_equal", "one_hot", "ones", "ones_like", "optimize", "outer", "overlap_add", "pad",
-    "parse_graph", "placeholder", "polygamma", "positive", "power", "print_", "print_graph", "prod",
-    "promote", "ptp", "put_along_axis", "rad2deg", "random", "ravel", "reciprocal", "reduce",
-    "register_engine", "register_pass", "relu", "remainder", "repeat", "reshape", "rewrite_pass",
-    "right_shift", "rint", "roll", "rot90", "round", "rsqrt", "run_pipeline", "scan",
+    "parse_graph", "pipelined", "placeholder", "polygamma", "positive", "power", "print_",
+    "print_graph", "prod", "promote", "ptp", "put_along_axis", "rad2deg", "random", "ravel",
+    "reciprocal", "reduce", "register_engine", "register_pass", "relu", "remainder", "repeat", "reshape",
+    "rewrite_pass", "right_shift", "rint", "roll", "rot90", "round", "rsqrt", "run_pipeline", "scan",
     "searchsorted", "selu", "set_at", "sigmoid", "sign", "signbit", "silu", "sin", "sinh",
     "softmax", "softplus", "softsign", "sort", "sparse_categorical_crossentropy", "specify_shape",
     "split", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum",

@@ -24,10 +24,23 @@ LAYOUTS: dict[str, tuple[Any, dict[str, tuple[str | None, ...]]]] = {
         {"x": ("batch", None), "y": ("batch",), "W1": (None, "model"), "b1": ("model",),
          "W2": ("model", None)},
     ),
+    "pipe": ({"pipe": 8}, {"W": ("pipe", None, None), "b": ("pipe", None, None)}),
+    "pipe and data": (
+        {"batch": 2, "pipe": 4},
+        {"x": ("batch", None), "y": ("batch",), "W": ("pipe", None, None), "b": ("pipe", None, None)},
+    ),
 }  # fmt: skip
 
+Network = tuple[st.Function, dict[str, st.Variable], list[Any]]
+"""A step of training, its weights and the batches."""
 
-def network(engine: Any) -> tuple[st.Function, dict[str, st.Variable], list[Any]]:
+
+def network_of(layout: str, engine: Any) -> Network:
+    """Return the network that a layout is for."""
+    return (deep if layout.startswith("pipe") else network)(engine)
+
+
+def network(engine: Any) -> Network:
     """Return a step of training, its variables, and batches; the last does not divide by 8."""
     rng = np.random.default_rng(0)
     x, y = st.placeholder((None, 16), name="x"), st.placeholder((None,), "int32", name="y")
@@ -47,17 +60,41 @@ def network(engine: Any) -> tuple[st.Function, dict[str, st.Variable], list[Any]
     return st.function([x, y], loss, updates=updates, engine=engine), weights, batches
 
 
+STAGES, MICROBATCHES = 8, 4
+
+
+def deep(engine: Any) -> Network:
+    """Return a network of eight layers of one form, which work on micro-batches at the same time."""
+    rng = np.random.default_rng(2)
+    x, y = st.placeholder((None, 16), name="x"), st.placeholder((None,), "int32", name="y")
+    shapes = {"V": (16, 24), "W": (STAGES, 24, 24), "b": (STAGES, 1, 24), "U": (24, 10)}
+    weights = {k: st.variable(rng.standard_normal(s).astype("f4") / 4, name=k)
+               for k, s in shapes.items()}  # fmt: skip
+    first = st.dot(x, weights["V"])
+    cut = st.swapaxes(st.reshape(first, (-1, MICROBATCHES, 24)), 0, 1)  # each over all devices
+    done = st.pipelined(lambda h: st.tanh(h @ weights["W"] + weights["b"]) + h, cut, STAGES)
+    logits = st.dot(st.reshape(st.swapaxes(done, 0, 1), (-1, 24)), weights["U"])
+    loss = st.mean(st.sparse_categorical_crossentropy(y, logits, from_logits=True))
+    slopes = st.gradients(loss, list(weights.values()))
+    updates = [(w, w - 0.1 * g) for w, g in zip(weights.values(), slopes, strict=True)]
+    batches = [
+        (rng.standard_normal((size, 16)).astype("f4"), rng.integers(0, 10, size).astype("i4"))
+        for size in (64, 64, 64, 64, 64, 64, 12)
+    ]
+    return st.function([x, y], loss, updates=updates, engine=engine), weights, batches
+
+
 def variables(step: st.Function) -> list[st.Variable]:
     """Return all that a step of training reads or updates."""
     return [variable_of(node) for node in step.graph.variables()]
 
 
-def train(engine: Any, path: Path) -> dict[str, Any]:
+def train(layout: str, engine: Any, path: Path) -> dict[str, Any]:
     """Return the losses, the trained variables, and what became of a call that fails.
 
     Half-way all is saved and a program of its own goes on from there.
     """
-    step, weights, batches = network(engine)
+    step, weights, batches = network_of(layout, engine)
     losses = [step(*batch) for batch in batches[:3]]
     checkpoint.save(path.with_suffix(".safetensors"), variables(step), {"step": "3"})
     losses += [step(*batch) for batch in batches[3:]]
@@ -71,7 +108,7 @@ def train(engine: Any, path: Path) -> dict[str, Any]:
     programs = "".join(p.run.as_text() for p in step.executable.programs.values())  # type: ignore[attr-defined]
     return {
         "losses": losses, **found, **cut, "failed": failed, "kept": kept,
-        "explain": step.explain(), "reduces": "all-reduce" in programs,
+        "explain": step.explain(), "programs": programs,
     }  # fmt: skip
 
 
@@ -91,7 +128,7 @@ def main(folder: str, layouts: str, *distributed: str) -> None:
 
     for layout in layouts.split(","):
         mesh, shardings = LAYOUTS[layout]
-        result = train(JaxEngine(mesh=mesh, shardings=shardings), Path(folder) / layout)
+        result = train(layout, JaxEngine(mesh=mesh, shardings=shardings), Path(folder) / layout)
         result |= {"devices": len(jax.devices()), "local": len(jax.local_devices())}
         np.savez(Path(folder) / f"{layout}-{jax.process_index()}.npz", **result)
 

@@ -1,4 +1,4 @@
-"""One program on one device, on eight in several layouts, and on two processes with four each.
+"""Programs on one device, on eight in several layouts, and on several processes that share them.
 
 The devices are virtual ones of the CPU, which jax makes only before it starts: so everything runs in
 processes of its own. The reference engine says what must come out.
@@ -7,6 +7,7 @@ processes of its own. The reference engine says what must come out.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -22,16 +23,16 @@ from symtensor import checkpoint
 pytest.importorskip("jax")
 
 PROGRAM = Path(__file__).parent / "mesh_program.py"
-WEIGHTS = ("W1", "b1", "W2")
+Truth = dict[str, dict[str, Any]]
 
 
-def start(devices: int, *arguments: str) -> subprocess.Popen[str]:
+def start(devices: int, *arguments: str, program: Path = PROGRAM) -> subprocess.Popen[str]:
     flags = f"--xla_force_host_platform_device_count={devices}"
     root = str(PROGRAM.parent.parent)
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     env = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
     return subprocess.Popen(
-        [sys.executable, str(PROGRAM), *arguments],
+        [sys.executable, str(program), *arguments],
         env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
@@ -45,20 +46,23 @@ def finish(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def reference() -> dict[str, Any]:
-    """The same training by NumPy."""
-    from mesh_program import LAYOUTS, network
+def truth() -> Truth:
+    """For each layout the same training by NumPy."""
+    from mesh_program import LAYOUTS, deep, network
 
-    assert set(LAYOUTS) == {"one", "data", "tensor", "both"}
-    step, weights, batches = network("numpy")
-    losses = [step(*batch) for batch in batches]
-    return {"losses": losses, **{k: w.get_value() for k, w in weights.items()}}
+    assert set(LAYOUTS) == set(CUT)
+    of = {}
+    for build in (network, deep):
+        step, weights, batches = build("numpy")
+        losses = [step(*batch) for batch in batches]
+        of[build] = {"losses": losses, **{k: w.get_value() for k, w in weights.items()}}
+    return {layout: of[deep if layout.startswith("pipe") else network] for layout in LAYOUTS}
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mesh")
-    finish(start(8, str(folder), "one,data,tensor,both"))
+    finish(start(8, str(folder), ",".join(CUT)))
     return folder
 
 
@@ -74,53 +78,93 @@ CUT = {
     "data": {"W1": (16, 32), "b1": (32,), "W2": (32, 10)},
     "tensor": {"W1": (16, 4), "b1": (4,), "W2": (4, 10)},
     "both": {"W1": (16, 8), "b1": (8,), "W2": (8, 10)},
+    "pipe": {"V": (16, 24), "W": (1, 24, 24), "b": (1, 1, 24), "U": (24, 10)},
+    "pipe and data": {"V": (16, 24), "W": (2, 24, 24), "b": (2, 1, 24), "U": (24, 10)},
 }
+"""What each of eight devices has of the weights."""
 
 
 @pytest.mark.parametrize("layout", CUT)
-def test_eight_devices_give_what_one_gives(
-    layout: str, results: Path, reference: dict[str, Any]
-) -> None:
+def test_eight_devices_give_what_one_gives(layout: str, results: Path, truth: Truth) -> None:
     result = np.load(results / f"{layout}-0.npz")
-    check(result, reference)
-    assert {name: tuple(result[f"{name} cut"]) for name in WEIGHTS} == CUT[layout]
-    assert bool(result["reduces"]) == (layout != "one")
+    check(result, truth[layout])
+    assert {name: tuple(result[f"{name} cut"]) for name in CUT[layout]} == CUT[layout]
+    programs = str(result["programs"])
+    assert ("all-reduce" in programs) == (layout != "one")
+    assert not re.search(r"f32\[(16,32|8,24,24)\]\S* all-gather", programs)  # weights stay apart
     text = str(result["explain"])
-    assert ("cut over the mesh: x" in text) == (layout in ("data", "both"))
+    assert ("cut over the mesh: x" in text) == (layout in ("data", "both", "pipe and data"))
 
 
-def test_two_processes_give_what_one_gives(tmp_path: Path, reference: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("layout", "stages"), [("pipe", 8), ("pipe and data", 4)])
+def test_what_moves_in_a_pipeline_goes_to_the_next_stage(
+    layout: str, stages: int, results: Path
+) -> None:
+    moves = {
+        frozenset((int(a), int(b)) for a, b in re.findall(r"{(\d+),(\d+)}", line))
+        for line in str(np.load(results / f"{layout}-0.npz")["programs"]).splitlines()
+        if " collective-permute(" in line and "/while/body/" in line
+    }
+    rings = [range(i, i + stages) for i in range(0, 8, stages)]
+    onward = frozenset((i, r[(i + 1) % stages]) for r in rings for i in r)
+    assert moves == {onward, frozenset((b, a) for a, b in onward)}  # forward; gradients back
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_several_processes_give_what_one_gives(count: int, tmp_path: Path, truth: Truth) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    together = [start(4, str(tmp_path), "both", address, "2", str(n)) for n in range(2)]
+    together = [
+        start(8 // count, str(tmp_path), "both", address, str(count), str(number))
+        for number in range(count)
+    ]
     for process in together:
         finish(process)
-    for number in range(2):
+    for number in range(count):
         result = np.load(tmp_path / f"both-{number}.npz")
-        check(result, reference)
-        assert result["local"] == 4
-        assert {name: tuple(result[f"{name} cut"]) for name in WEIGHTS} == CUT["both"]
+        check(result, truth["both"])
+        assert result["local"] == 8 // count
+        assert {name: tuple(result[f"{name} cut"]) for name in CUT["both"]} == CUT["both"]
     parts = sorted(path.name for path in tmp_path.glob("*.safetensors"))
-    assert parts == [f"both.0000{n}-of-00002.safetensors" for n in range(2)]
-    check_resumed(tmp_path / "both.safetensors", reference)
+    assert parts == [f"both.0000{n}-of-0000{count}.safetensors" for n in range(count)]
+    check_resumed(tmp_path / "both.safetensors", "both", truth["both"])
 
 
 @pytest.mark.parametrize("layout", CUT)
 def test_any_layout_can_be_resumed_without_devices(
-    layout: str, results: Path, reference: dict[str, Any]
+    layout: str, results: Path, truth: Truth
 ) -> None:
-    check_resumed(results / f"{layout}.safetensors", reference)
+    check_resumed(results / f"{layout}.safetensors", layout, truth[layout])
 
 
-def check_resumed(path: Path, reference: dict[str, Any]) -> None:
+def check_resumed(path: Path, layout: str, reference: dict[str, Any]) -> None:
     """Go on from a checkpoint by NumPy, on no devices at all."""
-    from mesh_program import network, variables
+    from mesh_program import network_of, variables
 
-    step, _, batches = network("numpy")
+    step, _, batches = network_of(layout, "numpy")
     start = int(checkpoint.load(path, variables(step))["step"])
     losses = [step(*batch) for batch in batches[start:]]
     np.testing.assert_allclose(losses, reference["losses"][start:], rtol=2e-5)
+
+
+def test_next_values_live_where_their_variables_do(tmp_path: Path) -> None:
+    program = """
+import numpy as np, symtensor as st
+from symtensor.engines.jax import JaxEngine
+engine = JaxEngine(mesh={"model": 2}, shardings={"w": ("model", None)})
+w, v = (st.variable(np.full((2, 3), n), name=name) for n, name in ((1.0, "w"), (3.0, "v")))
+grow = st.function([], w, updates=[(w, 2 * w)], engine=engine)
+swap = st.function([], updates=[(w, v), (v, w)], engine=engine)
+for call in (grow, swap, grow, swap, grow):
+    call()
+assert (w.get_value() == 4.0).all() and (v.get_value() == 6.0).all(), (w.get_value(), v.get_value())
+places = [x.store.elsewhere_or_array().array.sharding.spec for x in (w, v)]
+assert "model" in places[0] and "model" not in places[1], places
+"""
+    path = tmp_path / "program.py"
+    path.write_text(program, encoding="utf-8")
+    finish(start(2, program=path))
 
 
 # --- what a layout may not be --------------------------------------------------------------------

@@ -42,7 +42,7 @@ from symtensor.ir.dims import Shape
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import RESULT, Node, results
 from symtensor.ir.types import TensorType
-from symtensor.ops.families import Draw
+from symtensor.ops.families import Draw, View
 
 CHEAP = 8
 """Instructions per vector up to which computing twice beats storing and loading."""
@@ -67,6 +67,7 @@ class _Fusion:
         self.fusible = {n for n in self.nodes if self._is_fusible(n)}
         self.own = {n: stage.elementwise_cost(n, target) for n in self.nodes}
         """Instructions per vector of an elementwise op alone."""
+        self.joins = self._joins()
         self.cost = self._costs()
         self.bodies = self._native_bodies()
         self.required = self._required()
@@ -78,6 +79,7 @@ class _Fusion:
         self.group: dict[Node, list[Node]] = {}
         """Root -> all roots of its kernel (one shared list)."""
         self.weight: dict[int, int] = {}
+        self.loops_over = stage.loops_over(self.joins)
         self.axes: dict[Shape, stage.Domain] = {}
         self.remarks: list[Decision] = []
 
@@ -85,6 +87,8 @@ class _Fusion:
         for node in reversed(self.nodes):
             if node in self.fusible and (node in self.required or not stage.is_scalar_source(node)):
                 self._decide(node)
+            elif node in self.joins:
+                self._decide_join(node)
         self._merge_siblings()
         return Schedule(self._ordered_steps(), self.remarks, self.bodies)
 
@@ -95,12 +99,31 @@ class _Fusion:
             node, self.target
         )
 
+    def _joins(self) -> dict[Node, None]:
+        """Return the reshapes that join axes of what a kernel may compute, and that only kernels read."""
+        inside: set[Node] = set()
+        """Nodes that only kernels read, as they are or through views."""
+        found: list[Node] = []
+        roots = set(self.graph.roots)
+        for node in reversed(self.nodes):
+            alone = node not in roots and all(
+                user in inside if isinstance(user.op.family, View) else user in self.fusible
+                for user in self.users[node]
+            )
+            is_join = stage.parts_of(node) is not None and node.inputs[0] in self.fusible
+            if alone and (is_join or not is_alias(node)):
+                inside.add(node)
+                found += [node] if is_join else []
+        return dict.fromkeys(reversed(found))
+
     def _costs(self) -> dict[Node, int]:
         """Return the instructions per vector to compute each node from stored inputs."""
         cost: dict[Node, int] = {}
         for node in self.nodes:
             own = self.own[node] or (4 if stage.is_gather(node) else 0)
-            if node not in self.fusible or stage.is_reduction(node) or stage.has_own_kernel(node):
+            if node in self.joins:
+                cost[node] = cost[node.inputs[0]]
+            elif node not in self.fusible or stage.is_reduction(node) or stage.has_own_kernel(node):
                 cost[node] = 1
             else:
                 cost[node] = min(own + sum(cost[x] for x in node.inputs), 10 * MAX_COST)
@@ -121,7 +144,7 @@ class _Fusion:
         """Return the fusible nodes that need a buffer because no kernel reads them."""
         found = {root for root in self.graph.roots if root in self.fusible}
         for node in self.nodes:
-            if node in self.fusible or node.op is RESULT:
+            if node in self.fusible or node in self.joins or node.op is RESULT:
                 continue
             for x in node.inputs:
                 if node in self.bodies or isinstance(node.op.family, Draw):
@@ -153,6 +176,16 @@ class _Fusion:
             self._make_root(node, reason)
         else:
             self._inline(node, uses, roots)
+
+    def _decide_join(self, node: Node) -> None:
+        """Read a reshape through where all loops run along what it joins, else as memory."""
+        uses, roots = self._uses_and_roots(node)
+        if not roots:
+            return
+        if all(stage.viewed_positions(node, use.positions) is not None for use in uses):
+            self._inline(node, uses, roots)
+        elif node.inputs[0].op.name != "constant":
+            self.required.add(node.inputs[0])
 
     def _uses_and_roots(self, node: Node) -> tuple[list[Use], frozenset[Node]]:
         """Return the positions at which kernels read `node`, and the roots of those kernels."""
@@ -200,7 +233,7 @@ class _Fusion:
     def _loops(self, type_: TensorType) -> stage.Domain:
         """Return the loops over a type: the same for all of its shape."""
         if type_.shape not in self.axes:
-            self.axes[type_.shape] = stage.outer_axes(type_)
+            self.axes[type_.shape] = self.loops_over(type_)
         return self.axes[type_.shape]
 
     def _inline(self, node: Node, uses: list[Use], roots: frozenset[Node]) -> None:
@@ -210,7 +243,7 @@ class _Fusion:
         for group in {id(self.group[r]) for r in roots}:
             self.weight[group] += own * len(uses)
         if not stage.is_scalar_source(node):
-            how = "read through" if stage.view_map(node) is not None else "fused"
+            how = "read through" if isinstance(node.op.family, View) else "fused"
             into = tuple(sorted(roots, key=self.rank.__getitem__))
             self.remarks.append(Decision(how, node, into))
 

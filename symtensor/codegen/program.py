@@ -205,7 +205,7 @@ class _Builder:
 
         reader = stage.Reader(lambda node: node in step.inlined, buffer)
         roots = [(root, buffer(root)) for root in step.roots]
-        kernel = lower_kernel(*stage.read_kernel(roots, reader))
+        kernel = lower_kernel(*stage.read_kernel(roots, reader, stage.loops_over(step.inlined)))
         keep_rows(kernel, lambda value: instructions(value, self.module.target))
         emitted = emit_kernel(kernel, "kernel", self.module.target)
         self.module.declarations |= emitted.declarations

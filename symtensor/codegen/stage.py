@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from symtensor.codegen.kernel import (
     Affine,
@@ -183,9 +183,12 @@ ElementStore = tuple[Buffer, Affine, Value]
 Domain = tuple[list[Axis], list[Affine]]
 """Loops, and the position that they give on each axis."""
 
+Loops = Callable[[TensorType], Domain]
+"""Makes loops over all elements of a type."""
+
 
 def operand_domains(
-    node: Node, operand: Node, over: Callable[[TensorType], Domain]
+    node: Node, operand: Node, over: Loops
 ) -> list[Domain]:
     """Return the loops in which a node with its own kernel reads an operand, and where.
 
@@ -238,6 +241,56 @@ def is_fusible(node: Node, target: Target) -> bool:
         or has_own_kernel(node)
         or view_map(node) is not None
     )
+
+
+def parts_of(node: Node) -> TensorType | None:
+    """Return the type of the operand of a reshape that only joins axes, None for other nodes."""
+    if node.op.name != "reshape" or view_map(node) is not None:
+        return None
+    parts = node.inputs[0].tensor_type
+    return parts if _splitting_map(node) is not None else None
+
+
+def _splitting_map(node: Node) -> IndexMap | None:
+    """Return for each axis of a reshape the axes of its operand that it joins, or None."""
+    found: IndexMap | None = node.op.family.index_map(node.tensor_type, node.inputs[0].tensor_type)
+    return found
+
+
+def split_axes(node: Node) -> Domain:
+    """Return loops over a reshape that joins axes, along what it joins, and the positions they give."""
+    axes, positions = outer_axes(node.inputs[0].tensor_type)
+    index_map = _splitting_map(node)
+    assert index_map is not None
+    return axes, map_positions(index_map, positions)
+
+
+def viewed_positions(node: Node, positions: Sequence[Affine]) -> list[Affine] | None:
+    """Return the positions on the operand of a view, None for what is no view.
+
+    A reshape that joins axes is one where loops run along what it joins.
+    """
+    index_map = view_map(node)
+    if index_map is not None:
+        return map_positions(index_map, positions)
+    return _positions_on_parts(node, positions) if parts_of(node) is not None else None
+
+
+def _positions_on_parts(node: Node, positions: Sequence[Affine]) -> list[Affine] | None:
+    parts, index_map = node.inputs[0].tensor_type, _splitting_map(node)
+    assert index_map is not None
+    found = [make_affine(0, [])] * parts.ndim
+    for axis_map, at in zip(index_map, positions, strict=True):
+        if len(axis_map.terms) == 1:
+            found[axis_map.terms[0][0]] = at
+            continue
+        if not D.same(at.offset, 0) or len(at.terms) != len(axis_map.terms):
+            return None
+        for (part, stride), (axis, step) in zip(axis_map.terms, at.terms, strict=True):
+            if not (D.same(stride, step) and D.same(axis.extent, parts.shape[part])):
+                return None
+            found[part] = axis_position(axis)
+    return found
 
 
 def map_positions(index_map: Sequence[AxisMap], positions: Sequence[Affine]) -> list[Affine]:
@@ -302,9 +355,9 @@ class Reader:
     ) -> list[tuple[Node, tuple[Affine, ...]]]:
         if not self._is_inline(node) or is_scalar_source(node):
             return []
-        index_map = view_map(node)
-        if index_map is not None:
-            return [(node.inputs[0], tuple(map_positions(index_map, positions)))]
+        viewed = viewed_positions(node, positions)
+        if viewed is not None:
+            return [(node.inputs[0], tuple(viewed))]
         if is_reduction(node):
             return [(node.inputs[0], self._reduced_positions(node, positions))]
         if is_gather(node):
@@ -354,7 +407,7 @@ class Reader:
         if not self._is_inline(node):
             at = linear_offset(node.tensor_type.shape, positions)
             return self.table.load(self._buffer(node), at)
-        if view_map(node) is not None:
+        if isinstance(node.op.family, View):
             return args[0]
         if is_gather(node):
             return self._gathered(node, args)
@@ -414,6 +467,21 @@ def outer_axes(type_: TensorType) -> tuple[list[Axis], list[Affine]]:
     return axes, positions
 
 
+def loops_over(inside: Iterable[Node]) -> Loops:
+    """Return what makes loops over all elements of a type: along the parts of axes, where a reshape
+    among the nodes inside joins them."""
+    joins: dict[Shape, Node] = {}
+    for node in inside:
+        if parts_of(node) is not None:
+            joins.setdefault(node.tensor_type.shape, node)
+
+    def over(type_: TensorType) -> Domain:
+        join = joins.get(type_.shape)
+        return outer_axes(type_) if join is None else split_axes(join)
+
+    return over
+
+
 def loop_type(node: Node) -> TensorType | None:
     """Return the type over whose elements one loop computes a node, None where that takes several.
 
@@ -426,17 +494,22 @@ def loop_type(node: Node) -> TensorType | None:
     return None
 
 
-def read_kernel(roots: Sequence[tuple[Node, Buffer]], reader: Reader) -> list[KernelSpec]:
-    """Return what computes `roots`, all of one `loop_type`, into their buffers, in order."""
+def read_kernel(
+    roots: Sequence[tuple[Node, Buffer]], reader: Reader, over: Loops
+) -> list[KernelSpec]:
+    """Return what computes `roots`, all of one `loop_type`, into their buffers, in order.
+
+    `over` gives the loops over all elements of a type.
+    """
     node, buffer = roots[0]
     if is_running(node):
         return [_running(node, buffer, reader)]
     if isinstance(node.op.family, Scatter):
-        return [_copy(node.inputs[0], buffer, reader), _scattered(node, buffer, reader)]
+        return [_copy(node.inputs[0], buffer, reader, over), _scattered(node, buffer, reader, over)]
     type_ = loop_type(node)
     if type_ is None:
-        return [_written_together(node, group, buffer, reader) for group in _piece_groups(node)]
-    axes, positions = outer_axes(type_)
+        return [_written_together(node, g, buffer, reader, over) for g in _piece_groups(node)]
+    axes, positions = over(type_)
     stores: list[ElementStore] = []
     for node, buffer in roots:
         if isinstance(node.op.family, Assembly):
@@ -480,10 +553,10 @@ def _are_apart(a: Piece, b: Piece) -> bool:
 
 
 def _written_together(
-    node: Node, pieces: Sequence[Piece], buffer: Buffer, reader: Reader
+    node: Node, pieces: Sequence[Piece], buffer: Buffer, reader: Reader, over: Loops
 ) -> KernelSpec:
     """Return the loop that writes pieces of one shape."""
-    axes, positions = outer_axes(node.tensor_type.with_shape(pieces[0].shape))
+    axes, positions = over(node.tensor_type.with_shape(pieces[0].shape))
     return KernelSpec(tuple(axes), _piece_stores(node, pieces, buffer, reader, positions))
 
 
@@ -501,8 +574,8 @@ def _piece_stores(
     return tuple(stores)
 
 
-def _copy(node: Node, buffer: Buffer, reader: Reader) -> KernelSpec:
-    axes, positions = outer_axes(node.tensor_type)
+def _copy(node: Node, buffer: Buffer, reader: Reader, over: Loops) -> KernelSpec:
+    axes, positions = over(node.tensor_type)
     at = linear_offset(node.tensor_type.shape, positions)
     return KernelSpec(tuple(axes), ((buffer, at, reader.read(node, positions)),))
 
@@ -510,10 +583,10 @@ def _copy(node: Node, buffer: Buffer, reader: Reader) -> KernelSpec:
 _ADD = Rule("add", lambda s, x, y: s.add(x, y), {}, "add")
 
 
-def _scattered(node: Node, buffer: Buffer, reader: Reader) -> KernelSpec:
+def _scattered(node: Node, buffer: Buffer, reader: Reader, over: Loops) -> KernelSpec:
     """Return the loop over the values of a scatter; equal places meet in the order of the values."""
     _, values, *indices = node.inputs
-    axes, positions = outer_axes(values.tensor_type)
+    axes, positions = over(values.tensor_type)
     rank = indices[0].tensor_type.ndim
     names = reader.names(node, [reader.read(x, positions[:rank]) for x in indices])
     at = _offset(node.tensor_type.shape, named_positions(node, positions, names))

@@ -7,7 +7,6 @@ it there would compute elements again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from symtensor.codegen import stage
@@ -16,9 +15,6 @@ from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
 from symtensor.ir.node import Node
 from symtensor.ir.types import TensorType
-
-Loops = Callable[[TensorType], stage.Domain]
-"""The loops over a type: the same for all of its shape."""
 
 
 class Use(NamedTuple):
@@ -61,17 +57,17 @@ class Use(NamedTuple):
         return bound is None or bound < 0
 
 
-def own_use(type_: TensorType, loops: Loops) -> Use:
+def own_use(type_: TensorType, loops: stage.Loops) -> Use:
     """Return where a kernel that stores a node of this type computes it."""
     axes, positions = loops(type_)
     return Use(tuple(positions), tuple(axes))
 
 
-def operand_uses(user: Node, operand: Node, use: Use, loops: Loops) -> list[Use]:
+def operand_uses(user: Node, operand: Node, use: Use, loops: stage.Loops) -> list[Use]:
     """Return where `user`, used there, reads its operand, as which it may serve several times."""
-    index_map = stage.view_map(user)
-    if index_map is not None:
-        return [Use(tuple(stage.map_positions(index_map, use.positions)), use.loops)]
+    viewed = stage.viewed_positions(user, use.positions)
+    if viewed is not None:
+        return [Use(tuple(viewed), use.loops)]
     if stage.has_own_kernel(user):
         domains = stage.operand_domains(user, operand, loops)
         return [Use(tuple(positions), tuple(axes)) for axes, positions in domains]

@@ -67,7 +67,7 @@ def _aliases(plan: Schedule) -> Iterable[Node]:
     for step in plan.steps:
         nodes = step.inlined if isinstance(step, KernelStep) else (step.node,)
         for node in nodes:
-            found |= dict.fromkeys(x for x in node.inputs if is_alias(x))
+            found |= dict.fromkeys(x for x in node.inputs if is_alias(x) and x not in nodes)
     return sorted(found, key=lambda node: node.serial)
 
 

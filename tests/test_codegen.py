@@ -77,6 +77,35 @@ def test_work_is_not_repeated_along_broadcasts():
     assert len(kernels_of(f)) == 2 and "recomputed along a broadcast axis" in f.explain()
 
 
+def test_axes_joined_by_a_reshape_are_read_through_where_kernels_alone_read_them():
+    x, y = st.placeholder((None, 4, 3)), st.placeholder((None, 4, 3))
+    joined = st.reshape(st.transpose(st.exp(x), (0, 2, 1)), (-1, 12))
+    f = compiled([x, y], joined * 2 + st.reshape(y, (-1, 12)))
+    assert len(kernels_of(f)) == 1
+    rng = np.random.default_rng(1)
+    a, b = (rng.standard_normal((5, 4, 3)).astype("float32") for _ in range(2))
+    wanted = np.exp(a).transpose(0, 2, 1).reshape(5, 12) * 2 + b.reshape(5, 12)
+    np.testing.assert_allclose(f(a, b), wanted, rtol=1e-5)
+    part = joined[:, 1:] + 1  # no loop runs along what is joined
+    f = compiled([x], [part, st.matmul(joined, st.transpose(joined))])
+    flat = np.exp(a).transpose(0, 2, 1).reshape(5, 12)
+    np.testing.assert_allclose(f(a)[0], flat[:, 1:] + 1, rtol=1e-5)
+    np.testing.assert_allclose(f(a)[1], flat @ flat.T, rtol=1e-5)
+
+
+def test_the_gradient_of_pooling_is_one_kernel_with_what_follows():
+    x, g = st.placeholder((None, 6, 8, 5)), st.placeholder((None, 3, 4, 5))
+    f = compiled([x, g], st.gradients(st.sum(st.max_pool(st.relu(x), 2) * g), x))
+    assert [step.roots[0].op.name for step in kernels_of(f)] == ["max", "sum", "where"]
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((2, 6, 8, 5)), rng.standard_normal((2, 3, 4, 5))
+    windows = np.maximum(a, 0).reshape(2, 3, 2, 4, 2, 5)
+    chosen = windows == windows.max((2, 4), keepdims=True)
+    share = b.reshape(2, 3, 1, 4, 1, 5) / chosen.sum((2, 4), keepdims=True)
+    wanted = np.where(a > 0, (chosen * share).reshape(a.shape), 0)
+    np.testing.assert_allclose(f(a.astype("f4"), b.astype("f4")), wanted, rtol=1e-5)
+
+
 def test_equal_kernels_are_compiled_once():
     xs = [st.placeholder((None, 10 + i)) for i in range(5)]
     outputs = [st.tanh(x * 2) for x in xs]

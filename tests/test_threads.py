@@ -106,6 +106,8 @@ def programs():
     yield "columns", [x], [st.sum(x, 0), st.max(x, 0)], (a,)
     yield "turned", [x, y], st.transpose(x) + y, (a, b)
     yield "sums", [x, y], [st.sum(x * y), st.mean(x), st.max(y)], (a, b)
+    yield "padded", [z], st.pad(z, ((0, 0), (1, 2), (0, 3), (0, 0))) + 1, (c,)
+    yield "padded on all sides", [x], st.pad(x, ((1, 2), (3, 4)), constant_values=2), (a,)
     yield "batched", [z], st.einsum("bhik,bhjk->bhij", z, z), (c,)
 
 

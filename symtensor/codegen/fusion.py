@@ -44,7 +44,7 @@ from symtensor.ir.node import RESULT, Node, results
 from symtensor.ir.types import TensorType
 from symtensor.ops.families import Draw, View
 
-CHEAP = 8
+CHEAP = 10
 """Instructions per vector up to which computing twice beats storing and loading."""
 MAX_COST = 400
 """Instructions per vector above which a kernel is not grown: code size, registers, compile time."""

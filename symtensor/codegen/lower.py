@@ -39,18 +39,41 @@ MAX_TILES = 3
 
 
 def lower_kernel(*specs: KernelSpec) -> Kernel:
-    """Return the loop trees of one or several specs, one after the other, as a kernel."""
-    merged = [_bring_tiles_inside(merge_axes(spec)) for spec in specs]
+    """Return the loop trees of one or several specs as a kernel.
+
+    They come one after the other, or inside one loop where all have the same first axis: nothing that
+    they write at one of its indices may depend on what they write at another.
+    """
+    shared = _first_axis(specs) if len(specs) > 1 else None
+    merged = [_bring_tiles_inside(merge_axes(spec, shared)) for spec in specs]
     body = [stmt for spec in merged for stmt in _Placement(spec).run()]
+    if shared is not None and _first_axis(merged) is shared:
+        body = _in_one_loop(body, shared)
     _choose_vector_loops(body)
     return Kernel(_buffers(merged), _sizes(merged), body)
+
+
+def _first_axis(specs: Sequence[KernelSpec]) -> Axis | None:
+    """Return the outermost axis of all specs, None where they differ in it."""
+    found = {spec.axes[0] if spec.axes else None for spec in specs}
+    return found.pop() if len(found) == 1 else None
+
+
+def _in_one_loop(body: list[Stmt], axis: Axis) -> list[Stmt]:
+    """Return the loops along an axis as one, after the values that stand before them."""
+    lets = {stmt.value: stmt for stmt in body if isinstance(stmt, Let)}
+    inner = [stmt for loop in body if isinstance(loop, Loop) for stmt in loop.body]
+    return [*lets.values(), Loop(axis, inner)]
 
 
 # --- merging axes --------------------------------------------------------------------------------
 
 
-def merge_axes(spec: KernelSpec) -> KernelSpec:
-    """Join neighbouring axes that every access walks as one, e.g. rows of a contiguous matrix."""
+def merge_axes(spec: KernelSpec, kept: Axis | None = None) -> KernelSpec:
+    """Join neighbouring axes that every access walks as one, e.g. rows of a contiguous matrix.
+
+    The axis `kept` stays as it is.
+    """
     runs = [spec.axes]
     for value in spec.values():
         if value.kind == "reduce" and value.data.axes not in runs:
@@ -59,14 +82,14 @@ def merge_axes(spec: KernelSpec) -> KernelSpec:
     merged: dict[Axis, Axis | None] = {}
     """Old axis -> the axis that replaces it, or None when it is absorbed by its neighbour."""
     for run in runs:
-        _merge_run(run, affines, merged)
+        _merge_run(run, affines, merged, kept)
     if all(old is new for old, new in merged.items()):
         return spec
     return _rename_axes(spec, merged)
 
 
 def _merge_run(
-    run: tuple[Axis, ...], affines: list[Affine], merged: dict[Axis, Axis | None]
+    run: tuple[Axis, ...], affines: list[Affine], merged: dict[Axis, Axis | None], kept: Axis | None
 ) -> None:
     """Decide for one run of axes, innermost first."""
     if not run or run[0] in merged:
@@ -74,7 +97,8 @@ def _merge_run(
     inner = run[-1]
     group, extent = [inner], inner.extent
     for outer in reversed(run[:-1]):
-        if all(D.same(f.coefficient(outer), f.coefficient(inner) * extent) for f in affines):
+        nested = (D.same(f.coefficient(outer), f.coefficient(inner) * extent) for f in affines)
+        if outer is not kept and all(nested):
             group.append(outer)
             extent = extent * outer.extent
         else:

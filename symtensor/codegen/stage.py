@@ -187,9 +187,7 @@ Loops = Callable[[TensorType], Domain]
 """Makes loops over all elements of a type."""
 
 
-def operand_domains(
-    node: Node, operand: Node, over: Loops
-) -> list[Domain]:
+def operand_domains(node: Node, operand: Node, over: Loops) -> list[Domain]:
     """Return the loops in which a node with its own kernel reads an operand, and where.
 
     `over` gives the loops over all elements of a type, the same ones for equal shapes.
@@ -279,7 +277,7 @@ def viewed_positions(node: Node, positions: Sequence[Affine]) -> list[Affine] | 
 def _positions_on_parts(node: Node, positions: Sequence[Affine]) -> list[Affine] | None:
     parts, index_map = node.inputs[0].tensor_type, _splitting_map(node)
     assert index_map is not None
-    found = [make_affine(0, [])] * parts.ndim
+    found = [Affine(0, ())] * parts.ndim
     for axis_map, at in zip(index_map, positions, strict=True):
         if len(axis_map.terms) == 1:
             found[axis_map.terms[0][0]] = at
@@ -508,7 +506,7 @@ def read_kernel(
         return [_copy(node.inputs[0], buffer, reader, over), _scattered(node, buffer, reader, over)]
     type_ = loop_type(node)
     if type_ is None:
-        return [_written_together(node, g, buffer, reader, over) for g in _piece_groups(node)]
+        return _written_in_turn(node, buffer, reader, over)
     axes, positions = over(type_)
     stores: list[ElementStore] = []
     for node, buffer in roots:
@@ -552,12 +550,21 @@ def _are_apart(a: Piece, b: Piece) -> bool:
     return False
 
 
-def _written_together(
-    node: Node, pieces: Sequence[Piece], buffer: Buffer, reader: Reader, over: Loops
-) -> KernelSpec:
-    """Return the loop that writes pieces of one shape."""
-    axes, positions = over(node.tensor_type.with_shape(pieces[0].shape))
-    return KernelSpec(tuple(axes), _piece_stores(node, pieces, buffer, reader, positions))
+def _written_in_turn(node: Node, buffer: Buffer, reader: Reader, over: Loops) -> list[KernelSpec]:
+    """Return the loops that write pieces of several shapes: one after the other, or within a loop along
+    the first axis where all pieces lie along all of it."""
+    groups, size = _piece_groups(node), node.tensor_type.shape[0]
+    domains = [over(node.tensor_type.with_shape(group[0].shape)) for group in groups]
+    whole = all(is_whole_axis(positions[0], size) for _, positions in domains)
+    along = all(p.places[0] == AxisMap(0, ((0, 1),)) for group in groups for p in group)
+    if whole and along and not D.same(size, 1):
+        first = Axis("first", size)
+        for axes, positions in domains:
+            axes[0], positions[0] = first, axis_position(first)
+    return [
+        KernelSpec(tuple(axes), _piece_stores(node, group, buffer, reader, positions))
+        for group, (axes, positions) in zip(groups, domains, strict=True)
+    ]
 
 
 def _piece_stores(

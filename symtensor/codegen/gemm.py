@@ -36,12 +36,15 @@ ALONE = "symtensor_gemm_alone_{}"
 """The entry for products too small to share."""
 PACK = "symtensor_gemm_pack_{}"
 ENTRIES = (NAME, ALONE, PACK)
-DEPTH = 256
-"""Terms added before a partial sum goes to memory; panels of this depth fit the L1 cache."""
-DEEPEST = 320
-"""Terms of a block of several rounds at most."""
-COLUMNS = 512
-"""Columns of b packed at a time; with `DEPTH` rows in float32, half of a common L2 cache."""
+DEPTH = 2048
+"""Bytes of the terms added before a partial sum goes to memory: a panel of a stays in the L1 cache, and
+results are read again as seldom as possible."""
+DEEPEST = 2304
+"""Bytes of the terms of a block of several rounds at most."""
+COLUMNS = 1024
+"""Columns of b packed at a time: a is packed again for each so many."""
+ROWS = 24
+"""Rows of a that one panel of b is read for before the next is: whole tiles of any height."""
 GEMV_DEPTH = 4096
 """Terms per block in products with a vector, which pack nothing."""
 
@@ -49,9 +52,8 @@ PAGE = 4096
 """Rows this far apart, or a multiple of it, fall into the same few places of an L1 cache."""
 PICOSECONDS = 4
 """Time of one multiply-add per byte of an element, about."""
-COLUMN_RANGE, ROW_RANGE = 256, 8
-"""Columns (unless fewer are each thread's share), and tiles of rows, that a thread takes at least:
-packing for fewer would not pay."""
+ROW_RANGE = 8
+"""Tiles of rows that a thread takes at least: packing for fewer would not pay."""
 RANGES = 2
 """Ranges per thread, so that a late thread does not hold up the others."""
 
@@ -65,7 +67,7 @@ POINTERS = (Word.A, Word.B, Word.C, Word.SCRATCH)
 def scratch_bytes(target: Target, dtype: DType) -> int:
     """Return the bytes of scratch that one running product needs."""
     block = blocking(target, dtype)
-    return DEEPEST * (COLUMNS + block.width + block.height) * dtype.itemsize
+    return DEEPEST * (COLUMNS + block.width + ROWS)
 
 
 @functools.cache
@@ -117,6 +119,16 @@ class _Gemm(Microkernels):
     """What takes the place of each operand in the transposed product."""
 
     @property
+    def depth(self) -> int:
+        """Terms of a block of one round."""
+        return DEPTH // self.dtype.itemsize
+
+    @property
+    def deepest(self) -> int:
+        """Terms of a block at most."""
+        return DEEPEST // self.dtype.itemsize
+
+    @property
     def columns(self) -> int:
         """Columns of b that go together: whole panels."""
         return COLUMNS // self.block.width * self.block.width
@@ -127,7 +139,8 @@ class _Gemm(Microkernels):
         f.do(f"%tile = alloca {self.element}, i64 {self.block.height * self.block.width}, align 64")
         ahead = f.compare("ne", "%bp", 0)
         step = self.column_step(f, "%bn", "%bp")
-        packed_b = f.op(f"select i1 {ahead}, i1 false, i1 {self.packs_b(f)}")
+        loose = f.op(f"xor i1 {ahead}, true")
+        packed_b = f.both(loose, self.packs_b(f))
         together = self.rounds_together(f)
 
         def block(at: tuple[str, str, str], n: V, k: V, rounds: V) -> None:
@@ -137,21 +150,22 @@ class _Gemm(Microkernels):
             )
             packing = self.packs_in_passing(f, packed_b)
             now = f.op(f"xor i1 {packed_b}, {packing}")
-            self.pack_columns(f, b, n, k, rounds, now, ahead)
+            needed = f.both(loose, f.either(packed_b, self.ragged(f, n)))
+            self.pack_columns(f, b, n, k, rounds, now, needed)
             a = f.at(self.element, "%a", f.add(f.mul(r, "%ar"), f.mul(t, "%ak")))
             c = f.at(self.element, "%c", f.mul(j, "%cn"))
             later = f.either(f.compare("ne", r, 0), f.compare("ne", t, 0))
             later = f.either("%accumulate", later)
             panels = Panels(b, step, packed_b, packing, ahead)
-            self.row_panels(f, a, panels, c, n, k, rounds, later)
+            self.row_blocks(f, a, panels, c, n, k, rounds, later)
 
         def columns(j: str, _: list[str]) -> None:
             n = f.minimum(f.sub("%n", j), self.columns)
 
             def rounds(r: str, _: list[str]) -> None:
                 count = f.minimum(f.sub("%rounds", r), together)
-                f.loop(0, "%k", DEPTH, lambda t, _: block(
-                    (j, r, t), n, f.minimum(f.sub("%k", t), DEPTH), count))  # fmt: skip
+                f.loop(0, "%k", self.depth, lambda t, _: block(
+                    (j, r, t), n, f.minimum(f.sub("%k", t), self.depth), count))  # fmt: skip
 
             f.loop(0, "%rounds", together, rounds)
 
@@ -162,10 +176,14 @@ class _Gemm(Microkernels):
         """Return how far apart columns of b are, counted from the first of a panel to another's."""
         return f.select(f.compare("ne", bp, 0), "i64", bp, bn)
 
+    def ragged(self, f: FunctionText, columns: V) -> str:
+        """Return whether some columns are not whole vectors."""
+        return f.compare("ne", f.op(f"and i64 {columns}, {self.lanes - 1}"), 0)
+
     def rounds_together(self, f: FunctionText) -> V:
         """Return how many rounds make a block: those that fit, or one that is cut in blocks itself."""
         some = f.select(f.compare("sgt", "%k", 0), "i64", "%k", 1)
-        fitting = f.op(f"sdiv i64 {DEEPEST}, {some}")
+        fitting = f.op(f"sdiv i64 {self.deepest}, {some}")
         return f.select(f.compare("sgt", fitting, 1), "i64", fitting, 1)
 
     def packs_b(self, f: FunctionText) -> str:
@@ -193,12 +211,12 @@ class _Gemm(Microkernels):
         return f.both(often, f.either(across, f.compare("eq", step, 0)))
 
     def pack_columns(
-        self, f: FunctionText, b: str, n: V, k: V, rounds: V, now: str, ahead: str
+        self, f: FunctionText, b: str, n: V, k: V, rounds: V, now: str, needed: str
     ) -> None:
-        """Pack the panels of b; when not all are to be packed now, a last one that is not full."""
+        """Pack the panels of b: all of them now, or only a last one that is not full, if needed."""
         width = self.block.width
         full = f.mul(f.divide(n, width), width)
-        start = f.select(now, "i64", 0, f.select(ahead, "i64", n, full))
+        start = f.select(now, "i64", 0, f.select(needed, "i64", full, n))
 
         def panel(j: str, _: list[str]) -> None:
             to = f.at(self.element, "%scratch", f.mul(j, f.mul(k, rounds)))
@@ -240,30 +258,35 @@ class _Gemm(Microkernels):
 
         f.loop(0, rounds, 1, one)
 
-    def row_panels(
+    def row_blocks(
         self, f: FunctionText, a: str, b: Panels, c: str, n: V, k: V, rounds: V, later: str
     ) -> None:
-        height, width = self.block.height, self.block.width
-        panel_a = f.at(self.element, "%scratch", DEEPEST * (COLUMNS + width))
+        """Emit the loop over blocks of rows; one panel of b after the other meets all of a block."""
+        panel_a = f.at(self.element, "%scratch", self.deepest * (COLUMNS + self.block.width))
         packed_a = self.packs_a(f, n)
 
-        def panel(_: str, state: list[str]) -> list[V]:
-            (i,) = state
-            rows = self.rows_of(f, f.sub("%m", i))
+        def block(i: str, _: list[str]) -> None:
+            rows = f.minimum(f.sub("%m", i), ROWS)
             source = f.at(self.element, a, f.mul(i, "%am"))
-
-            def pack() -> list[V]:
-                self.pack_rounds(f, height, panel_a, source, "%am, i64 %ak", rows, k, rounds, "%ar")
-                return [panel_a]
-
-            (chosen,) = f.branch(packed_a, pack, lambda: [source], ["ptr"])
+            f.branch(packed_a, lambda: self.pack_rows(f, panel_a, source, rows, k, rounds))
+            chosen = f.select(packed_a, "ptr", panel_a, source)
             place = f.at(self.element, c, f.mul(i, "%cm"))
             first = f.both(b.packing, f.compare("eq", i, 0))
             self.column_panels(f, chosen, packed_a, rows, b, first, place, n, k, rounds, later)
-            return [f.add(i, rows)]
 
-        # the index of this loop only counts rounds: the height of a panel varies
-        self.while_below(f, "%m", panel)
+        f.loop(0, "%m", ROWS, block)
+
+    def pack_rows(self, f: FunctionText, to: str, source: str, rows: V, k: V, rounds: V) -> None:
+        """Pack a block of rows, a panel for each tile."""
+        height = self.block.height
+
+        def panel(i: str, _: list[str]) -> None:
+            part = f.at(self.element, source, f.mul(i, "%am"))
+            place = f.at(self.element, to, f.mul(i, f.mul(k, rounds)))
+            count = f.minimum(f.sub(rows, i), height)
+            self.pack_rounds(f, height, place, part, "%am, i64 %ak", count, k, rounds, "%ar")
+
+        f.loop(0, rows, height, panel)
 
     def while_below(
         self, f: FunctionText, end: V, body: Callable[[str, list[str]], list[V]]
@@ -287,6 +310,16 @@ class _Gemm(Microkernels):
             place, f"  {at} = phi i64 [ 0, %{name}.pre ], [ {following}, %{name}.latch ]"
         )
 
+    def next_tile(self, f: FunctionText, left: V, full: str, packed_a: str) -> list[str]:
+        """Return the height of the next tile for `left` rows, and where the table has such tiles."""
+
+        def low() -> list[V]:
+            rows = self.rows_of(f, left)
+            return [rows, self.tiles_of(f, rows, packed_a)]
+
+        height = self.block.height
+        return f.branch(f.compare("sge", left, height), lambda: [height, full], low, ["i64", "ptr"])
+
     def rows_of(self, f: FunctionText, left: V) -> V:
         """Return the height of the next tile for `left` rows."""
         rows: V = 1
@@ -298,39 +331,53 @@ class _Gemm(Microkernels):
         self, f: FunctionText, a: str, packed_a: str, rows: V, b: Panels, packing: str,
         c: str, n: V, k: V, rounds: V, later: str,
     ) -> None:  # fmt: skip
-        width = self.block.width
+        width, height = self.block.width, self.block.height
         packed_before = f.op(f"xor i1 {b.packed}, {packing}")
-        loose = f.op(f"xor i1 {b.ahead}, true")
-        tiles = self.tiles_of(f, rows, packed_a)
-        height = self.block.height
         am = f.select(packed_a, "i64", 1, "%am")
         ak = f.select(packed_a, "i64", height, "%ak")
         ar = f.select(packed_a, "i64", f.mul(k, height), "%ar")
         depth = f.mul(k, rounds)
+        step_a = f.select(packed_a, "i64", depth, "%am")  # from one panel of a to the next
         step_in_scratch = f.mul(k, width)
+        loose = f.op(f"xor i1 {b.ahead}, true")
+        full_tiles = self.tiles_of(f, height, packed_a)
 
         def panel(j: str, _: list[str]) -> None:
             columns = f.minimum(f.sub(n, j), width)
-            partial = f.both(loose, f.compare("slt", columns, width))
-            in_scratch = f.either(packed_before, partial)
+            ragged = self.ragged(f, columns)
+            narrow = f.both(loose, f.compare("slt", columns, width))
+            partial = f.both(narrow, f.either(b.packed, ragged))
             packs = f.op(f"select i1 {partial}, i1 false, i1 {packing}")
             packed = f.at(self.element, "%scratch", f.mul(j, depth))
-            source = f.select(in_scratch, "ptr", packed, f.at(self.element, b.at, f.mul(j, b.step)))
-            stride = f.select(in_scratch, "i64", width, "%bk")
-            step = f.select(in_scratch, "i64", step_in_scratch, "%br")
+            loose_b = f.at(self.element, b.at, f.mul(j, b.step))
             vectors = f.divide(f.add(columns, self.lanes - 1), self.lanes)
-            place = f.at(self.element, c, f.mul(j, "%cn"))
-            whole = f.compare("eq", f.op(f"and i64 {columns}, {self.lanes - 1}"), 0)
-            direct = f.both(whole, f.compare("eq", "%cn", 1))
-            to = f.select(direct, "ptr", place, "%tile")
+            direct = f.both(f.op(f"xor i1 {ragged}, true"), f.compare("eq", "%cn", 1))
             to_stride = f.select(direct, "i64", "%cm", width)
             adds = f.both(later, direct)
-            self.call_tile(f, tiles, vectors, packs,
-                f"ptr {a}, i64 {am}, i64 {ak}, i64 {ar}, ptr {source}, i64 {stride}, i64 {step}, "
-                f"ptr {to}, i64 {to_stride}, i64 {k}, i64 {rounds}, i1 {adds}, ptr {packed}")  # fmt: skip
-            f.branch(direct, lambda: None, lambda: f.do(
-                f"call void @copy_tile(ptr %tile, ptr {place}, i64 %cm, i64 %cn, i64 {rows}, "
-                f"i64 {columns}, i1 {later})"))  # fmt: skip
+
+            def tile(_: str, state: list[str]) -> list[V]:
+                (i,) = state
+                height_now, tiles = self.next_tile(f, f.sub(rows, i), full_tiles, packed_a)
+                now = f.both(packs, f.compare("eq", i, 0))
+                behind = f.either(packed_before, f.compare("ne", i, 0))
+                in_scratch = f.either(f.both(behind, b.packed), partial)
+                source = f.select(in_scratch, "ptr", packed, loose_b)
+                stride = f.select(in_scratch, "i64", width, "%bk")
+                step = f.select(in_scratch, "i64", step_in_scratch, "%br")
+                place = f.at(self.element, f.at(self.element, c, f.mul(j, "%cn")), f.mul(i, "%cm"))
+                to = f.select(direct, "ptr", place, "%tile")
+                within = f.op(f"urem i64 {i}, {height}")
+                start = f.at(self.element, a,
+                             f.add(f.mul(f.sub(i, within), step_a), f.mul(within, am)))  # fmt: skip
+                self.call_tile(f, tiles, vectors, now,
+                    f"ptr {start}, i64 {am}, i64 {ak}, i64 {ar}, ptr {source}, i64 {stride}, i64 {step}, "
+                    f"ptr {to}, i64 {to_stride}, i64 {k}, i64 {rounds}, i1 {adds}, ptr {packed}")  # fmt: skip
+                f.branch(direct, lambda: None, lambda: f.do(
+                    f"call void @copy_tile(ptr %tile, ptr {place}, i64 %cm, i64 %cn, i64 {height_now}, "
+                    f"i64 {columns}, i1 {later})"))  # fmt: skip
+                return [f.add(i, height_now)]
+
+            self.while_below(f, rows, tile)
 
         f.loop(0, n, width, panel)
 
@@ -394,7 +441,7 @@ class _Gemm(Microkernels):
         threads = f.add(workers, 1)
         width, height = self.block.width, self.block.height
         granule = f.select(by_columns, "i64", width, height)
-        least = f.select(by_columns, "i64", COLUMN_RANGE // width * width, ROW_RANGE * height)
+        least = f.select(by_columns, "i64", self.columns, ROW_RANGE * height)
         share, fair = (
             f.mul(self.ceiling(f, self.ceiling(f, extent, count), granule), granule)
             for count in (threads, f.mul(threads, RANGES))

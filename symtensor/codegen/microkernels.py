@@ -123,6 +123,7 @@ class Microkernels:
         later = f.mul("%bk", AHEAD) if packing else 0
 
         places = 3 if packing else 2
+        f.branch("%accumulate", lambda: self.ask_for_result(f, grid))
 
         def step(t: str, state: list[str]) -> list[V]:
             at, sums = state[:places], state[places:]
@@ -174,10 +175,16 @@ class Microkernels:
             f.store(self.vector, value, f.at(self.element, panel, v * self.lanes), self.align)
             self.prefetch(f, f.at(self.element, ahead, v * self.lanes))
 
-    def prefetch(self, f: FunctionText, pointer: str) -> None:
+    def ask_for_result(self, f: FunctionText, grid: list[tuple[int, int]]) -> None:
+        """Ask for what a tile will add to when its sums are done."""
+        for r, v in grid:
+            row = f.at(self.element, "%c", f.mul("%cm", r))
+            self.prefetch(f, f.at(self.element, row, v * self.lanes), write=1)
+
+    def prefetch(self, f: FunctionText, pointer: str, write: int = 0) -> None:
         """Ask for a cache line; any address will do."""
         self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 3, i32 1)")
+        f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {write}, i32 3, i32 1)")
 
     def tiles(self) -> list[tuple[int, int, Access]]:
         """Return rows, vectors and access of each tile, in the order of the table.
@@ -288,6 +295,9 @@ class Microkernels:
         def added() -> list[V]:
             return [self.add(f, kind, f.load(kind, place, self.align), value)]
 
+        if accumulate == "false":
+            f.store(kind, value, place, self.align)
+            return
         (total,) = f.branch(accumulate, added, lambda: [value], [kind])
         f.store(kind, total, place, self.align)
 
@@ -325,7 +335,8 @@ class Microkernels:
             ("ptr", "to"), ("ptr", "x"), ("i64", "xi"), ("i64", "xl"),
             ("i64", "count"), ("i64", "k")])  # fmt: skip
         full = f.compare("eq", "%count", width)
-        rows_together = f.both(full, f.compare("eq", "%xi", 1))
+        neighbours = f.compare("eq", "%xi", 1)
+        rows_together = f.both(full, neighbours)
         depth_together = f.both(full, f.compare("eq", "%xl", 1))
         f.branch(
             rows_together,
@@ -333,7 +344,11 @@ class Microkernels:
             lambda: f.branch(
                 depth_together,
                 lambda: self.transpose_blocks(f, width),
-                lambda: self.copy_elements(f, 0, "%count", 0, width),
+                lambda: f.branch(
+                    neighbours,
+                    lambda: self.copy_runs(f, width),
+                    lambda: self.copy_elements(f, 0, "%count", 0, width),
+                ),
             ),
         )
         return f.text()
@@ -355,6 +370,15 @@ class Microkernels:
 
         f.loop(0, "%k", 1, one)
 
+    def copy_runs(self, f: FunctionText, width: int) -> None:
+        """Copy `%count` neighbours for each t."""
+
+        def one(t: str, _: list[str]) -> None:
+            source = f.at(self.element, "%x", f.mul(t, "%xl"))
+            self.copy_run(f, source, f.at(self.element, "%to", f.mul(t, width)), "%count")
+
+        f.loop(0, "%k", 1, one)
+
     def transpose_blocks(self, f: FunctionText, width: int) -> None:
         """Copy four rows by four t at a time through registers; what is left, one by one.
 
@@ -362,20 +386,26 @@ class Microkernels:
         of a cache.
         """
         line, covered = CACHE_LINE // self.dtype.itemsize, width // 4 * 4
-        whole = f.round_down("%k", 4)
+        together = max(self.lanes, 4)
+        long, whole = f.round_down("%k", together), f.round_down("%k", 4)
+
+        def block(t: str, size: int) -> None:
+            f.loop(0, covered, 4, lambda i, _: self.transpose_rows(f, i, t, width, size))
 
         def lines(start: str, _: list[str]) -> None:
-            end = f.minimum(f.add(start, line), whole)
-            f.loop(0, covered, 4, lambda i, _: f.loop(
-                start, end, 4, lambda t, _: self.transpose_4x4(f, i, t, width)) and None)  # fmt: skip
+            end = f.minimum(f.add(start, line), long)
+            f.loop(0, covered, 4, lambda i, _: f.loop(start, end, together, lambda t, _: (
+                self.transpose_rows(f, i, t, width, together))) and None)  # fmt: skip
 
-        f.loop(0, whole, line, lines)
+        f.loop(0, long, line, lines)
+        f.loop(long, whole, 4, lambda t, _: block(t, 4))
         self.copy_elements(f, 0, covered, whole, width)
         if covered < width:
             self.copy_elements(f, covered, width, 0, width)
 
-    def transpose_4x4(self, f: FunctionText, first: str, t: str, width: int) -> None:
-        kind = vector_of(self.element, 4)
+    def transpose_rows(self, f: FunctionText, first: str, t: str, width: int, size: int) -> None:
+        """Copy four rows by `size` t, in groups of four."""
+        kind, four = vector_of(self.element, size), vector_of(self.element, 4)
         source = f.at(self.element, f.at(self.element, "%x", t), f.mul(first, "%xi"))
         target = f.at(self.element, f.at(self.element, "%to", f.mul(t, width)), first)
         rows = [
@@ -383,14 +413,20 @@ class Microkernels:
         ]
 
         def shuffle(x: str, y: str, picked: tuple[int, ...]) -> str:
-            lanes = ", ".join(f"i32 {i}" for i in picked)
-            return f.op(f"shufflevector {kind} {x}, {kind} {y}, <4 x i32> <{lanes}>")
+            """Pick from each group of four of x and y."""
+            lanes = ", ".join(f"i32 {i % 4 + i // 4 * size + group}"
+                              for group in range(0, size, 4) for i in picked)  # fmt: skip
+            return f.op(f"shufflevector {kind} {x}, {kind} {y}, <{size} x i32> <{lanes}>")
 
         low = [shuffle(rows[i], rows[i + 1], (0, 4, 1, 5)) for i in (0, 2)]
         high = [shuffle(rows[i], rows[i + 1], (2, 6, 3, 7)) for i in (0, 2)]
         for i, (x, y) in enumerate(((low[0], low[1]),) * 2 + ((high[0], high[1]),) * 2):
-            column = shuffle(x, y, (0, 1, 4, 5) if i % 2 == 0 else (2, 3, 6, 7))
-            f.store(kind, column, f.at(self.element, target, i * width), self.align)
+            columns = shuffle(x, y, (0, 1, 4, 5) if i % 2 == 0 else (2, 3, 6, 7))
+            for group in range(0, size, 4):
+                lanes = ", ".join(f"i32 {group + lane}" for lane in range(4))
+                column = columns if size == 4 else f.op(
+                    f"shufflevector {kind} {columns}, {kind} poison, <4 x i32> <{lanes}>")  # fmt: skip
+                f.store(four, column, f.at(self.element, target, (group + i) * width), self.align)
 
     def copy_elements(self, f: FunctionText, start: V, end: V, first: V, width: int) -> None:
         """Copy elements ``start <= i < end`` for all t from `first`."""
@@ -426,26 +462,28 @@ class Microkernels:
 
             f.branch(
                 f.compare("eq", "%cn", 1),
-                lambda: self.copy_run(f, source, target),
+                lambda: self.copy_run(f, source, target, "%columns", "%accumulate"),
                 lambda: f.loop(0, "%columns", 1, one),
             )
 
         f.loop(0, "%rows", 1, row)
         return f.text()
 
-    def copy_run(self, f: FunctionText, source: str, target: str) -> None:
-        """Copy or add `%columns` elements side by side, a power of two at a time."""
+    def copy_run(
+        self, f: FunctionText, source: str, target: str, count: V, accumulate: str = "false"
+    ) -> None:
+        """Copy or add `count` elements side by side, a power of two at a time."""
 
         def piece(at: V, size: int) -> None:
             kind = self.element if size == 1 else vector_of(self.element, size)
             value = f.load(kind, f.at(self.element, source, at), self.align)
-            self.write_piece(f, kind, f.at(self.element, target, at), value, "%accumulate")
+            self.write_piece(f, kind, f.at(self.element, target, at), value, accumulate)
 
-        whole = f.round_down("%columns", self.lanes)
+        whole = f.round_down(count, self.lanes)
         f.loop(0, whole, self.lanes, lambda j, _: piece(j, self.lanes))
         size = self.lanes // 2
         while size:
-            there = f.compare("ne", f.op(f"and i64 %columns, {size}"), 0)
-            at = f.round_down("%columns", 2 * size)
+            there = f.compare("ne", f.op(f"and i64 {count}, {size}"), 0)
+            at = f.round_down(count, 2 * size)
             f.branch(there, functools.partial(piece, at, size))
             size //= 2

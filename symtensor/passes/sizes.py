@@ -68,11 +68,18 @@ def has_late_sizes(graph: Graph, known: Iterable[Symbol] = ()) -> bool:
 
     `known` are the sizes decided outside of the graph.
     """
-    outside = set(known) | sizes_of([*graph.inputs, *graph.variables()])
-    for node, used, unknown in walk_sizes(graph, known):
-        outside |= used
-        if unknown or any(has_late_sizes(node.attrs[name], outside) for name in node.op.bodies):
-            return True
+    pending, seen = [(graph, frozenset(known))], set()
+    while pending:
+        inner, outside = pending.pop()
+        if (inner, outside) in seen:  # deep graphs have the same bodies again and again
+            continue
+        seen.add((inner, outside))
+        outside |= sizes_of([*inner.inputs, *inner.variables()])
+        for node, used, unknown in walk_sizes(inner, outside):
+            if unknown:
+                return True
+            outside |= used
+            pending += [(node.attrs[name], outside) for name in node.op.bodies]
     return False
 
 

@@ -73,11 +73,24 @@ def _constant(trace: Trace, *, value: Literal) -> Any:
     return lax.optimization_barrier(array) if hidden else array
 
 
+LARGEST = 100_000
+"""Nodes that a body may have when those inside it are written out, as XLA does; more is a call-out."""
+
+
+def _written_out(graph: Graph, known: dict[Graph, int]) -> int:
+    """Return the number of nodes of a graph and of all its bodies, each as often as it is there."""
+    if graph not in known:
+        inner = (body for node in graph.nodes() for body in body_graphs(node))
+        known[graph] = len(graph.nodes()) + sum(_written_out(body, known) for body in inner)
+    return known[graph]
+
+
 def rule_for(node: Node) -> Rule:
     """Return how a node is traced; `call_out` where nothing else is known."""
     if node.op.bodies:
         known = {symbol for x in node.inputs for symbol in symbols_of(x)}
-        if any(has_late_sizes(node.attrs[name], known) for name in node.op.bodies):
+        bodies = body_graphs(node)
+        if any(has_late_sizes(body, known) or _written_out(body, {}) > LARGEST for body in bodies):
             return call_out
     found = NATIVE.get(node.op)
     if found is not None:

@@ -210,7 +210,7 @@ def test_infinite_sums():
 
 
 VECTOR_FUNCTIONS = {
-    "exp": (np.exp, 1.5), "exp2": (np.exp2, 1.5), "expm1": (np.expm1, 2), "log": (np.log, 1.5),
+    "exp": (np.exp, 1.5), "exp2": (np.exp2, 1.5), "expm1": (np.expm1, 2), "log": (np.log, 2),
     "log2": (np.log2, 1.5), "log10": (np.log10, 1.5), "log1p": (np.log1p, 1.5),
     "sin": (np.sin, 2), "cos": (np.cos, 2), "tanh": (np.tanh, 2),
     "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), 2), "tan": (np.tan, 2), "arcsin": (np.arcsin, 2),

@@ -123,6 +123,8 @@ ATANH_NEAR = mp.mpf("0.0401")
 ROWS = [
     Row("EXP", series(exp_term, "0.5"), (-LN2_HALF, LN2_HALF), 5, 10, relative(mp.exp, lambda r: r * r)),
     Row("EXPM1", series(exp_term, "0.5"), (-LN2_HALF, LN2_HALF), 6, 11),
+    Row("LOG1P", series(lambda t: (mp.log1p(t) - t) / t**2, "-0.5"), (mp.mpf("-0.0316"), mp.mpf("0.0626")),
+        4, 0, abs),
     Row("LOG", series(atanh_term, mp.mpf(2) / 3), (0, ATANH_NEAR), 3, 7, lambda z: z / 2),
     Row("TANH", series(lambda r: (half_expm1(r) - r) / r**2, 1), (mp.mpf("-0.001"), LN2_HALF), 6, 11,
         relative(half_expm1, lambda r: r * r)),
@@ -209,24 +211,56 @@ def alternating_extrema(errors, count):
     return found
 
 
-ERF_STEP = mp.mpf("0.25732421875")
-"""Distance of the centres; erf of the first ones is nearly a single precision float."""
+PIECES = [
+    # name, function, its slope at 0, distance of the centres, terms; erf of the first ones is nearly a float
+    ("ERF", mp.erf, 2 / mp.sqrt(mp.pi), mp.mpf("0.25732421875"), 6),
+    ("TANH", mp.tanh, 1, mp.mpf("0.6015625"), 8),
+]
+LOOKED_UP = 16
+"""Numbers of a table that is looked up in registers."""
 
 
-def erf_pieces():
-    """Return, power by power, polynomials in t for erf(k ERF_STEP + t); less t for k = 0."""
-    half = ERF_STEP / 2 * mp.mpf("1.001")
-    slope = series(lambda t: mp.erf(t) / t - 1, 2 / mp.sqrt(mp.pi) - 1)
-    fitted, _ = minimax(slope, lambda t: 1 / (1 + slope(t)), (0, half), 5)
-    rows = [[0, *fitted]]
-    for k in range(1, 16):
-        rows.append(minimax(*around(k * ERF_STEP), (-half, half), 6)[0])
+def pieces(f, slope, step, terms):
+    """Return, power by power, polynomials in t for f(k step + t), f odd; less t for k = 0."""
+    half = step / 2 * mp.mpf("1.001")
+    ratio = series(lambda t: f(t) / t - 1, slope - 1)
+    rows = [[0, *minimax(ratio, lambda t: 1 / (1 + ratio(t)), (0, half), terms - 1)[0]]]
+    for k in range(1, LOOKED_UP):
+        rows.append(minimax(*around(f, k * step), (-half, half), terms)[0])
     return list(zip(*rows, strict=True))
 
 
-def around(centre):
-    """Return erf(centre + t) as a function of t, and the weight of its relative error."""
-    return lambda t: mp.erf(centre + t), lambda t: 1 / mp.erf(centre + t)
+def around(f, centre):
+    """Return f(centre + t) as a function of t, and the weight of its relative error."""
+    return lambda t: f(centre + t), lambda t: 1 / f(centre + t)
+
+
+LN2_NEAR = float(np.float32(float(mp.log(2))))
+
+
+def log_pieces():
+    """Return (inverses, logarithms) for sixteenths of a mantissa m: of 1 + j/16, and half of it from 8 on.
+
+    An inverse is a float near 1/m of which -log is nearly a float too, that of halves less log 2 as used.
+    Beside 1 it is 1, which leaves all digits of the logarithm there.
+    """
+    inverses, logs = [mp.mpf(1)], [mp.mpf(0)]
+    for j in range(1, LOOKED_UP - 1):
+        scale, more = (2, mp.mpf(LN2_NEAR)) if j >= LOOKED_UP // 2 else (1, 0)
+        middle = np.float32(scale / (1 + (j + 0.5) / LOOKED_UP))
+        near = [mp.mpf(float(middle + k * np.spacing(middle))) for k in range(-800, 801)]
+        found = min(near, key=lambda r, more=more: abs(single_error(more - mp.log(r))))
+        inverses.append(found)
+        logs.append(more - mp.log(found))
+    return [*inverses, mp.mpf(1)], [*logs, mp.mpf(LN2_NEAR)]
+
+
+def single_error(value):
+    return value - mp.mpf(float(np.float32(float(value))))
+
+
+def as_floats(rows):
+    return tuple(tuple(float(x) for x in row) for row in rows)
 
 
 def main():
@@ -241,12 +275,15 @@ def main():
                     print(
                         f"ERFC_REST{suffix} = {float(fitted[0] - float(fitted[0]))}  # of the first"
                     )
-    print(f"ERF_STEP = {float(ERF_STEP)}")
-    print(f"ERF_PIECES32 = {tuple(tuple(float(c) for c in terms) for terms in erf_pieces())}")
+    for name, f, slope, step, terms in PIECES:
+        print(f"{name}_STEP = {float(step)}")
+        print(f"{name}_PIECES32 = {as_floats(pieces(f, slope, step, terms))}")
+    print(f"LOG_PIECES32 = {as_floats(log_pieces())}  # 1/m, -log")
     for name, value, bits in SPLITS:
         print(f"{name} = {split(value, 3, bits)}")
-    near = mp.mpf(float(np.float32(float(mp.log(2)))))
-    print(f"LN2_FUSED32 = {(float(near), float(mp.log(2) - near))}  # nearest float, and the rest")
+    print(
+        f"LN2_FUSED32 = {(LN2_NEAR, float(mp.log(2) - mp.mpf(LN2_NEAR)))}  # nearest float, and the rest"
+    )
     print(f"LN2_FUSED64 = {(float(mp.log(2)), float(mp.log(2) - mp.mpf(float(mp.log(2)))))}")
     for name, value in (("LOG2_E", 1 / mp.log(2)), ("LOG10_E", mp.log10(mp.e))):
         print(f"{name} = {(float(value), float(value - mp.mpf(float(value))))}  # high, low")

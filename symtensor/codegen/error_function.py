@@ -1,7 +1,7 @@
 """erf and erfc as vector code.
 
-In single precision erf is one of sixteen short polynomials where their coefficients can be looked up in
-registers, else one of two long ones. In double it is an odd polynomial near 0
+In single precision erf is one of sixteen short polynomials where tables serve (`pieces`), else one of two
+long ones. In double it is an odd polynomial near 0
 and 1 - exp(-x p(x)) beyond; erfc is exp(-x**2) times a function
 that varies slowly, fitted in (x - 4)/(x + 4) (after Shepherd and Laframboise, "Chebyshev
 Approximation of (1 + 2x) exp(x^2) erfc x", 1981), with the rounding of x**2 put back.
@@ -10,6 +10,7 @@ Approximation of (1 + 2x) exp(x^2) erfc x", 1981), with the rounding of x**2 put
 from __future__ import annotations
 
 from symtensor.codegen import coefficients as C
+from symtensor.codegen import pieces
 from symtensor.codegen.exponentials import exp_parts, exp_tame
 from symtensor.codegen.formula import Formula
 from symtensor.codegen.lanes import Lanes
@@ -20,19 +21,9 @@ def erf(f: Formula, x: Lanes) -> Lanes:
     """Return the error function."""
     if f.dtype is not float32:
         return _erf_by_exp(f, x)
-    by_table = f.s.target.table_lanes == len(C.ERF_PIECES32[0])
-    return _erf_by_table(f, x) if by_table else _erf_by_two(f, x)
-
-
-def _erf_by_table(f: Formula, x: Lanes) -> Lanes:
-    """Return what a polynomial around the nearest multiple of a step gives, |x| itself near 0."""
-    size, last = f.s.abs(x), f.c(15.496 * C.ERF_STEP)  # from there on it is 1
-    a = f.select(f.s.lt(last, size), last, size)
-    n = f.nearest(a, 1 / C.ERF_STEP)
-    t = f.fma(n.value, f.c(-C.ERF_STEP), a)
-    first, *rest = (f.lookup(terms, f.bits(n.shifted)) for terms in C.ERF_PIECES32)
-    base = f.select(f.s.eq(n.value, f.c(0.0)), a, first)
-    return f.s.copysign(f.fma(t, f.horner(t, rest), base), x)
+    if pieces.serves(f):
+        return pieces.odd(f, x, C.ERF_STEP, C.ERF_PIECES32)
+    return _erf_by_two(f, x)
 
 
 def _erf_by_two(f: Formula, x: Lanes) -> Lanes:

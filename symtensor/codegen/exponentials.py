@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 
 from symtensor.codegen import coefficients as C
+from symtensor.codegen import pieces
 from symtensor.codegen.formula import Formula, Whole, in_double, library_call
 from symtensor.codegen.lanes import Lanes, LaneScalars
 from symtensor.ir.dtypes import float32, float64
@@ -108,6 +109,8 @@ def tanh(f: Formula, x: Lanes) -> Lanes:
 
     n is rounded down, so h is a sum of positive terms. The rounding of the denominator is put back.
     """
+    if pieces.serves(f):
+        return pieces.odd(f, x, C.TANH_STEP, C.TANH_PIECES32)
     size = f.s.abs(x)
     most = f.c(10.0 if f.dtype is float32 else 20.0)  # from there on it is 1
     a = f.select(f.s.lt(most, size), most, size)
@@ -126,12 +129,10 @@ def tanh(f: Formula, x: Lanes) -> Lanes:
 
 
 def _split_exponent(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
-    """Return (e, m) with x = 2**e m, e a float and m in [3/4, 3/2); x > 0, any size.
-
-    As one instruction each they also serve 0 and infinity: e is infinite, m is 1, and NaN below 0.
-    """
-    e, m = f.special("getexp", x), f.special("getmant", x, mode=_THREE_QUARTERS)
-    if e is not None and m is not None:
+    """Return (e, m) with x = 2**e m, e a float and m in [3/4, 3/2); x > 0, any size."""
+    parts = f.exponent_and_mantissa(x)
+    if parts is not None:
+        e, m = parts
         return f.select(f.less(m, 1.0), f.add(e, f.c(1.0)), e), m
     tiny = f.less(x, 2.0 ** (2 - f.bias))
     shift = f.mantissa + 2
@@ -141,10 +142,6 @@ def _split_exponent(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
     m = f.from_bits(f.s.sub(f.bits(x), f.s._binary("shl", exponent, f.i(f.mantissa))))
     e = f.s.convert("sitofp", exponent, f.dtype)
     return f.select(tiny, f.sub(e, f.c(float(shift))), e), m
-
-
-_THREE_QUARTERS = 0b1011
-"""Mode of ``getmant``: a mantissa in [3/4, 3/2), NaN for negative numbers."""
 
 
 def _log_parts(f: Formula, m: Lanes) -> tuple[Lanes, Lanes]:
@@ -166,12 +163,14 @@ def _log_specials(f: Formula, x: Lanes, out: Lanes) -> Lanes:
 
 def log(f: Formula, x: Lanes, correction: Lanes | None = None) -> Lanes:
     """Return the logarithm, of x (1 + `correction`) for a small correction."""
+    if pieces.serves(f) and correction is None:
+        return pieces.log(f, x)
     e, m = _split_exponent(f, x)
     t, tail = _log_parts(f, m)
     if correction is not None:
         tail = f.add(tail, correction)
     out = f.fma(e, f.c(math.log(2)), f.add(t, tail))
-    return out if f.has_exponents(x) else _log_specials(f, x, out)
+    return out if f.has_exponents else _log_specials(f, x, out)
 
 
 def log1p(f: Formula, x: Lanes) -> Lanes:

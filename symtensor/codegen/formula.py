@@ -35,6 +35,10 @@ class Whole(NamedTuple):
     """n plus a power of two so large that the last bit stands for 1."""
 
 
+_THREE_QUARTERS = 0b1011
+"""Mode of ``getmant``: a mantissa in [3/4, 3/2), NaN for negative numbers."""
+
+
 class Formula:
     """Arithmetic on float lanes with constants of the right dtype; short names keep formulas short."""
 
@@ -145,24 +149,44 @@ class Formula:
         call = s.intrinsic(s.target.lookup_intrinsic, kind, arguments)
         return part(s, s.emit(call, self.dtype, count), 0, width)
 
-    def has_exponents(self, x: Lanes) -> bool:
-        """Return True where `special` serves lanes like x."""
+    @property
+    def has_exponents(self) -> bool:
+        """Return True where `special` serves."""
         bits = self.dtype.bits
-        width = min(x.width, self.s.target.lanes(bits))
-        return self.s.target.exponent_intrinsic("getexp", bits, width) is not None
+        return (
+            self.s.target.exponent_intrinsic("getexp", bits, self.s.target.lanes(bits)) is not None
+        )
+
+    def exponent_and_mantissa(self, x: Lanes) -> tuple[Lanes, Lanes] | None:
+        """Return floor(log2(x)) and a mantissa in [3/4, 3/2), by one instruction each, or None.
+
+        They also serve 0 and infinity: the exponent is infinite, the mantissa is 1, and NaN below 0.
+        """
+        e, m = self.special("getexp", x), self.special("getmant", x, mode=_THREE_QUARTERS)
+        return None if e is None or m is None else (e, m)
 
     def special(self, word: str, *xs: Lanes, mode: int | None = None) -> Lanes | None:
         """Return what one instruction does with exponents, or None where the target has none."""
+        if not self.has_exponents:
+            return None
         bits, width = self.dtype.bits, max(x.width for x in xs)
-        most = self.s.target.lanes(bits)
+        most, least = self.s.target.lanes(bits), 128 // bits
         if width > most:
             parts = [self.special(word, *xs, mode=mode) for xs in self.parts(xs, most)]
-            return joined(self.s, [x for x in parts if x is not None]) if all(parts) else None
-        name = self.s.target.exponent_intrinsic(word, bits, width)
-        if name is None:
-            return None
-        kind = register_type(self.dtype, width)
-        arguments = [(kind, self.s.splat(x, width)) for x in xs]
+            return joined(self.s, [x for x in parts if x is not None])
+        if width < least:
+            wide = [first_lanes(self.s, self.s.widen(x, width), least) for x in xs]
+            return part(self.s, self._special(word, wide, mode), 0, width)
+        return self._special(word, [self.s.widen(x, width) for x in xs], mode)
+
+    def _special(self, word: str, xs: list[Lanes], mode: int | None) -> Lanes:
+        bits, width = self.dtype.bits, xs[0].width
+        name, kind = (
+            self.s.target.exponent_intrinsic(word, bits, width),
+            register_type(self.dtype, width),
+        )
+        assert name is not None
+        arguments = [(kind, x.text) for x in xs]
         arguments += [] if mode is None else [("i32", str(mode))]
         arguments += [(kind, "poison"), (f"i{max(width, 8)}", "-1")]  # all lanes
         arguments += [("i32", "4")] if width * bits == 512 else []  # rounded as usual

@@ -1,0 +1,51 @@
+"""Single precision by pieces: coefficients that one instruction looks up in a register, by lane.
+
+In: lanes of float32, on a target that has the instruction (`serves`). Out: an odd function by sixteen
+polynomials around multiples of a step, a logarithm without division (after Tang, "Table-driven
+implementation of the logarithm function in IEEE floating-point arithmetic", 1990).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from symtensor.codegen import coefficients as C
+from symtensor.codegen.formula import Formula
+from symtensor.codegen.lanes import Lanes
+from symtensor.ir.dtypes import float32
+
+
+def serves(f: Formula) -> bool:
+    """Return True where the tables of this module can be looked up."""
+    return f.dtype is float32 and f.s.target.table_lanes == len(C.LOG_PIECES32[0])
+
+
+def odd(f: Formula, x: Lanes, step: float, pieces: Sequence[Sequence[float]]) -> Lanes:
+    """Return an odd function that is 1 from the last piece on, by a polynomial per multiple of `step`.
+
+    The first polynomial is less |x|, whose digits count near 0.
+    """
+    size, last = f.s.abs(x), f.c((len(pieces[0]) - 0.504) * step)
+    a = f.select(f.s.lt(last, size), last, size)
+    n = f.nearest(a, 1 / step)
+    t = f.fma(n.value, f.c(-step), a)
+    first, *rest = (f.lookup(numbers, f.bits(n.shifted)) for numbers in pieces)
+    base = f.select(f.s.eq(n.value, f.c(0.0)), a, first)
+    return f.s.copysign(f.fma(t, f.horner(t, rest), base), x)
+
+
+def log(f: Formula, x: Lanes) -> Lanes:
+    """Return the logarithm of 2**e m as e log 2 - log r + log1p(m r - 1), r near 1/m by its first bits.
+
+    The sums are of e log 2 - log r, rounded once, and a small correction. Where m < 1, e is one less
+    than it should be, and the table has log 2 more.
+    """
+    parts = f.exponent_and_mantissa(x)
+    assert parts is not None  # as where tables are
+    e, m = parts
+    eighth = f.s._binary("lshr", f.bits(m), f.i(f.mantissa - 4))
+    inverse, start = (f.lookup(numbers, eighth) for numbers in C.LOG_PIECES32)
+    t = f.fma(m, inverse, f.c(-1.0))
+    rise = f.fma(f.mul(t, t), f.poly(t, C.LOG1P32), t)
+    return f.add(f.fma(e, f.c(math.log(2)), start), rise)

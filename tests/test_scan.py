@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.ops.scan import scan_states
+from symtensor.ops.scan_primitive import scan_states
 
 ENGINES = ["numpy", "llvm"]
 

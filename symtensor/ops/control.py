@@ -19,6 +19,7 @@ from symtensor.ops import creation, movement
 from symtensor.ops.bodies import body_graph, check_call, close_body, fresh_placeholders, made_after
 from symtensor.ops.build import apply_multi, as_tensor, cast_to, weak_promote
 from symtensor.ops.registry import define
+from symtensor.ops.scan_primitive import scan_states
 
 # --- nested outputs ------------------------------------------------------------------------------
 
@@ -275,7 +276,6 @@ def _bounded(
     condition: Callable[..., Any], body: Callable[..., Any], state: list[Tensor], max_steps: Any
 ) -> list[Tensor]:
     """Run as a scan of `max_steps` steps that stands still once the condition has failed."""
-    from symtensor.ops.scan import scan_states
 
     def step(*current: Tensor) -> list[Tensor]:
         running = _condition(condition, current)

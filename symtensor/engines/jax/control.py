@@ -14,7 +14,7 @@ from jax import lax
 
 from symtensor.engines.jax.trace import Trace, native
 from symtensor.ops.control import COND, WHILE
-from symtensor.ops.scan import SCAN
+from symtensor.ops.scan_primitive import SCAN
 
 
 @native(COND)

@@ -16,7 +16,7 @@ from symtensor.vocabulary import suggestion as _suggestion
 from symtensor.errors import (
     ArgumentError, AssertionFailed, AttributeValueError, CheckError, ConfigError, DTypeError,
     EngineError, FunctionError, GradientError, IndexOutOfRange, LinAlgError, LoweringError,
-    MissingInputError, NonFiniteError, OutOfRangeError, ParseError, ShapeError,
+    MissingInputError, NonFiniteError, OutOfRangeError, OutputError, ParseError, ShapeError,
     SymbolicValueError, SymtensorError, SymtensorWarning, UnknownNameError, UnusedInputError,
     UpdateError, VerifyError,
 )  # fmt: skip
@@ -114,8 +114,8 @@ __all__ = [
     "ArgumentError", "AssertionFailed", "AttributeValueError", "CheckError", "ConfigError", "DType",
     "DTypeError", "Dim", "DimExpr", "Engine", "EngineError", "Function", "FunctionError",
     "GradientError", "Graph", "In", "IndexOutOfRange", "Input", "LinAlgError", "LoweringError",
-    "MissingInputError", "Node", "NonFiniteError", "Op", "OutOfRangeError", "P", "ParseError",
-    "Pass", "RandomStream", "Rule", "ShapeError", "SymbolicValueError", "SymtensorError",
+    "MissingInputError", "Node", "NonFiniteError", "Op", "OutOfRangeError", "OutputError", "P",
+    "ParseError", "Pass", "RandomStream", "Rule", "ShapeError", "SymbolicValueError", "SymtensorError",
     "SymtensorWarning", "Tensor", "TensorType", "UnknownNameError", "UnusedInputError",
     "UpdateError", "Var", "Variable", "VerifyError", "__version__", "abs", "accuracy", "add",
     "add_at", "all", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",

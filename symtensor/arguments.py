@@ -21,7 +21,7 @@ from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape
 from symtensor.ops.scalars import saturating_cast
 from symtensor.ops.variables import Store, Variable
-from symtensor.vocabulary import suggestion
+from symtensor.vocabulary import require_name, suggestion
 
 Array = np.ndarray[Any, Any]
 Converter = Callable[[Any], Array]
@@ -49,6 +49,9 @@ class Input:
     name: str | None = None
     update: Any = None
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        require_name(self.name, "an input")
 
     @property
     def key(self) -> str | None:

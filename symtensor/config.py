@@ -138,10 +138,17 @@ def _parse(setting: Setting, value: Any, origin: str) -> Any:
         raise ConfigError(f"{origin}: {setting.name}: {error.message}") from None
 
 
-@contextlib.contextmanager
-def config(**settings: Any) -> Iterator[None]:
-    """Set values inside a ``with`` block, in this thread (or task) only."""
+def config(**settings: Any) -> contextlib.AbstractContextManager[None]:
+    """Set values inside a ``with`` block, in this thread (or task) only.
+
+    Raises `ConfigError` where it is called, not where the block begins.
+    """
     parsed = {name: _parse(_known(name), value, "config") for name, value in settings.items()}
+    return _overridden(parsed)
+
+
+@contextlib.contextmanager
+def _overridden(parsed: Mapping[str, Any]) -> Iterator[None]:
     token = _overrides.set({**_overrides.get(), **parsed})
     try:
         yield

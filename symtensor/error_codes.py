@@ -273,6 +273,10 @@ _TABLE = (
         "symtensor, or a tensor, has no such name; the message says what it is called here.",
         "st.reduce_sum(st.ones((2,)))", "st.sum(st.ones((2,)))",
     ),
+    Explanation(
+        "ST0308", "A file that can't be written",
+        "The message says why; a folder on the way that is not there is not made.",
+    ),
     # --- indices
     Explanation(
         "ST0400", "An index that does not fit", "The message says what the axis admits.",

@@ -99,6 +99,12 @@ class ArgumentError(SymtensorError, TypeError):
     code = "ST0304"
 
 
+class OutputError(SymtensorError, OSError):
+    """A file that was asked for and can't be written."""
+
+    code = "ST0308"
+
+
 class UnknownNameError(SymtensorError, AttributeError):
     """A name that symtensor, or a tensor, does not have."""
 

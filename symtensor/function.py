@@ -35,6 +35,7 @@ from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
 from symtensor.ops.variables import Exclusive, Store, Variable, together
 from symtensor.passes.pipeline import Stage, run_pipeline
+from symtensor.vocabulary import require_name
 
 Array = np.ndarray[Any, Any]
 Key = Tensor | str | int
@@ -72,6 +73,7 @@ def function(
     Results are fresh arrays: the caller owns them. Raises `MissingInputError`, `UnusedInputError`,
     `UpdateError`, `DTypeError` and `ShapeError`, each with the user's line.
     """
+    require_name(name, "a function")
     options = Options(on_unused_input, no_default_updates)
     specs, states, graph, structure = define_graph(inputs, outputs, updates, givens, options)
     label = name or str(location.current() or "function")
@@ -226,6 +228,7 @@ class Function(Inspectable):
         Without `share_memory` all variables become new ones with the present values. `swap`
         replaces variables by others of the same type. `delete_updates` leaves a pure function.
         """
+        require_name(name, "a function")
         source = self if share_memory else copy.deepcopy(self)
         definition = source._current()
         if delete_updates:

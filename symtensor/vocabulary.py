@@ -1,9 +1,12 @@
-"""What to say when a name is not here: near names, and other libraries' words for ours."""
+"""What to say when a name is not here, near names and other libraries' words for ours, or is no name."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
+
+from symtensor.errors import ArgumentError
 
 OTHER_WORDS = {
     # Theano, PyTensor
@@ -48,3 +51,13 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         return f"; symtensor calls it {OTHER_WORDS[name]}"
     near = difflib.get_close_matches(name, sorted(names), n=3)
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def require_name(name: Any, of: str) -> None:
+    """Raise `ArgumentError` for a name that is neither a string nor None; `of` is what it is to name."""
+    if name is not None and not isinstance(name, str):
+        kind = type(name).__name__
+        raise ArgumentError(
+            f"the name of {of} must be a string, found {name!r} of type {kind}",
+            help=f"write name={str(name)!r}" if isinstance(name, (int, float)) else None,
+        )

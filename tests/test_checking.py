@@ -137,6 +137,34 @@ def test_the_spread_is_of_the_values_that_cancel():
 # --- NaN and infinity ----------------------------------------------------------------------------
 
 
+def unequal_by_rounding():
+    """Return a scalar and the graph of whether 3 * x / 3 is x, which is so in exact arithmetic only."""
+    x = st.placeholder((), "float64")
+    return x, st.equal(x * 3.0 / 3.0 * 7.0 / 7.0, x)
+
+
+def test_the_equality_of_computed_floats_is_rounding():
+    x, same = unequal_by_rounding()
+    graph = st.Graph((x.node,), (same.node,))
+    draws = np.random.default_rng(0).uniform(1, 2, 1000)
+    naive = [d for d in draws if d * 3.0 / 3.0 * 7.0 / 7.0 != d]
+    assert naive  # else there is nothing to see
+    spread = Spread(graph, [np.array(naive[0])], [], [np.array(False)])
+    assert not spread.unexplained(0, np.array(True)).any()
+
+
+def test_an_equality_that_no_rounding_decides_is_a_fault():
+    x = st.placeholder((), "float64")
+    graph = st.Graph((x.node,), (st.equal(x, x + 1.0).node,))
+    assert (
+        Spread(graph, [np.array(1.5)], [], [np.array(False)]).unexplained(0, np.array(True)).all()
+    )
+    graph = st.Graph((x.node,), (st.less(x, 1.5).node,))  # exactly 1.5: no lots are drawn
+    assert (
+        Spread(graph, [np.array(1.5)], [], [np.array(False)]).unexplained(0, np.array(True)).all()
+    )
+
+
 def test_the_first_nan_is_traced_to_its_line():
     x = vector()
     line = here() + 1

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
+from symtensor.passes import sizes
 
 ENGINES = ["numpy", "llvm"]
 
@@ -132,6 +133,37 @@ def test_a_branch_that_holds_the_one_before_is_read_once(engine):
     f = st.function([p, x], y, engine=engine)
     assert f(True, [0, 1]).tolist() == [40, 41]
     assert f(False, [0, 1]).tolist() == [0, 2.0**40]
+
+
+def test_sizes_that_data_decides_inside_branches_are_looked_for_once_per_branch(monkeypatch):
+    """30 branches, each inside the next, in the innermost a loop that ends early: 2**30 paths to it."""
+    visits = []
+    walk = sizes.walk_sizes
+
+    def counting(graph, known=()):
+        visits.append(graph)
+        return walk(graph, known)
+
+    monkeypatch.setattr(sizes, "walk_sizes", counting)
+    p, x = st.placeholder((), "bool"), st.placeholder((None,), "float64")
+
+    def sum_until(limit):
+        sums, _ = st.scan(
+            lambda row, h: (h + row, st.until(h + row > limit)), [x], [st.constant(0.0)]
+        )
+        return st.sum(sums)
+
+    y = st.cond(p, lambda: sum_until(2.0), lambda: sum_until(3.0))
+    for _ in range(30):
+        y = st.cond(p, y + 1, y * 2)
+    assert sizes.has_late_sizes(graph_of(p, x, y))
+    assert sizes.sizes_are_decided(graph_of(p, x, y))
+    assert len(visits) < 300
+
+
+def graph_of(*nodes):
+    *inputs, output = (tensor.node for tensor in nodes)
+    return st.Graph(tuple(inputs), (output,))
 
 
 @pytest.mark.parametrize("engine", ENGINES)

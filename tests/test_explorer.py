@@ -147,6 +147,17 @@ def test_the_page_is_the_same_each_time():
 # --- data ----------------------------------------------------------------------------------------
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    x = st.placeholder((3,))
+    f = st.function([x], x + 1, engine="llvm")
+    for write in (f.explore, f.profile(np.ones(3, "float32")).plot):
+        with pytest.raises(st.OutputError, match="can't write") as caught:
+            write(tmp_path / "nowhere" / "page")
+        assert isinstance(caught.value, OSError) and "make the folder" in str(caught.value)
+        assert caught.value.place.file == __file__
+    assert not list(tmp_path.iterdir())
+
+
 def test_explore_writes_a_file_and_returns_its_path(tmp_path):
     path = training_step().explore(tmp_path / "out.html", (5, 3))
     page = parse(path.read_text(encoding="utf-8"))

@@ -83,6 +83,19 @@ def test_what_is_no_loop_tree_is_refused_with_its_place(line, message):
     assert message in str(caught.value) and "line 2, column" in str(caught.value)
 
 
+def test_kernels_without_a_loop_tree_say_what_they_are():
+    x, i = st.placeholder((3, 4)), st.placeholder((3,), "int64")
+    rows, _ = st.scan(lambda row, s: s + row, x, st.zeros((4,)))
+    words = st.RandomStream(1).uniform((5,))
+    f = st.function([x, i], [x @ st.ones((4, 2)), st.sort(x), rows[-1], words], engine="llvm",
+                    on_unused_input="ignore")  # fmt: skip
+    others = [kernel for kernel in f.kernels if kernel.kind != "kernel"]
+    assert {kernel.kind for kernel in others} == {"product", "draw", "loop", "call-out"}
+    for kernel in others:
+        with pytest.raises(st.ParseError, match=f"found the text of a {kernel.kind}"):
+            parse_kernel(kernel.text)
+
+
 def test_sizes_named_like_loops_are_told_apart():
     x = st.placeholder(("i0", 3))
     f = st.function([x], st.sum(x * x, 1), engine="llvm")

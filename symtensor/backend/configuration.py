@@ -17,6 +17,7 @@ import numpy as np
 from symtensor.backend import compatibility
 from symtensor.errors import AttributeValueError
 from symtensor.ir import location
+from symtensor.vocabulary import require_name
 
 _settings: dict[str, Any] = {
     "epsilon": 1e-7, "floatx": "float32", "image_data_format": "channels_last",
@@ -126,6 +127,7 @@ def reset_uids() -> None:
 @contextmanager
 def name_scope(name: str | None) -> Iterator[str]:
     """Put ``name/`` before the names of variables made inside; yield the whole scope."""
+    require_name(name, "a scope")
     _scopes.append(name or "")
     try:
         with location.name_scope(name or ""):
@@ -136,6 +138,7 @@ def name_scope(name: str | None) -> Iterator[str]:
 
 def variable_name(name: str | None) -> str:
     """Return a name with its scope, made unique by _1, _2, …"""
+    require_name(name, "a variable")
     whole = "/".join(filter(None, [*_scopes, name or "variable"]))
     count = _variable_names[whole]
     _variable_names[whole] += 1

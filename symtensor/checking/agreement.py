@@ -4,8 +4,8 @@ Results that are equal up to a few units in the last place agree. Where they are
 run again a few times with every rounded value moved at random by up to two units in the last place (what
 vector mathematics may be off): how far its own result spreads is how little it means, and a difference
 within a multiple of that is rounding. So a stabilized form may differ from the naive one exactly where
-the naive one is wrong. What this can't tell from a fault is the equality of two computed floats that
-rounding alone decides.
+the naive one is wrong. Whether two floats compare equal, or which is the larger, may hang on rounding
+alone: where they lie that close without being equal, those runs draw lots.
 """
 
 from __future__ import annotations
@@ -99,12 +99,25 @@ class Spread:
 
         def watch(node: Node, operands: Sequence[Any], value: Any) -> Any:
             rounds = isinstance(node.op.family, _ROUNDING) and bool(node.inputs)
-            return _moved(value, rng) if rounds and isinstance(value, np.ndarray) else value
+            if not rounds or not isinstance(value, np.ndarray):
+                return value
+            if isinstance(node.op.family, Elementwise) and value.dtype == bool:
+                return _drawn_where_close(value, operands, rng)
+            return _moved(value, rng)
 
         inputs = [_moved(x, rng) for x in self._inputs]
         state = [_moved(x, rng) for x in self._variables]
         variables = dict(zip(self._graph.variables(), state, strict=True))
         return run_graph(self._graph, inputs, variables, watch=watch)
+
+
+def _drawn_where_close(value: Array, operands: Sequence[Array], rng: np.random.Generator) -> Array:
+    """Return a comparison of two floats, at random where they differ by rounding alone."""
+    if len(operands) != 2 or not all(map(is_float, operands)):
+        return value
+    a, b = operands
+    close = np.asarray(a != b) & ~differing(a, b)
+    return np.where(close, rng.integers(0, 2, value.shape).astype(bool), value)
 
 
 def _moved(value: Array, rng: np.random.Generator) -> Array:

@@ -17,7 +17,7 @@ from symtensor.cli.programs import (
 )
 from symtensor.cli.text import example
 from symtensor.cli.values import add_value_options, values_of
-from symtensor.errors import LoweringError
+from symtensor.errors import LoweringError, OutputError
 from symtensor.inspect.text import print_graph, print_schedule
 
 LEVELS = ("graph", "schedule", "loops", "llvm", "asm", "obj")
@@ -118,7 +118,7 @@ def explore(options: Any) -> int:
     profile = function.profile(*arguments) if options.profile else None
     try:
         function.explore(options.output, *arguments, profile=profile)
-    except OSError as error:
-        raise InputFault(f"{options.output} can't be written: {error.strerror}") from None
+    except OutputError as error:
+        raise InputFault(error.message) from None
     print(f"wrote {options.output}")
     return 0

@@ -184,6 +184,26 @@ def parse_kernel(text: str, sizes: dict[str, Dim] | None = None) -> Kernel:
     return _Reader(text, {} if sizes is None else sizes).kernel()
 
 
+_OTHER_KINDS = [
+    ("product", re.compile(r"\w+\(a, b, c\)$")),
+    ("draw", re.compile(r"\w+: the words of blocks of random numbers")),
+    ("loop", re.compile(r"for \w+ < .*:")),
+    ("call-out", re.compile(r"numpy \w+$")),
+]
+"""Kinds of kernels without a loop tree, and how their texts begin."""
+
+
+def _refuse_other_kinds(line: _Line) -> None:
+    for kind, beginning in _OTHER_KINDS:
+        if beginning.match(line.text):
+            raise ParseError(
+                f"line {line.number}, column 1: expected a loop kernel, as kernel0(b0: f32*) sizes 8, "
+                f"found the text of a {kind}",
+                help="only kernels of kind 'kernel' have loops to read back: "
+                "[k for k in f.kernels if k.kind == 'kernel']",
+            )
+
+
 class _Reader:
     def __init__(self, text: str, sizes: dict[str, Dim]) -> None:
         self.lines = [
@@ -205,6 +225,7 @@ class _Reader:
     def kernel(self) -> Kernel:
         if not self.lines:
             raise ParseError("line 1, column 1: expected a kernel, found an empty text")
+        _refuse_other_kinds(self.lines[0])
         words = _Words(self, self.lines[0])
         words.t.next("word")
         if words.t.accept("["):  # in their order, in which products of sizes are written

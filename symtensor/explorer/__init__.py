@@ -13,6 +13,7 @@ from typing import Any
 from symtensor.errors import SymtensorError
 from symtensor.explorer.data import function_data
 from symtensor.explorer.page import build_page
+from symtensor.inspect.files import write_text
 from symtensor.inspect.profile import Profile
 
 
@@ -33,6 +34,4 @@ def write_page(
     function: Any, path: str | os.PathLike[str], *inputs: Any, profile: Any = None
 ) -> Path:
     """Write the page to a file and return its path."""
-    target = Path(path)
-    target.write_text(explorer_page(function, *inputs, profile=profile), encoding="utf-8")
-    return target
+    return write_text(path, explorer_page(function, *inputs, profile=profile))

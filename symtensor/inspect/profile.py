@@ -20,6 +20,7 @@ import numpy as np
 
 from symtensor.engines.records import Kernel, MemoryPlan, label
 from symtensor.errors import AttributeValueError, SymtensorError
+from symtensor.inspect.files import write_text
 from symtensor.inspect.limits import Limits, machine_limits
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Symbol
@@ -150,8 +151,7 @@ class Profile:
         """Write it as a picture (SVG): time of each kernel, and memory over time."""
         from symtensor.inspect.profile_text import profile_svg
 
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(profile_svg(self))
+        write_text(path, profile_svg(self))
 
 
 def _kernel_dict(row: KernelTime) -> dict[str, Any]:

@@ -230,7 +230,7 @@ def dim(name: str) -> DimExpr:
 
     Two placeholders of shape ``("batch", 3)`` and ``("batch",)`` share their first size.
     """
-    if not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier():
         raise AttributeValueError(
             f"a dimension name must be an identifier, found {name!r}", code="ST0306"
         )

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 
 from symtensor.source import Location, user_location
+from symtensor.vocabulary import require_name
 
 __all__ = ["Location", "at", "current", "name_scope"]
 
@@ -58,6 +59,7 @@ def name_scope(name: str) -> Iterator[str]:
     Scopes change no graph. The explorer and the exports fold graphs by them, and what gradients and
     passes make of a node stays in its scope.
     """
+    require_name(name, "a scope")
     saved = _override.scope
     _override.scope = "/".join(filter(None, [saved, name.strip("/")]))
     try:

@@ -14,6 +14,7 @@ from symtensor.ir.node import fresh_uid, make_node
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, tensor_type
 from symtensor.ops.registry import define
+from symtensor.vocabulary import require_name
 
 
 def _no_value(xp: Any, **attrs: Any) -> Any:
@@ -74,6 +75,7 @@ def placeholder(
     `shape` holds ints, None for a size known only at call time, or names: the same name is the
     same size wherever it occurs.
     """
+    require_name(name, "a placeholder")
     if isinstance(shape, str):  # else its letters would be sizes
         raise AttributeValueError(
             f"expected a shape, found {shape!r}",
@@ -87,6 +89,7 @@ def placeholder(
 
 def constant(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     """Return a tensor of fixed value; the array is copied, later changes to it have no effect."""
+    require_name(name, "a constant")
     literal = Literal(value, None if dtype is None else as_dtype(dtype))
     return Tensor(make_node(CONSTANT, (), {"value": literal}, name=name))
 

@@ -42,8 +42,12 @@ def _infer_specify(x: TensorType, *, shape: Shape) -> TensorType:
 
 def _check_shape(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
     if tuple(x.shape) != shape:
+        wrong = [a for a, (n, m) in enumerate(zip(x.shape, shape, strict=True)) if n != m]
+        axes = " and ".join(f"axis {a} must have {shape[a]}, not {x.shape[a]}" for a in wrong)
         raise ShapeError(
-            f"expected shape {format_shape(shape)}, found {format_shape(x.shape)}", code="ST0104"
+            f"expected shape {format_shape(shape)}, found {format_shape(x.shape)}",
+            help=f"{axes}: what stands there needs these sizes to agree, which only the call could tell",
+            code="ST0104",
         )
     return x
 

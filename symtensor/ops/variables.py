@@ -23,6 +23,7 @@ from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, tensor_type
 from symtensor.ops.inputs import _no_value, normalize_dim
 from symtensor.ops.registry import define
+from symtensor.vocabulary import require_name
 
 Array = np.ndarray[Any, Any]
 
@@ -214,6 +215,7 @@ def variable(
     Its type is the shape and dtype of `value`; a `shape` with None where the size may change
     between calls makes the variable resizable.
     """
+    require_name(name, "a variable")
     if isinstance(value, Tensor) and not isinstance(value, Variable):
         raise SymbolicValueError(
             f"variable: expected a value to start from, found the symbolic {value!r}",

@@ -8,12 +8,12 @@ has the size, though no edge may say so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from symtensor.ir import dims as D
 from symtensor.ir.dims import DimExpr, Symbol
 from symtensor.ir.graph import Graph, toposort
-from symtensor.ir.node import Node
+from symtensor.ir.node import Node, body_graphs
 from symtensor.ir.types import TensorType
 
 
@@ -68,28 +68,53 @@ def has_late_sizes(graph: Graph, known: Iterable[Symbol] = ()) -> bool:
 
     `known` are the sizes decided outside of the graph.
     """
-    pending, seen = [(graph, frozenset(known))], set()
-    while pending:
-        inner, outside = pending.pop()
-        if (inner, outside) in seen:  # deep graphs have the same bodies again and again
-            continue
-        seen.add((inner, outside))
-        outside |= sizes_of([*inner.inputs, *inner.variables()])
-        for node, used, unknown in walk_sizes(inner, outside):
-            if unknown:
-                return True
-            outside |= used
-            pending += [(node.attrs[name], outside) for name in node.op.bodies]
-    return False
+    return _Judge().look_through(graph, set(known)).late
 
 
-def sizes_are_decided(graph: Graph, known: Iterable[Symbol] = ()) -> bool:
+def sizes_are_decided(graph: Graph) -> bool:
     """Return True when every size is decided before it is used, in bodies of control flow too."""
-    outside = set(known) | sizes_of([*graph.inputs, *graph.variables()])
-    for node, used, unknown in walk_sizes(graph, known):
-        if unknown and not can_decide(node, unknown):
-            return False
-        outside |= used
-        if not all(sizes_are_decided(node.attrs[name], outside) for name in node.op.bodies):
-            return False
-    return True
+    return _Judge().look_through(graph, set()).decided
+
+
+class _Judgement(NamedTuple):
+    """What is so of the sizes of a graph."""
+
+    late: bool
+    """Some are known only after a node has run."""
+    decided: bool
+    """All are decided before they are used."""
+
+
+class _Judge:
+    """Bodies share bodies, so each is looked through once for the sizes that it finds decided."""
+
+    def __init__(self) -> None:
+        self.judged: dict[tuple[Graph, frozenset[Symbol]], _Judgement] = {}
+        self.used: dict[Graph, set[Symbol]] = {}
+
+    def look_through(self, graph: Graph, outside: set[Symbol]) -> _Judgement:
+        """Return the judgement on a graph, of which the symbols of `outside` are decided."""
+        late, decided = False, True
+        known = outside | sizes_of([*graph.inputs, *graph.variables()])
+        for node, used, unknown in walk_sizes(graph, outside):
+            late = late or bool(unknown)
+            decided = decided and (not unknown or can_decide(node, unknown))
+            known |= used
+            for body in body_graphs(node):
+                inner = self._of_body(body, known)
+                late, decided = late or inner.late, decided and inner.decided
+        return _Judgement(late, decided)
+
+    def _of_body(self, body: Graph, known: set[Symbol]) -> _Judgement:
+        key = body, frozenset(known & self._symbols(body))
+        if key not in self.judged:
+            self.judged[key] = self.look_through(body, known)
+        return self.judged[key]
+
+    def _symbols(self, graph: Graph) -> set[Symbol]:
+        """Return the symbols in a graph and its bodies."""
+        if graph not in self.used:
+            nodes = graph.nodes()
+            inside = [self._symbols(body) for node in nodes for body in body_graphs(node)]
+            self.used[graph] = set().union(*map(symbols_of, nodes), *inside)
+        return self.used[graph]

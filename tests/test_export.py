@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.export.layout import layered_layout
+from symtensor.export.layout import REACH, layered_layout
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '</title></script><script>alert("x")</script>\u2028&\x00\'"\\'
@@ -64,6 +64,39 @@ def test_lines_cross_no_box_at_their_bends():
         for x, y in route[1:-1]:
             for (left, top), (width, height) in zip(found.corners, boxes, strict=True):
                 assert not (left < x < left + width and top < y < top + height)
+
+
+def ladder(rungs):
+    """Return two chains, the second from the last to the first, joined by rungs: as gradients are."""
+    edges = list(pairwise(range(2 * rungs)))
+    edges += [(i, 2 * rungs - 1 - i) for i in range(rungs - 1)]
+    return [(60.0, 20.0)] * (2 * rungs), edges
+
+
+def test_lines_over_many_layers_have_few_bends_and_cross_no_box():
+    boxes, edges = ladder(300)
+    found = layered_layout(boxes, edges)
+    assert sum(map(len, found.routes)) < 8 * len(edges)  # one per layer would be 90,000
+    rectangles = [(x, y, x + w, y + h) for (x, y), (w, h) in zip(found.corners, boxes, strict=True)]
+    for (a, b), route in zip(edges, found.routes, strict=True):
+        assert all(p[1] < q[1] for p, q in pairwise(route))
+        assert all(0 <= x <= found.width for x, _ in route)
+        for x, y in route[1:-1]:
+            assert not any(r[0] < x < r[2] and r[1] < y < r[3] for r in rectangles)
+        for (x, y), (x2, y2) in pairwise(route if b - a > REACH else ()):
+            across = [r for r in rectangles if r[1] < y2 and y < r[3] and x != x2]
+            assert not any(r[0] < max(x, x2) and min(x, x2) < r[2] for r in across)
+
+
+def test_lines_beside_each_other_have_lanes_of_their_own():
+    boxes, edges = ladder(40)
+    lanes = {}
+    for (a, b), route in zip(edges, layered_layout(boxes, edges).routes, strict=True):
+        if b - a > REACH:
+            lanes.setdefault(route[2][0], []).append((a, b))
+    assert len(lanes) > 20
+    for spans in lanes.values():
+        assert all(b < c for (_, b), (c, _) in pairwise(sorted(spans)))
 
 
 def test_nothing_and_one_box():

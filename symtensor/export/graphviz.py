@@ -15,7 +15,7 @@ from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
 from symtensor.ir.printer import Labels
 
-LARGEST = 400
+LARGEST = 4000
 """Nodes up to which `to_svg` places them itself."""
 PATIENCE = 60
 """Seconds that Graphviz may take: some graphs of thousands of nodes keep it busy for hours."""
@@ -59,8 +59,8 @@ def _quoted(text: str) -> str:
 def to_svg(value: Any, *, layout: str | None = None) -> str:
     """Return a picture of the graph as SVG text.
 
-    `layout`: "own" needs nothing else and suits small graphs, "graphviz" runs the program ``dot``.
-    None takes "own" up to 400 nodes. Boxes carry the user's line as a tooltip.
+    `layout`: "own" needs nothing else, "graphviz" runs the program ``dot``.
+    None takes "own" up to 4000 nodes. Boxes carry the user's line as a tooltip.
     """
     graph = graph_of(value)
     if layout is None:

@@ -89,7 +89,7 @@ class LaneScalars:
 
     def emit(self, instruction: str, dtype: DType, width: int) -> Lanes:
         """Append an instruction and return its result."""
-        name = self.fresh()
+        name = f"%v{next(self._counter)}"
         self.out.append(f"{name} = {instruction}")
         return Lanes(name, dtype, width)
 

@@ -37,19 +37,24 @@ def current() -> Location | None:
     return found
 
 
-@contextlib.contextmanager
-def at(location: Location | None, origin: str = "") -> Iterator[None]:
+class at:  # noqa: N801  (read as a word: with at(location))
     """Build nodes at `location` instead of the calling line; None leaves things as they are.
 
     `origin` says that they are derived from what stands there.
     """
-    saved = _override.location
-    if location is not None:
-        _override.location = location.derived(origin) if origin else location
-    try:
-        yield
-    finally:
-        _override.location = saved
+
+    __slots__ = ("_location", "_saved")  # entered once per node of every gradient and rewrite
+
+    def __init__(self, location: Location | None, origin: str = "") -> None:
+        self._location = location.derived(origin) if location and origin else location
+
+    def __enter__(self) -> None:
+        self._saved = _override.location
+        if self._location is not None:
+            _override.location = self._location
+
+    def __exit__(self, *raised: object) -> None:
+        _override.location = self._saved
 
 
 @contextlib.contextmanager

@@ -37,6 +37,8 @@ def fold_windows(graph: Graph, fired: Counter[str]) -> Graph:
     def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
         is_crop = cropped.get(node.inputs[0]) is node if node.inputs else False
         new = node.with_inputs(inputs)
+        if not is_crop and node.op.name not in ("overlap_add", "contract"):
+            return new
         with location.at(node.loc):
             if is_crop and (product := _product_of(inputs[0])) is not None:
                 made = dataclasses.replace(product, crop=new).convolved(()).node

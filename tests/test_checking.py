@@ -11,6 +11,8 @@ from symtensor.checking.agreement import Spread
 from symtensor.checking.checked import CheckedFunction
 from symtensor.engines.numpy import NumpyEngine
 from symtensor.ir.graph import replace_nodes
+from symtensor.ops.elementwise_rule import NUMERIC, elementwise
+from symtensor.ops.registry import OPS
 from symtensor.passes.pipeline import Pass
 
 
@@ -116,6 +118,28 @@ def test_an_engine_that_differs_is_named():
     with pytest.raises(st.CheckError, match="the engine faulty gives another output 0") as caught:
         f(np.array([0.5, 1.0]))
     assert caught.value.code == "ST1504"
+
+
+def test_a_scalar_rule_that_contradicts_evaluate_is_blamed():
+    twice = elementwise(
+        "twice_of_a_test",
+        NUMERIC,
+        evaluate=lambda xp, x: xp.multiply(x, 2),
+        scalar=lambda s, x: s.mul(x, s.const(3, s.dtype(x))),
+        doc="A rule that is wrong natively.",
+    )
+    try:
+        x = vector()
+        y = st.exp(x) + 1
+        z, line = twice(y), here()
+        f = st.function([x], st.sum(z * y), engine="llvm", check="engine")
+        with pytest.raises(st.CheckError, match="the engine llvm gives another output 0") as caught:
+            f([0.0, 1.0])
+    finally:
+        del OPS["twice_of_a_test"]
+    (label,) = caught.value.labels
+    assert label.text == "twice_of_a_test(2.0) is 6.0 on llvm, 4.0 by its rule `evaluate`"
+    assert (label.place.file, label.place.line) == (__file__, line)
 
 
 def test_sums_in_another_order_are_rounding():

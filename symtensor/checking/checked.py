@@ -16,6 +16,7 @@ import numpy as np
 
 from symtensor.checking.agreement import Spread
 from symtensor.checking.aliasing import Memory, Snapshot, check_rules
+from symtensor.checking.blame import first_to_differ
 from symtensor.checking.origin import check_finite
 from symtensor.definition import Definition
 from symtensor.errors import CheckError, SymtensorError
@@ -96,23 +97,29 @@ class CheckedFunction(Function):
         if "engine" in self.checks:
             spread = _reference(self.optimized, inputs, state) or spread
             if spread is not None:
-                self._compare_engine(spread, found)
+                self._compare_engine(spread, found, inputs, state)
         kinds = self.checks & {"nan", "inf"}
         if kinds:
             graph = self.optimized if refused else self.graph
             variables = [state[v] for v in graph.variables()]
             check_finite(graph, inputs, variables, found, kinds)
 
-    def _compare_engine(self, spread: Spread, found: list[Array]) -> None:
+    def _compare_engine(
+        self, spread: Spread, found: list[Array], inputs: list[Array], state: dict[Any, Array]
+    ) -> None:
         for index, value in enumerate(found):
             wrong = _difference(spread, index, value)
             if wrong is not None:
-                raise CheckError(
+                error = CheckError(
                     f"the engine {self.engine.name} gives another {_name(self.graph, index)} than the "
                     f"reference: {wrong}",
                     help="run with engine='numpy' meanwhile, and report it with f.graph as text",
                     code="ST1504",
                 )
+                variables = {v: state[v] for v in self.optimized.variables()}
+                culprit = first_to_differ(self.engine, self.optimized, inputs, variables)
+                error.labels = () if culprit is None else (culprit,)
+                raise error
 
 
 def _reference(graph: Graph, inputs: list[Array], state: dict[Any, Array]) -> Spread | None:

@@ -11,12 +11,11 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
-import importlib.metadata
 import threading
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +25,9 @@ from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Array = np.ndarray[Any, Any]
 
@@ -175,7 +177,7 @@ def _load_builtin(name: str) -> Engine:
     return factory()
 
 
-def _load_plugin(entry: importlib.metadata.EntryPoint) -> Engine:
+def _load_plugin(entry: EntryPoint) -> Engine:
     try:
         engine = entry.load()()
         if not isinstance(engine, Engine):
@@ -193,7 +195,9 @@ def _warn_once(message: str) -> None:
 
 
 @functools.cache
-def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+def _entry_points() -> dict[str, EntryPoint]:
     """Return the engines of installed packages; ours are found without being installed."""
-    found = importlib.metadata.entry_points(group=GROUP)
+    from importlib import metadata  # it is slow to import, and most programs name no other engine
+
+    found = metadata.entry_points(group=GROUP)
     return {entry.name: entry for entry in found if entry.name not in _BUILTIN}

@@ -26,7 +26,7 @@ from symtensor.arguments import Arguments, Input, convert_argument
 from symtensor.config import checks
 from symtensor.config import get as get_setting
 from symtensor.definition import Definition, Options, define_graph
-from symtensor.engines.base import Engine, Executable, get_engine
+from symtensor.engines.base import Engine, Executable, get_engine, is_registered
 from symtensor.errors import FunctionError, UpdateError
 from symtensor.inspect.inspectable import Inspectable
 from symtensor.ir import location
@@ -276,9 +276,8 @@ class Function(Inspectable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         definition = self._current()
-        engine = definition.engine
-        if engine is not None and not isinstance(engine, str):
-            definition = replace(definition, engine=engine.name)
+        if is_registered(definition.engine):
+            definition = replace(definition, engine=self.engine.name)
         return make_function, (definition,)
 
 

@@ -6,7 +6,9 @@ python mesh_program.py FOLDER LAYOUTS [COORDINATOR PROCESSES NUMBER]
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ LAYOUTS: dict[str, tuple[Any, dict[str, tuple[str | None, ...]]]] = {
         {"x": ("batch", None), "y": ("batch",), "W1": (None, "model"), "b1": ("model",),
          "W2": ("model", None)},
     ),
+    "annotated": ({"batch": 2, "model": 4}, {}),
     "pipe": ({"pipe": 8}, {"W": ("pipe", None, None), "b": ("pipe", None, None)}),
     "pipe and data": (
         {"batch": 2, "pipe": 4},
@@ -37,15 +40,20 @@ Network = tuple[st.Function, dict[str, st.Variable], list[Any]]
 
 def network_of(layout: str, engine: Any) -> Network:
     """Return the network that a layout is for."""
-    return (deep if layout.startswith("pipe") else network)(engine)
+    if layout.startswith("pipe"):
+        return deep(engine)
+    return network(engine, LAYOUTS["both"][1] if layout == "annotated" else {})
 
 
-def network(engine: Any) -> Network:
+def network(
+    engine: Any, shards: Mapping[str, tuple[str | None, ...]] = MappingProxyType({})
+) -> Network:
     """Return a step of training, its variables, and batches; the last does not divide by 8."""
     rng = np.random.default_rng(0)
-    x, y = st.placeholder((None, 16), name="x"), st.placeholder((None,), "int32", name="y")
+    x = st.placeholder((None, 16), name="x", shard=shards.get("x"))
+    y = st.placeholder((None,), "int32", name="y", shard=shards.get("y"))
     shapes = {"W1": (16, 32), "b1": (32,), "W2": (32, 10)}
-    weights = {k: st.variable(rng.standard_normal(s).astype("f4") / 4, name=k)
+    weights = {k: st.variable(rng.standard_normal(s).astype("f4") / 4, name=k, shard=shards.get(k))
                for k, s in shapes.items()}  # fmt: skip
     noise = st.RandomStream(7).uniform((32,), 0.9, 1.1)
     hidden = st.tanh(st.dot(x, weights["W1"]) + weights["b1"]) * noise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import sys
 from collections.abc import Iterator
@@ -118,6 +119,8 @@ def test_an_engine_without_its_package_says_what_to_install(
     monkeypatch.delitem(base._engines, "jax", raising=False)
     with pytest.raises(st.EngineError, match=r"pip install 'symtensor\[jax\]'"):
         get_engine("jax")
+    with pytest.raises(ImportError, match=r"pip install 'symtensor\[jax\]'"):
+        importlib.import_module("symtensor.engines.jax")
 
 
 def test_sizes_of_arguments() -> None:

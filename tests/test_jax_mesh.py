@@ -7,6 +7,7 @@ processes of its own. The reference engine says what must come out.
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import socket
 import subprocess
@@ -78,6 +79,7 @@ CUT = {
     "data": {"W1": (16, 32), "b1": (32,), "W2": (32, 10)},
     "tensor": {"W1": (16, 4), "b1": (4,), "W2": (4, 10)},
     "both": {"W1": (16, 8), "b1": (8,), "W2": (8, 10)},
+    "annotated": {"W1": (16, 8), "b1": (8,), "W2": (8, 10)},
     "pipe": {"V": (16, 24), "W": (1, 24, 24), "b": (1, 1, 24), "U": (24, 10)},
     "pipe and data": {"V": (16, 24), "W": (2, 24, 24), "b": (2, 1, 24), "U": (24, 10)},
 }
@@ -93,7 +95,9 @@ def test_eight_devices_give_what_one_gives(layout: str, results: Path, truth: Tr
     assert ("all-reduce" in programs) == (layout != "one")
     assert not re.search(r"f32\[(16,32|8,24,24)\]\S* all-gather", programs)  # weights stay apart
     text = str(result["explain"])
-    assert ("cut over the mesh: x" in text) == (layout in ("data", "both", "pipe and data"))
+    assert ("cut over the mesh: x" in text) == (
+        layout in ("data", "both", "annotated", "pipe and data")
+    )
 
 
 @pytest.mark.parametrize(("layout", "stages"), [("pipe", 8), ("pipe and data", 4)])
@@ -189,3 +193,90 @@ def test_wrong_layouts_are_refused() -> None:
     for mesh in ({"batch": 0}, {"batch": 1.0}, 8):
         with pytest.raises(st.EngineError, match="positive sizes by name"):
             JaxEngine(mesh=mesh)
+    for spec in ("batch", {"batch"}, 3, ("batch", 1), (("batch",), None)):
+        with pytest.raises(st.EngineError, match=r"sharding .*'x'"):
+            JaxEngine(mesh={"batch": 1}, shardings={"x": spec})  # type: ignore[dict-item]
+    for shardings in ({3: ("batch",)}, [x]):
+        with pytest.raises(st.EngineError, match="expected"):
+            JaxEngine(mesh={"batch": 1}, shardings=shardings)  # type: ignore[arg-type]
+
+
+def test_a_misspelled_name_is_told_and_that_of_another_function_is_not() -> None:
+    from symtensor.engines.jax import JaxEngine
+
+    images = st.placeholder((None, 3), name="images")
+    w1, w2 = (st.variable(np.ones(3), name=name) for name in ("w1", "w2"))
+    for wrong in ("image", "Images"):
+        engine = JaxEngine(mesh={"batch": 1}, shardings={wrong: ("batch", None)})
+        with pytest.raises(st.EngineError, match=r"did you mean 'images'\?"):
+            st.function([images], images, engine=engine)
+    shardings = {"images": ("batch", None), "labels": ("batch",), "w2": ("batch",)}
+    engine = JaxEngine(mesh={"batch": 1}, shardings=shardings)  # type: ignore[arg-type]
+    f = st.function([images], images * w1, engine=engine)
+    assert "not here: labels, which shardings name\nnot here: w2" in f.explain()
+    assert "not here" not in st.function([], w2, engine=JaxEngine(mesh={"batch": 1})).explain()
+
+
+def test_shardings_of_the_engine_go_before_those_of_the_program() -> None:
+    from symtensor.engines.jax import JaxEngine
+
+    x = st.placeholder((None, 3), name="x", shard=("batch", "model"))
+
+    def cut(**options: Any) -> str:
+        f = st.function([x], x + 1, engine=JaxEngine(**options))
+        np.testing.assert_array_equal(f(np.zeros((2, 3), "f4")), np.ones((2, 3)))
+        return "".join(re.findall(r"cut over the mesh: x \S+ 3\] (.*)", f.explain()))
+
+    assert cut() == ""
+    assert cut(mesh={"batch": 1}) == "('batch', None)"  # there is no axis model
+    assert cut(mesh={"batch": 1, "model": 1}) == "('batch', 'model')"
+    assert cut(mesh={"rows": 1}, shardings={x: (None, "rows")}) == "(None, 'rows')"
+    for key in (x, "x"):
+        assert cut(mesh={"batch": 1}, shardings={key: None}) == ""
+
+
+def test_a_function_on_a_mesh_is_pickled_with_its_layout() -> None:
+    import jax
+
+    from symtensor.engines.jax import JaxEngine
+
+    x = st.placeholder((None, 3), name="x")
+    w = st.variable(np.ones((3, 2), "f4"), name="w")
+    shardings: Any = {x: ("batch", None), "w": (None, "model")}
+    engine = JaxEngine(mesh={"batch": 1, "model": 1}, shardings=shardings)
+    f = st.function([x], x @ w, updates=[(w, 2 * w)], engine=engine)
+    for g in (pickle.loads(pickle.dumps(f)), f.copy(share_memory=False)):
+        assert g(np.ones((4, 3), "f4"))[0, 0] == 3 and w.get_value()[0, 0] == 1
+        lines = [line.split("]")[-1] for line in g.explain().splitlines() if "cut over" in line]
+        assert lines == [" ('batch', None)", " (None, 'model')"]
+    for devices in (jax.sharding.Mesh(np.array(jax.devices()[:1]), ("batch",)), None):
+        g = pickle.loads(pickle.dumps(st.function([x], x, engine=JaxEngine(mesh=devices))))
+        assert g.engine.placement.mesh == devices
+
+
+def test_layouts_find_their_devices_elsewhere(tmp_path: Path) -> None:
+    program = """
+import pathlib, pickle, sys
+import jax, numpy as np, symtensor as st
+from symtensor.engines.jax import JaxEngine
+folder = pathlib.Path(sys.argv[1])
+if len(jax.devices()) == 4:
+    last = jax.sharding.Mesh(np.array(jax.devices()[2:]), ("batch",))
+    engines = [JaxEngine(mesh={"batch": 4}), JaxEngine(mesh=last), JaxEngine(device=jax.devices()[3])]
+    assert pickle.loads(pickle.dumps(engines[1])).placement.mesh == last
+    assert pickle.loads(pickle.dumps(engines[2])).placement.device == jax.devices()[3]
+    for i, engine in enumerate(engines):
+        (folder / str(i)).write_bytes(pickle.dumps(engine))
+else:
+    for i, told in enumerate(["needs 4 devices, found 2", "devices [2, 3], found", "devices [3], found"]):
+        try:
+            pickle.loads((folder / str(i)).read_bytes())
+        except st.EngineError as error:
+            assert told in str(error), error
+        else:
+            raise AssertionError(told)
+"""
+    path = tmp_path / "program.py"
+    path.write_text(program, encoding="utf-8")
+    for devices in (4, 2):
+        finish(start(devices, str(tmp_path), program=path))

@@ -169,3 +169,26 @@ def test_another_process_can_load_it() -> None:
         [sys.executable, "-c", program], input=pickle.dumps(f), capture_output=True, check=False
     )
     assert done.stdout.split() == [b"3.0", b"6.0"], done.stderr.decode()
+
+
+def test_shards_are_printed_read_back_and_pickled() -> None:
+    x = st.placeholder((None, 3), name="x", shard=("batch", None))
+    w = st.variable(np.ones((3, 2), "f4"), name="w", shard=[None, "model"])
+    f = st.function([x], x @ w)
+    text = print_graph(f.graph)
+    assert '%x = placeholder {shard = ["batch", none]} : f32[d0, 3]' in text
+    assert '%w = variable {shard = [none, "model"]} : f32[3, 2]' in text
+    assert print_graph(st.parse_graph(text)) == text
+    assert print_graph(again(f).graph) == print_graph(copy.deepcopy(f).graph) == text
+    assert f(np.ones((2, 3), "f4"))[0, 0] == 3
+
+
+def test_what_is_no_shard() -> None:
+    for shard in ("batch", ("batch",), ("batch", "batch"), (0, None), 3, {"batch": 0}):
+        with pytest.raises(st.AttributeValueError, match="mesh axis or None for each of 2 axes"):
+            st.placeholder((2, 3), shard=shard)  # type: ignore[arg-type]
+        with pytest.raises(st.AttributeValueError, match="mesh axis or None for each of 2 axes"):
+            st.variable(np.ones((2, 3)), shard=shard)  # type: ignore[arg-type]
+    text = 'graph { %x = placeholder {shard = ["batch"]} : f32[2, 3] inputs %x outputs %x }'
+    with pytest.raises(st.ParseError, match="mesh axis or None"):
+        st.parse_graph(text)

@@ -125,6 +125,11 @@ def register_engine(engine: Engine) -> Engine:
     return engine
 
 
+def is_registered(engine: str | Engine | None) -> bool:
+    """Return True for the very engine object that its name stands for."""
+    return isinstance(engine, Engine) and _engines.get(engine.name) is engine
+
+
 def available_engines() -> list[str]:
     """Return the names of all engines that can be asked for."""
     missing = {name for name, package in _EXTRAS.items() if find_spec(package) is None}

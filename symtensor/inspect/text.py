@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,10 +80,10 @@ def _rounds(loop: Kernel) -> Dim:
     return rounds
 
 
-def _zero_variable(type_: TensorType, name: str) -> Node:
+def _zero_variable(type_: TensorType, name: str, attrs: Mapping[str, Any]) -> Node:
     if any(not isinstance(d, int) for d in type_.shape):
         raise SymtensorError(f"the variable {name} has no fixed shape: pass bind=")
-    return variable(np.zeros(type_.shape, type_.dtype.numpy), name=name).node
+    return variable(np.zeros(type_.shape, type_.dtype.numpy), name=name, **attrs).node
 
 
 def parse_graph(

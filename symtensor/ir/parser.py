@@ -25,7 +25,8 @@ from symtensor.ir.reader import Tokens, ValueReader
 from symtensor.ir.types import NodeType, TensorType
 from symtensor.source import Location
 
-MakeVariable = Callable[[TensorType, str], Node]
+MakeVariable = Callable[[TensorType, str, Mapping[str, Any]], Node]
+"""Makes a variable of a type, a name and the attributes in the text."""
 
 
 def parse_graph(
@@ -164,13 +165,13 @@ class _Parser(ValueReader):
             return self.leaves[label]
         shown = label[1:] if not label[1:].isdigit() else None
         if op.name == "placeholder":
-            attrs = {"type": type_, "uid": fresh_uid()}
+            attrs = {**attrs, "type": type_, "uid": fresh_uid()}
         elif op.name == "parameter":
             attrs = {**attrs, "type": type_}
         elif op.name == "variable":
             if self.make_variable is None or not isinstance(type_, TensorType):
                 raise ParseError(f"the variable {label} has no value: pass bind= or make_variable=")
-            return self.make_variable(type_, label[1:])
+            return self.make_variable(type_, label[1:], attrs)
         return make_node(op, inputs, attrs, name=shown)
 
 

@@ -21,9 +21,40 @@ def _no_value(xp: Any, **attrs: Any) -> Any:
     raise SymtensorError("a placeholder has no value of its own: pass it as an input")
 
 
+Shard = Sequence[str | None]
+"""For each axis of a tensor the mesh axis over which it is cut, or None."""
+
+
+def infer_input(type_: TensorType, shard: Any = None) -> TensorType:
+    """Return the type of a placeholder or variable; refuse a `shard` that does not fit it."""
+    if shard is None:
+        return type_
+    named = [axis for axis in shard if axis is not None] if isinstance(shard, tuple) else [shard]
+    if (
+        not isinstance(shard, tuple)
+        or len(shard) != type_.ndim
+        or not all(isinstance(axis, str) for axis in named)
+        or len(set(named)) != len(named)
+    ):
+        raise AttributeValueError(
+            f"shard: expected a mesh axis or None for each of {type_.ndim} axes, found {shard!r}",
+            help='for example shard=("batch", None) for a matrix',
+        )
+    return type_
+
+
+def shard_attribute(type_: TensorType, shard: Shard | None) -> dict[str, Any]:
+    """Return the attribute that keeps a `shard`; none where there is none."""
+    if shard is None:
+        return {}
+    kept = tuple(shard) if isinstance(shard, list) else shard
+    infer_input(type_, kept)
+    return {"shard": kept}
+
+
 PLACEHOLDER = define(
     "placeholder",
-    infer=lambda *, type, uid: type,
+    infer=lambda *, type, uid, shard=None: infer_input(type, shard),
     evaluate=_no_value,
     doc="A tensor fed at each call.",
 )
@@ -68,12 +99,16 @@ def normalize_dim(size: Any, axis: int = 0) -> Dim:
 
 
 def placeholder(
-    shape: Sequence[Any] = (), dtype: Any = "float32", name: str | None = None
+    shape: Sequence[Any] = (),
+    dtype: Any = "float32",
+    name: str | None = None,
+    shard: Shard | None = None,
 ) -> Tensor:
     """Return a tensor that is fed at each call.
 
     `shape` holds ints, None for a size known only at call time, or names: the same name is the
-    same size wherever it occurs.
+    same size wherever it occurs. `shard`, for engines with a mesh of devices: for each axis the
+    axis of the mesh over which it is cut, or None, as in ``("batch", None)``.
     """
     require_name(name, "a placeholder")
     if isinstance(shape, str):  # else its letters would be sizes
@@ -84,7 +119,8 @@ def placeholder(
         )
     sizes = tuple(normalize_dim(size, axis) for axis, size in enumerate(shape))
     type_ = tensor_type(as_dtype(dtype), sizes)
-    return Tensor(make_node(PLACEHOLDER, (), {"type": type_, "uid": fresh_uid()}, name=name))
+    attrs = {"type": type_, "uid": fresh_uid(), **shard_attribute(type_, shard)}
+    return Tensor(make_node(PLACEHOLDER, (), attrs, name=name))
 
 
 def constant(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:

@@ -21,7 +21,7 @@ from symtensor.ir.literal import as_array
 from symtensor.ir.node import Node, fresh_uid, make_node
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, tensor_type
-from symtensor.ops.inputs import _no_value, normalize_dim
+from symtensor.ops.inputs import Shard, _no_value, infer_input, normalize_dim, shard_attribute
 from symtensor.ops.registry import define
 from symtensor.vocabulary import require_name
 
@@ -148,7 +148,7 @@ class Exclusive:
 
 VARIABLE = define(
     "variable",
-    infer=lambda *, type, uid, store: type,
+    infer=lambda *, type, uid, store, shard=None: infer_input(type, shard),
     evaluate=_no_value,
     doc="A tensor whose value lives between calls.",
 )
@@ -209,11 +209,13 @@ def variable(
     dtype: Any = None,
     name: str | None = None,
     shape: Sequence[Any] | None = None,
+    shard: Shard | None = None,
 ) -> Variable:
     """Return a variable holding a copy of `value`.
 
     Its type is the shape and dtype of `value`; a `shape` with None where the size may change
-    between calls makes the variable resizable.
+    between calls makes the variable resizable. `shard`: how engines with a mesh of devices cut it, see
+    `placeholder`.
     """
     require_name(name, "a variable")
     if isinstance(value, Tensor) and not isinstance(value, Variable):
@@ -226,7 +228,12 @@ def variable(
     sizes = array.shape if shape is None else [normalize_dim(s, i) for i, s in enumerate(shape)]
     type_ = tensor_type(element, sizes)
     array = value_for(type_, array, name or "variable", borrow=True)
-    attrs = {"type": type_, "uid": fresh_uid(), "store": Store(array)}
+    attrs = {
+        "type": type_,
+        "uid": fresh_uid(),
+        "store": Store(array),
+        **shard_attribute(type_, shard),
+    }
     return Variable(make_node(VARIABLE, (), attrs, name=name))
 
 

@@ -11,11 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+try:
+    import jax  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "the jax engine needs the package jax: pip install 'symtensor[jax]'", name="jax"
+    ) from error
+
 from symtensor.engines.base import CAPABILITIES
 from symtensor.engines.jax import control, forms, linalg, products  # noqa: F401  (native forms)
 from symtensor.engines.jax.callout import call_out
 from symtensor.engines.jax.execute import JaxExecutable
-from symtensor.engines.jax.placement import Key, MeshLike, Placement
+from symtensor.engines.jax.placement import Described, Key, MeshLike, Placement, Shardings
 from symtensor.engines.jax.trace import rule_for
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
@@ -26,8 +33,9 @@ class JaxEngine:
 
     `mesh`: devices by named axes, ``{"batch": 8}`` or a `jax.sharding.Mesh`; `shardings`: for
     placeholders and variables, or their names, the mesh axis over which each of their axes is cut,
-    ``{x: ("batch", None)}``. `device`: a `jax.Device` to use instead of the first one.
-    `compiler_options` go to XLA.
+    ``{x: ("batch", None)}``, or None for one that stays whole. They go before what the program says
+    itself, ``placeholder(…, shard=("batch", None))``. `device`: a `jax.Device` to use
+    instead of the first one. `compiler_options` go to XLA.
     """
 
     name = "jax"
@@ -35,7 +43,7 @@ class JaxEngine:
     def __init__(
         self,
         mesh: MeshLike | None = None,
-        shardings: Mapping[Key, Sequence[str | None]] | None = None,
+        shardings: Mapping[Key, Sequence[str | None] | None] | None = None,
         device: Any = None,
         compiler_options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -53,3 +61,13 @@ class JaxEngine:
 
     def compile(self, graph: Graph) -> JaxExecutable:
         return JaxExecutable(graph, self.placement, self.compiler_options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (*self.placement.described(), self.compiler_options)
+
+
+def _restore(devices: Described, shardings: Shardings, options: Mapping[str, Any]) -> JaxEngine:
+    mesh, device = devices.found()
+    engine = JaxEngine(mesh, None, device, options)
+    engine.placement.by_name, engine.placement.by_node = shardings
+    return engine

@@ -8,36 +8,28 @@ from typing import Any
 import onnx
 from onnx import helper, numpy_helper
 
-from symtensor.errors import LoweringError
+from symtensor.export.graph_lowering import GraphLowering, has_form
 from symtensor.export.onnx.ops import LOWERINGS, reduction, view
 from symtensor.export.onnx.writer import DTYPES, Value, Words, Writer
 from symtensor.ir.graph import Graph
-from symtensor.ir.node import RESULT, Node
+from symtensor.ir.node import Node
 from symtensor.ir.printer import Labels, format_attributes
 from symtensor.ir.types import TensorType
-from symtensor.ops.families import Elementwise, Reduction, View
 
 OPSET, IR_VERSION = 21, 10
 DOMAIN = "symtensor"
 """Of ops without an ONNX form."""
 WORDLESS = {"nextafter", "arctan2", "erfc", "lgamma", "digamma"}
 """Elementwise ops whose words ONNX has no means to express accurately."""
-LEAVES = ("placeholder", "variable", "parameter")
 
 Values = dict[Node, tuple[Value, ...]]
 
 
 def covers(node: Node) -> bool:
     """Return True when the op of a node has an ONNX form."""
-    name, family = node.op.name, node.op.family
-    if name in WORDLESS or (name == "scan" and node.attrs["until"]):
+    if node.op.name in WORDLESS or (node.op.name == "scan" and node.attrs["until"]):
         return False
-    return (
-        node.op is RESULT
-        or name in LEAVES
-        or name in LOWERINGS
-        or isinstance(family, (Elementwise, View, Reduction))
-    )
+    return has_form(node, LOWERINGS)
 
 
 def lower_model(graph: Graph) -> onnx.ModelProto:
@@ -82,8 +74,10 @@ def value_info(name: str, type_: TensorType, labels: Labels) -> onnx.ValueInfoPr
     return helper.make_tensor_value_info(name, DTYPES[type_.dtype.name], shape)
 
 
-class Lowering:
-    """Writes graphs node by node; a node of several results has several values."""
+class Lowering(GraphLowering[Value]):
+    """Writes graphs into an ONNX graph."""
+
+    forms = LOWERINGS
 
     def __init__(self, writer: Writer, labels: Labels) -> None:
         self.writer = writer
@@ -103,38 +97,24 @@ class Lowering:
         self.writer.add("Identity", [value], [name])
         return value_info(name, type_, self.labels)
 
-    def graph(self, graph: Graph, values: Values) -> list[Value]:
-        """Append the nodes of a graph whose leaves have `values`; return the values of its roots."""
-        for node in graph.nodes():
-            if node in values:
-                continue
-            if node.op is RESULT:
-                values[node] = (values[node.inputs[0]][node.attrs["index"]],)
-                continue
-            self.writer.remark = node.loc.describe() if node.loc is not None else ""
-            values[node] = found = self._node(node, [values[x][0] for x in node.inputs])
-            for value, type_ in zip(found, types_of(node), strict=True):
-                self.writer.bind(value, type_)
-        return [values[root][0] for root in graph.roots]
+    def node(self, node: Node, xs: list[Value]) -> tuple[Value, ...]:
+        """Append a node, one without a form in our own domain; note the user's line and the types."""
+        self.writer.remark = node.loc.describe() if node.loc is not None else ""
+        found = super().node(node, xs) if covers(node) else self._custom(node, xs)
+        for value, type_ in zip(found, types_of(node), strict=True):
+            self.writer.bind(value, type_)
+        return found
 
-    def _node(self, node: Node, xs: list[Value]) -> tuple[Value, ...]:
-        if not covers(node):
-            return self._custom(node, xs)
-        family = node.op.family
-        try:
-            if node.op.name in LOWERINGS:
-                found = LOWERINGS[node.op.name](self, node, *xs)
-                return found if isinstance(found, tuple) else (found,)
-            if isinstance(family, Elementwise):
-                value = family.scalar(Words(self.writer), *xs, **node.attrs)
-                whole = value.ndim == node.tensor_type.ndim
-                return (value if whole else self.writer.expand(value, node.tensor_type.shape),)
-            if isinstance(family, Reduction):
-                return (reduction(self.writer, node, xs[0]),)
-            return (view(self.writer, node, xs[0]),)
-        except LoweringError as error:
-            error.add_context(node.op.name, [], node.loc)
-            raise
+    def elementwise(self, node: Node, xs: list[Value]) -> Value:
+        value: Value = node.op.family.scalar(Words(self.writer), *xs, **node.attrs)
+        whole = value.ndim == node.tensor_type.ndim
+        return value if whole else self.writer.expand(value, node.tensor_type.shape)
+
+    def reduction(self, node: Node, x: Value) -> Value:
+        return reduction(self.writer, node, x)
+
+    def view(self, node: Node, x: Value) -> Value:
+        return view(self.writer, node, x)
 
     def _custom(self, node: Node, xs: list[Value]) -> tuple[Value, ...]:
         """Append a node of our own domain, its attributes as text."""

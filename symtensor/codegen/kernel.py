@@ -61,7 +61,10 @@ class Affine(NamedTuple):
 
     def coefficient(self, axis: Axis) -> Dim:
         """Return the factor of `axis`; 0 when it does not occur."""
-        return next((c for a, c in self.terms if a is axis), 0)
+        for own, coefficient in self.terms:
+            if own is axis:
+                return coefficient
+        return 0
 
 
 def make_affine(offset: Dim, terms: Sequence[tuple[Axis, Dim]]) -> Affine:

@@ -20,34 +20,23 @@ from symtensor.vocabulary import suggestion
 class DType:
     """An element type: ``name`` ("float32"), ``short`` ("f32"), ``kind`` (b i u f), ``bits``."""
 
-    __slots__ = ("bits", "kind", "name", "numpy", "short")
+    __slots__ = (
+        "bits", "is_bool", "is_floating", "is_integer", "itemsize", "kind", "name", "numpy", "short",
+    )  # fmt: skip
 
     def __init__(self, name: str, short: str, kind: str, numpy: np.dtype[Any]) -> None:
         self.name = name
         self.short = short
         self.kind = kind
         self.numpy = numpy
-        self.bits = numpy.itemsize * 8
-
-    @property
-    def itemsize(self) -> int:
+        self.itemsize = numpy.itemsize
         """Bytes of one element."""
-        return self.bits // 8
-
-    @property
-    def is_floating(self) -> bool:
+        self.bits = numpy.itemsize * 8
+        self.is_floating = kind == "f"
         """True for float16, bfloat16, float32, float64."""
-        return self.kind == "f"
-
-    @property
-    def is_integer(self) -> bool:
+        self.is_integer = kind in "iu"
         """True for the signed and unsigned integers, not for bool."""
-        return self.kind in "iu"
-
-    @property
-    def is_bool(self) -> bool:
-        """True for bool only."""
-        return self.kind == "b"
+        self.is_bool = kind == "b"
 
     def __repr__(self) -> str:
         return f"symtensor.{self.name}"

@@ -1,6 +1,7 @@
 """Compiled code on disk: what one process compiled, the next one only links.
 
     <folder>/<key>.o = magic | key | length of code | SHA-256 of all else | code
+    code             = number of object files of the module | length of each | the files
 
 The key is the SHA-256 of everything that the code depends on: the module's text, processor and
 options, LLVM. Weights are no part of a text, so they are no part of a key. An entry is used when all
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import stat
@@ -21,7 +23,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +34,7 @@ from symtensor.codegen.target import Target
 from symtensor.config import get as get_setting
 from symtensor.config import home_folder
 
-VERSION = 1
+VERSION = 2
 """To be raised when code for the same text and target changes for a reason the key does not see."""
 MAGIC = b"symtenso"
 _HEADER = struct.Struct("<8s32sQ32s")
@@ -59,6 +61,20 @@ def object_key(text: str, target: Target) -> str:
         digest.update(struct.pack("<Q", len(data)))  # no two lists of parts run together
         digest.update(data)
     return digest.hexdigest()
+
+
+def joined(objects: Sequence[bytes]) -> bytes:
+    """Return the object files of a module as the code of one entry."""
+    lengths = list(map(len, objects))
+    return struct.pack(f"<{len(lengths) + 1}Q", len(lengths), *lengths) + b"".join(objects)
+
+
+def parted(code: bytes) -> list[bytes]:
+    """Return the object files that `joined` has put together."""
+    (count,) = struct.unpack_from("<Q", code)
+    lengths = struct.unpack_from(f"<{count}Q", code, 8)
+    ends = itertools.accumulate(lengths, initial=8 * (count + 1))
+    return [code[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def configured() -> ObjectCache | None:

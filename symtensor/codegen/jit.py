@@ -47,21 +47,20 @@ def verified_module(text: str) -> Any:
 def emit_objects(texts: Sequence[str], target: Target) -> list[list[bytes]]:
     """Return the object files of some modules, from the disk where they were compiled before.
 
-    Modules are cut into parts, so each has a list of them. What is missing is compiled by as many
-    threads as compute.
+    Modules are compiled in parts, so each has a list of them, by as many threads as compute.
     """
-    cut = [parts_of(text) for text in texts]
     store = cache.configured()
-    code: dict[str, bytes | None] = dict.fromkeys(part for parts in cut for part in parts)
-    keys = {part: cache.object_key(part, target) for part in code} if store else {}
-    for part, key in keys.items():
-        code[part] = store.get(key) if store else None
-    missing = sorted((part for part in code if code[part] is None), key=len, reverse=True)
-    for part, made in zip(missing, _compiled(missing, target), strict=True):
-        code[part] = made
+    keys = {text: cache.object_key(text, target) for text in texts} if store else {}
+    found = {text: store.get(key) if store else None for text, key in keys.items()}
+    objects = {text: cache.parted(code) for text, code in found.items() if code is not None}
+    cut = {text: parts_of(text) for text in texts if text not in objects}
+    parts = sorted({part for parts in cut.values() for part in parts}, key=lambda p: (-len(p), p))
+    made = dict(zip(parts, _compiled(parts, target), strict=True))
+    for text, own in cut.items():
+        objects[text] = [made[part] for part in own]
         if store:
-            store.put(keys[part], made)
-    return [[code[part] or b"" for part in parts] for parts in cut]
+            store.put(keys[text], cache.joined(objects[text]))
+    return [objects[text] for text in texts]
 
 
 def _compiled(texts: Sequence[str], target: Target) -> Iterable[bytes]:

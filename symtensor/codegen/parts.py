@@ -2,7 +2,7 @@
 
 Parts are modules of their own; linked together they are what the whole was. Functions that were private
 to the module can be called from other parts, and each part declares what it calls in others. The cut
-depends on the text alone, never on this machine, so parts have the same names in the cache everywhere.
+depends on the text alone, never on this machine, so the objects are the same with any number of threads.
 """
 
 from __future__ import annotations

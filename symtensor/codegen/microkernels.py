@@ -125,10 +125,10 @@ class Microkernels:
         places = 3 if packing else 2
         f.branch("%accumulate", lambda: self.ask_for_result(f, grid))
 
-        def step(t: str, state: list[str]) -> list[V]:
+        def step(t: str, state: list[str], ahead: str) -> list[V]:
             at, sums = state[:places], state[places:]
             if access == "strided":  # the rows of the next tile, as far as they follow in memory
-                self.prefetch(f, f.at("i8", following, f.mul(t, CACHE_LINE)))
+                self.prefetch(f, f.at("i8", ahead, f.mul(t, CACHE_LINE)))
             b = f.at(self.element, "%b", at[1])
             row = [f.load(self.vector, f.at(self.element, b, v * self.lanes), self.align)
                    for v in range(vectors)]  # fmt: skip
@@ -147,7 +147,9 @@ class Microkernels:
 
         def one_round(_: str, state: list[str]) -> list[V]:
             kinds = ["i64"] * places + [self.vector] * len(grid)
-            after = f.loop(0, "%k", 1, step, list(zip(kinds, state, strict=True)))
+            ahead = f.at(self.element, following, state[0])
+            after = f.loop(0, "%k", 1, lambda t, now: step(t, now, ahead),
+                           list(zip(kinds, state, strict=True)))  # fmt: skip
             starts = [f.add(state[0], "%ar"), f.add(state[1], "%br"), *after[2:places]]
             return [*starts, *after[places:]]
 

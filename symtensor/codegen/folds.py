@@ -15,6 +15,8 @@ from symtensor.codegen.kernel import Value
 from symtensor.codegen.lanes import (
     Lanes,
     LaneScalars,
+    any_lane,
+    first_true,
     literal,
     part,
     splat_literal,
@@ -26,11 +28,11 @@ State = list[Lanes]
 Combine = Callable[[Lanes, Lanes], Lanes]
 
 
-def fold_of(s: LaneScalars, result: Value) -> Fold:
-    """Return what computes a reduce value."""
+def fold_of(s: LaneScalars, result: Value, over_lanes: bool = False) -> Fold:
+    """Return what computes a reduce value; `over_lanes` where lanes hold elements that are folded."""
     combiner = result.data.combiner
     if combiner in ("argmax", "argmin"):
-        return IndexFold(s, result)
+        return StepFold(s, result) if over_lanes else IndexFold(s, result)
     if result.data.is_running:
         return RunningFold(s, result)
     floating = result.dtype.is_floating
@@ -180,20 +182,39 @@ class IndexFold(Fold):
         later = s.and_(s.not_(self._is_better(x, y)), s.lt(j, i))
         return self._chosen(s.or_(worse, later), other, one)
 
-    def join(self, state: State, lanes: State) -> State:
-        """Find the best value first, then the lowest index of the lanes that hold it."""
-        s, (values, indices) = self.s, lanes
-        best = across_lanes(s, values, self._better)
-        missed = self._is_better(best, values)
-        last = self.filled(np.iinfo(np.int64).max, int64, values.width)
-        index = across_lanes(s, s.select(missed, last, indices), s.minimum)
-        return self._first(state, [best, index])
-
-    def _better(self, x: Lanes, y: Lanes) -> Lanes:
-        return self.s.select(self._is_better(y, x), y, x)
-
     def finish(self, state: State) -> Lanes:
         return state[1]
+
+
+class StepFold(IndexFold):
+    """The extremum of every lane and the step at which it came; a step takes as many elements as lanes."""
+
+    is_blocked = False
+
+    def identity(self, width: int) -> State:
+        return [super().identity(width)[0], self.filled(0, self.index_dtype, width)]
+
+    def join(self, state: State, lanes: State) -> State:
+        """Find the best value first, then the earliest step at which a lane has it, then the lane."""
+        s, (values, steps) = self.s, lanes
+        best = self._best(values)
+        missed = self._is_better(best, values)
+        late = self.filled(np.iinfo(steps.dtype.numpy).max, steps.dtype, steps.width)
+        steps = s.select(missed, late, steps)
+        step = across_lanes(s, steps, s.minimum)
+        lane = first_true(s, s.eq(steps, step))
+        first = s.mul(s.cast(step, int64), s.const(values.width, int64))
+        return self._first(state, [best, s.add(first, lane)])
+
+    def _best(self, values: Lanes) -> Lanes:
+        """Return the best value of lanes, NaN where there is one."""
+        s = self.s
+        if not values.dtype.is_floating:
+            return across_lanes(s, values, lambda x, y: s.select(self._is_better(y, x), y, x))
+        order = "fcmp ogt" if self.combiner == "argmax" else "fcmp olt"
+        best = across_lanes(s, values, lambda x, y: s.select(s.compare(order, x, y), x, y))
+        unknown = any_lane(s, s.compare("fcmp uno", values, values))
+        return s.select(unknown, s.const(float("nan"), values.dtype), best)
 
 
 def across_lanes(s: LaneScalars, x: Lanes, combine: Combine) -> Lanes:

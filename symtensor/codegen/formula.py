@@ -14,11 +14,11 @@ from symtensor.codegen import coefficients as C
 from symtensor.codegen.lanes import (
     Lanes,
     LaneScalars,
+    any_lane,
     first_lanes,
     joined,
     part,
     register_type,
-    vector_of,
 )
 from symtensor.ir.dtypes import DType, float32, float64, int32, int64
 
@@ -226,15 +226,10 @@ def rare_lanes(s: LaneScalars, mask: Lanes, usual: Lanes, symbol: str, *xs: Lane
     """
     width, kind = usual.width, register_type(usual.dtype, usual.width)
     name = s.fresh("rare")[1:]
-    any_lane = mask.text
-    if width > 1:
-        reduce = s.intrinsic(
-            f"llvm.vector.reduce.or.v{width}i1", "i1", [(vector_of("i1", width), mask.text)]
-        )
-        any_lane = s.emit(reduce, mask.dtype, 1).text
+    some = any_lane(s, mask).text
     s.out += [
         f"br label %{name}.in", f"{name}.in:",
-        f"br i1 {any_lane}, label %{name}.slow, label %{name}.out", f"{name}.slow:",
+        f"br i1 {some}, label %{name}.slow, label %{name}.out", f"{name}.slow:",
     ]  # fmt: skip
     wide = [s.cast(x, float64) for x in xs]
     called = s.cast(library_call(s, symbol, *wide), usual.dtype)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from symtensor.codegen.target import Target
 from symtensor.errors import LoweringError
-from symtensor.ir.dtypes import DType, as_dtype, bool_, float32, float64
+from symtensor.ir.dtypes import DType, as_dtype, bool_, float32, float64, int64
 
 
 class Unsupported(LoweringError):
@@ -496,6 +496,26 @@ def first_lanes(s: LaneScalars, x: Lanes, count: int) -> Lanes:
     picked = ", ".join(f"i32 {min(i, x.width)}" for i in range(count))
     mask = f"{vector_of('i32', count)} <{picked}>"
     return s.emit(f"shufflevector {kind} {x.text}, {kind} poison, {mask}", x.dtype, count)
+
+
+def any_lane(s: LaneScalars, mask: Lanes) -> Lanes:
+    """Return whether some lane of a mask is true."""
+    if mask.width == 1:
+        return mask
+    kind = vector_of("i1", mask.width)
+    call = s.intrinsic(f"llvm.vector.reduce.or.v{mask.width}i1", "i1", [(kind, mask.text)])
+    return s.emit(call, bool_, 1)
+
+
+def first_true(s: LaneScalars, mask: Lanes) -> Lanes:
+    """Return the number of the first true lane of a mask that has one."""
+    bits = f"i{mask.width}"
+    whole = s.emit(f"bitcast {vector_of('i1', mask.width)} {mask.text} to {bits}", bool_, 1)
+    call = s.intrinsic(f"llvm.cttz.{bits}", bits, [(bits, whole.text), ("i1", "true")])
+    count = s.emit(call, bool_, 1).text
+    if mask.width == 64:
+        return Lanes(count, int64, 1)
+    return s.emit(f"{'zext' if mask.width < 64 else 'trunc'} {bits} {count} to i64", int64, 1)
 
 
 def _mangled(dtype: DType, width: int) -> str:

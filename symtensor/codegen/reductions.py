@@ -7,9 +7,10 @@ lanes and remainders agree (`symtensor.codegen.folds`).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from symtensor.codegen.folds import IndexFold, State, fold_of
+from symtensor.codegen.folds import Fold, IndexFold, State, StepFold, fold_of
 from symtensor.codegen.kernel import Axis, Loop, Reduce, Stmt, Update, Value
 from symtensor.codegen.lanes import Lanes
 
@@ -58,17 +59,28 @@ def _reduce_loop(e: Emitter, loop: Loop) -> None:
     if not loop.vector or e.width == 1 or e.vector_axis is not None:
         _blocks(e, loop, "0", extent, 1)
         return
-    end = "0"
+    end, before = "0", 0
     for width in _widths(e, loop.body):
         start, end = end, e.main_end(extent, width)
-        scalar = e.states
-        with e.lanes(loop.axis, width):
-            e.states = {result: fold_of(e.s, result).identity(width) for result in scalar}
-            _blocks(e, loop, start, end, width)
-        wide, e.states = e.states, {}
-        for result, state in scalar.items():
-            e.states[result] = fold_of(e.s, result).join(state, wide[result])
+        fold = partial(_fold_lanes, e, loop, start, end, width)
+        if before:  # less than a step of those is left, often nothing
+            e.counted(Axis("rest", 0), start, end, before, fold)
+        else:
+            fold()
+        before = width
     _blocks(e, loop, end, extent, 1)
+
+
+def _fold_lanes(e: Emitter, loop: Loop, start: str, end: str, width: int) -> None:
+    """Fold whole vectors and join them with the scalar states."""
+    scalar = e.states
+    with e.lanes(loop.axis, width):
+        folds = {result: _fold(e, result) for result in scalar}
+        e.states = {result: fold.identity(width) for result, fold in folds.items()}
+        _blocks(e, loop, start, end, width)
+    wide, e.states = e.states, {}
+    for result, state in scalar.items():
+        e.states[result] = folds[result].join(state, wide[result])
 
 
 def _reduce_body(e: Emitter, loop: Loop) -> None:
@@ -81,7 +93,7 @@ def _reduce_body(e: Emitter, loop: Loop) -> None:
 
 def _blocks(e: Emitter, loop: Loop, start: str, end: str, step: int) -> None:
     """Run the innermost loop in blocks: float sums start each block from zero."""
-    if not any(fold_of(e.s, result).is_blocked for result in e.states):
+    if not any(_fold(e, result).is_blocked for result in e.states):
         e.counted(loop.axis, start, end, step, lambda: e.block(loop.body))
         return
     e.counted(Axis("block", 0), start, end, BLOCK * step, lambda: _one_block(e, loop, end, step))
@@ -102,7 +114,7 @@ def fold_block(
     step: int = 1,
 ) -> dict[Value, State]:
     """Return the states after the indices from `first` to `last`; some fold a block apart."""
-    folds = {result: fold_of(e.s, result) for result in states}
+    folds = {result: _fold(e, result) for result in states}
     apart = [result for result in states if folds[result].is_blocked]
     outer, e.states = e.states, dict(states)
     for result in apart:
@@ -120,17 +132,21 @@ def fold_block(
 def emit_update(e: Emitter, result: Value) -> None:
     """Emit that an open accumulator takes the current element."""
     state = e.states[result]
-    fold = fold_of(e.s, result)
-    index = _index_in_block(e, result, fold) if isinstance(fold, IndexFold) else None
+    fold = _fold(e, result)
+    index = _index(e, fold) if isinstance(fold, IndexFold) else None
     e.states[result] = fold.update(state, e.value(result.args[0]), index)
     if result.data.is_running:
         e.define(result, fold.finish(e.states[result]))
 
 
-def _index_in_block(e: Emitter, result: Value, fold: IndexFold) -> Lanes:
-    """Return where the current element stands, counted from the start of the block."""
-    (axis,) = result.data.axes
-    index = e.s.cast(e.i64(e.offset_from(e.block_start)), fold.index_dtype)
-    if e.vector_axis is not axis:
-        return index
-    return e.s.add(index, e.lane_numbers(fold.index_dtype))
+def _fold(e: Emitter, result: Value) -> Fold:
+    return fold_of(e.s, result, over_lanes=e.vector_axis in result.data.axes)
+
+
+def _index(e: Emitter, fold: IndexFold) -> Lanes:
+    """Return where the current element stands, counted from the start of the block; or the step."""
+    place = e.i64(e.offset_from(e.block_start))
+    if isinstance(fold, StepFold):
+        index = e.i64(e.scopes[-1].index)
+        place = e.s._binary("lshr", index, e.s.const(e.width.bit_length() - 1, index.dtype))
+    return e.s.cast(place, fold.index_dtype)

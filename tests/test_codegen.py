@@ -285,6 +285,27 @@ def test_special_functions_are_within_their_ulps(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lgamma_is_accurate_on_both_sides_of_zero(dtype):
+    """Relative to the value; for negative numbers, which have other roots, or to 1/10 near those."""
+    wide = dtype is np.float64
+    beside = 10.0 ** RNG.uniform(-15, -1, 300) * RNG.choice([-1, 1], 300)
+    spread = 10.0 ** RNG.uniform(-300 if wide else -35, 300 if wide else 35, 300)
+    points = np.concatenate([
+        RNG.uniform(0, 12, 600), spread, 1 + beside, 2 + beside, RNG.uniform(-30, 0, 500),
+        beside - RNG.integers(0, 20, 300), [5e-324 if wide else 1e-45, -1e5 - 0.3],
+    ]).astype(dtype)  # fmt: skip
+    points = points[(points > 0) | (points != np.round(points))]
+    x = st.placeholder((None,), points.dtype.name)
+    f = compiled([x], st.lgamma(x))
+    assert kernels_of(f)
+    with mpmath.workdps(50):
+        exact = [mpmath.re(mpmath.loggamma(mpmath.mpf(p))) for p in points.tolist()]
+    for at, found, truth in zip(points.tolist(), f(points).tolist(), exact, strict=True):
+        size = abs(truth) if at > 0 else max(abs(truth), 0.1)
+        assert abs(found - truth) <= size * (1e-13 if wide else 1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_digamma_is_accurate_on_both_sides_of_zero(dtype):
     """Relative to the value, or to 1/10 near the roots; beside poles the reduction is exact."""
     beside = 10.0 ** RNG.uniform(-12, -1, 300) * RNG.choice([-1, 1], 300)

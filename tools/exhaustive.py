@@ -18,6 +18,13 @@ from scipy import special
 import symtensor as st
 
 CHUNK = 1 << 24
+
+
+def lgamma(x: Any) -> Any:
+    """Return that of SciPy; inf at -inf, as C has it."""
+    return np.where(x == -np.inf, np.inf, special.gammaln(x))
+
+
 ALWAYS = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan], np.float32)
 """Visited at every stride."""
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
@@ -26,7 +33,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "arcsin": np.arcsin, "arccos": np.arccos, "arctan": np.arctan, "sinh": np.sinh,
     "cosh": np.cosh, "tanh": np.tanh, "arcsinh": np.arcsinh, "arccosh": np.arccosh,
     "arctanh": np.arctanh, "sigmoid": special.expit, "erf": special.erf, "erfc": special.erfc,
-    "cbrt": np.cbrt, "sqrt": np.sqrt, "lgamma": special.gammaln,
+    "cbrt": np.cbrt, "sqrt": np.sqrt, "lgamma": lgamma,
 }  # fmt: skip
 
 

@@ -75,6 +75,26 @@ def scaled_erfc(t):
     return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
 
 
+LGAMMA_MIDDLE = mp.mpf("1.25")
+
+
+def lgamma_middle(w):
+    """Return lgamma(y) / (y - 1) / (y - 2) of w = (y - 5/4) / (y + 5/4)."""
+    y = LGAMMA_MIDDLE * (1 + w) / (1 - w)
+    for root in (1, 2):
+        if abs(y - root) < mp.mpf("1e-20"):
+            return mp.digamma(root) / (2 * root - 3)
+    return mp.loggamma(y) / ((y - 1) * (y - 2))
+
+
+def stirling_rest(z):
+    """Return what Stirling's formula for lgamma(y) leaves, times y, of z = 1/y**2."""
+    if z < mp.mpf("1e-3"):
+        return sum(mp.bernoulli(2 * k) / (2 * k * (2 * k - 1)) * z ** (k - 1) for k in range(1, 20))
+    y = 1 / mp.sqrt(z)
+    return y * (mp.loggamma(y) - (y - mp.mpf("0.5")) * mp.log(y) + y - mp.log(2 * mp.pi) / 2)
+
+
 def atanh_rest(z):
     """Return what atanh_term leaves after 2/3."""
     return (atanh_term(z) - mp.mpf(2) / 3) / z
@@ -142,6 +162,8 @@ ROWS = [
     Row("ERF", series(erf_term, 2 / mp.sqrt(mp.pi) - 1), (0, ERF_NEAR), 0, 14),
     Row("ERF_TAIL", erf_tail(mp.mpf("3.45"), mp.mpf("2.55")), (-1, 1), 0, 27),
     Row("ERFC", scaled_erfc, (mp.mpf("-0.79"), mp.mpf("0.76")), 0, 24),
+    Row("LGAMMA", lgamma_middle, (mp.mpf("-0.429"), mp.mpf("0.412")), 0, 24, lambda w: 1 / lgamma_middle(w)),
+    Row("STIRLING", stirling_rest, (0, mp.mpf("0.1112")), 0, 10, mp.sqrt),
     Row("LOG_REST", series(atanh_rest, mp.mpf(2) / 5), (0, ATANH_NEAR), 0, 9),
 ]  # fmt: skip
 SPLITS = [

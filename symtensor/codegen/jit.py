@@ -23,7 +23,7 @@ from llvmlite.binding import ffi
 from symtensor.codegen import cache, entry, gemm, pool
 from symtensor.codegen.parts import parts_of
 from symtensor.codegen.target import Target, host, threads_wanted
-from symtensor.codegen.vecmath import LIBRARY, RARELY
+from symtensor.codegen.vecmath import LIBRARY
 from symtensor.errors import LoweringError
 from symtensor.ir.dtypes import DType
 
@@ -194,7 +194,7 @@ def _array_interface() -> Any:
 def _library_functions() -> dict[str, int]:
     """Return the addresses of the C functions that generated code may call."""
     library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
-    names = {*LIBRARY.values(), *RARELY}
+    names = set(LIBRARY)
     return {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names}
 
 

@@ -1,26 +1,18 @@
 """The table of vector mathematics: each function of the scalar vocabulary as code on lanes.
 
-Straight-line code with at most 2 ULP of error and special values as in NumPy; what remains calls the
-C library lane by lane. The polynomials are fitted by tools/fit_coefficients.py.
+Straight-line code with at most 2 ULP of error and special values as in NumPy; arguments beyond it
+call the C library lane by lane. The polynomials are fitted by tools/fit_coefficients.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from symtensor.codegen import angles, digamma, error_function, exponentials, remainder
-from symtensor.codegen.formula import floats, in_double, library_call
+from symtensor.codegen import angles, error_function, exponentials, gamma, remainder
+from symtensor.codegen.formula import floats, in_double
 from symtensor.codegen.lanes import Lanes
 
-
-def _library(symbol: str) -> Callable[..., Lanes]:
-    return in_double(lambda f, *xs: library_call(f.s, symbol, *xs))
-
-
-LIBRARY = {"lgamma": "lgamma"}
-"""Words of the vocabulary that are calls of C functions."""
-
-RARELY = ("sin", "cos", "tan", "pow", "fmod")
+LIBRARY = ("sin", "cos", "tan", "pow", "fmod")
 """C functions for arguments, or targets, that the code of a word does not serve."""
 
 FUNCTIONS: dict[str, Callable[..., Lanes]] = {
@@ -50,7 +42,8 @@ FUNCTIONS: dict[str, Callable[..., Lanes]] = {
     "atan2": floats(angles.atan2),
     "erf": floats(error_function.erf),
     "erfc": in_double(error_function.erfc),
-    "digamma": in_double(digamma.digamma),
+    "lgamma": in_double(gamma.lgamma),
+    "digamma": in_double(gamma.digamma),
     "fmod": remainder.fmod,
-} | {name: _library(symbol) for name, symbol in LIBRARY.items()}
+}
 """Name in the scalar vocabulary -> ``(scalars, *lanes) -> lanes``."""

@@ -243,12 +243,13 @@ LOOKED_UP = 16
 
 
 def pieces(f, slope, step, terms):
-    """Return, power by power, polynomials in t for f(k step + t), f odd; less t for k = 0."""
+    """Return, power by power, polynomials in t for f(k step + t) - t, f odd."""
     half = step / 2 * mp.mpf("1.001")
     ratio = series(lambda t: f(t) / t - 1, slope - 1)
     rows = [[0, *minimax(ratio, lambda t: 1 / (1 + ratio(t)), (0, half), terms - 1)[0]]]
     for k in range(1, LOOKED_UP):
-        rows.append(minimax(*around(f, k * step), (-half, half), terms)[0])
+        start, slope, *rest = minimax(*around(f, k * step), (-half, half), terms)[0]
+        rows.append([start, slope - 1, *rest])
     return list(zip(*rows, strict=True))
 
 

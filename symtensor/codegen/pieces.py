@@ -24,15 +24,14 @@ def serves(f: Formula) -> bool:
 def odd(f: Formula, x: Lanes, step: float, pieces: Sequence[Sequence[float]]) -> Lanes:
     """Return an odd function that is 1 from the last piece on, by a polynomial per multiple of `step`.
 
-    The first polynomial is less |x|, whose digits count near 0.
+    The polynomials are less t, whose digits count near 0.
     """
     size, last = f.s.abs(x), f.c((len(pieces[0]) - 0.504) * step)
     a = f.select(f.s.lt(last, size), last, size)
     n = f.nearest(a, 1 / step)
     t = f.fma(n.value, f.c(-step), a)
     first, *rest = (f.lookup(numbers, f.bits(n.shifted)) for numbers in pieces)
-    base = f.select(f.s.eq(n.value, f.c(0.0)), a, first)
-    return f.s.copysign(f.fma(t, f.horner(t, rest), base), x)
+    return f.s.copysign(f.fma(t, f.horner(t, rest), f.add(first, t)), x)
 
 
 def log(f: Formula, x: Lanes) -> Lanes:

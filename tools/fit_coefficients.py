@@ -234,22 +234,23 @@ def alternating_extrema(errors, count):
 
 
 PIECES = [
-    # name, function, its slope at 0, distance of the centres, terms; erf of the first ones is nearly a float
-    ("ERF", mp.erf, 2 / mp.sqrt(mp.pi), mp.mpf("0.25732421875"), 6),
-    ("TANH", mp.tanh, 1, mp.mpf("0.6015625"), 8),
+    # name, function, its slope at 0, distance of the centres, terms, what slopes are less;
+    # erf of the first centres is nearly a float
+    ("ERF", mp.erf, 2 / mp.sqrt(mp.pi), mp.mpf("0.25732421875"), 6, 1),
+    ("TANH", mp.tanh, 1, mp.mpf("0.6015625"), 8, 0),
 ]
 LOOKED_UP = 16
 """Numbers of a table that is looked up in registers."""
 
 
-def pieces(f, slope, step, terms):
-    """Return, power by power, polynomials in t for f(k step + t) - t, f odd."""
+def pieces(f, slope, step, terms, less):
+    """Return, power by power, polynomials in t for f(k step + t) - less t, f odd."""
     half = step / 2 * mp.mpf("1.001")
-    ratio = series(lambda t: f(t) / t - 1, slope - 1)
-    rows = [[0, *minimax(ratio, lambda t: 1 / (1 + ratio(t)), (0, half), terms - 1)[0]]]
+    ratio = series(lambda t: f(t) / t - less, slope - less)
+    rows = [[0, *minimax(ratio, lambda t: 1 / (less + ratio(t)), (0, half), terms - 1)[0]]]
     for k in range(1, LOOKED_UP):
         start, slope, *rest = minimax(*around(f, k * step), (-half, half), terms)[0]
-        rows.append([start, slope - 1, *rest])
+        rows.append([start, slope - less, *rest])
     return list(zip(*rows, strict=True))
 
 
@@ -298,9 +299,9 @@ def main():
                     print(
                         f"ERFC_REST{suffix} = {float(fitted[0] - float(fitted[0]))}  # of the first"
                     )
-    for name, f, slope, step, terms in PIECES:
+    for name, f, slope, step, terms, less in PIECES:
         print(f"{name}_STEP = {float(step)}")
-        print(f"{name}_PIECES32 = {as_floats(pieces(f, slope, step, terms))}")
+        print(f"{name}_PIECES32 = {as_floats(pieces(f, slope, step, terms, less))}")
     print(f"LOG_PIECES32 = {as_floats(log_pieces())}  # 1/m, -log")
     for name, value, bits in SPLITS:
         print(f"{name} = {split(value, 3, bits)}")

@@ -22,7 +22,7 @@ def erf(f: Formula, x: Lanes) -> Lanes:
     if f.dtype is not float32:
         return _erf_by_exp(f, x)
     if pieces.serves(f):
-        return pieces.odd(f, x, C.ERF_STEP, C.ERF_PIECES32)
+        return pieces.erf(f, x)
     return _erf_by_two(f, x)
 
 

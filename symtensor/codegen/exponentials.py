@@ -110,7 +110,7 @@ def tanh(f: Formula, x: Lanes) -> Lanes:
     n is rounded down, so h is a sum of positive terms. The rounding of the denominator is put back.
     """
     if pieces.serves(f):
-        return pieces.odd(f, x, C.TANH_STEP, C.TANH_PIECES32)
+        return pieces.tanh(f, x)
     size = f.s.abs(x)
     most = f.c(10.0 if f.dtype is float32 else 20.0)  # from there on it is 1
     a = f.select(f.s.lt(most, size), most, size)

@@ -1,7 +1,7 @@
 """Single precision by pieces: coefficients that one instruction looks up in a register, by lane.
 
-In: lanes of float32, on a target that has the instruction (`serves`). Out: an odd function by sixteen
-polynomials around multiples of a step, a logarithm without division (after Tang, "Table-driven
+In: lanes of float32, on a target that has the instruction (`serves`). Out: an odd function that becomes 1
+by sixteen polynomials around multiples of a step, a logarithm without division (after Tang, "Table-driven
 implementation of the logarithm function in IEEE floating-point arithmetic", 1990).
 """
 
@@ -21,17 +21,27 @@ def serves(f: Formula) -> bool:
     return f.dtype is float32 and f.s.target.table_lanes == len(C.LOG_PIECES32[0])
 
 
-def odd(f: Formula, x: Lanes, step: float, pieces: Sequence[Sequence[float]]) -> Lanes:
-    """Return an odd function that is 1 from the last piece on, by a polynomial per multiple of `step`.
+def erf(f: Formula, x: Lanes) -> Lanes:
+    """Return the error function: polynomials less t, as no float is near its slope at 0."""
+    t, (first, *rest) = _around(f, x, C.ERF_STEP, C.ERF_PIECES32)
+    return f.s.copysign(f.fma(t, f.horner(t, rest), f.add(first, t)), x)
 
-    The polynomials are less t, whose digits count near 0.
-    """
+
+def tanh(f: Formula, x: Lanes) -> Lanes:
+    """Return the hyperbolic tangent."""
+    t, terms = _around(f, x, C.TANH_STEP, C.TANH_PIECES32)
+    return f.s.copysign(f.horner(t, terms), x)
+
+
+def _around(
+    f: Formula, x: Lanes, step: float, pieces: Sequence[Sequence[float]]
+) -> tuple[Lanes, list[Lanes]]:
+    """Return |x| less the nearest multiple of `step`, and the terms there; at the last one from there on."""
     size, last = f.s.abs(x), f.c((len(pieces[0]) - 0.504) * step)
     a = f.select(f.s.lt(last, size), last, size)
     n = f.nearest(a, 1 / step)
     t = f.fma(n.value, f.c(-step), a)
-    first, *rest = (f.lookup(numbers, f.bits(n.shifted)) for numbers in pieces)
-    return f.s.copysign(f.fma(t, f.horner(t, rest), f.add(first, t)), x)
+    return t, [f.lookup(numbers, f.bits(n.shifted)) for numbers in pieces]
 
 
 def log(f: Formula, x: Lanes) -> Lanes:

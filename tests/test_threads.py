@@ -99,6 +99,10 @@ def programs():
     yield "transposed product", [x, y], st.matmul(st.transpose(x), st.transpose(y)), (a, b)
     yield "row", [x, y], st.matmul(x[:1], y), (a, b)
     yield "column", [x, y], st.matmul(x, y[:, :1]), (a, b)
+    for dtype in ("float32", "float64"):  # ranges end where the loop of a single row does
+        u, v = st.placeholder((1, None), dtype), st.placeholder((None, None), dtype)
+        row, matrix = rng.standard_normal((1, 5000)), rng.standard_normal((5000, 300))
+        yield f"long row, {dtype}", [u, v], u @ v, (row.astype(dtype), matrix.astype(dtype))
     z = st.placeholder((None, 7, None, 10))
     c = rng.standard_normal((70, 7, 100, 10)).astype("f4")
     yield "elementwise", [x, y], st.tanh(x) * 2 + y, (a, b)

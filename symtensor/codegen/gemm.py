@@ -396,7 +396,7 @@ class _Gemm(Microkernels):
             f.store(kind, values[name], f.at("i64", "%block", Word[name.upper()]), 8)
         f.store("ptr", "%scratch", f.at("i64", "%block", Word.SCRATCH), 8)
         f.store("i64", f.op("zext i1 %accumulate to i64"), f.at("i64", "%block", Word.ADDS), 8)
-        self.share_out(f, values["m"], values["n"], f.mul(values["k"], values["rounds"]))
+        self.share_out(f, values)
         return f.text()
 
     def alone(self) -> str:
@@ -421,17 +421,22 @@ class _Gemm(Microkernels):
             for (kind, name), other in zip(self.OPERANDS, self.SWAPPED, strict=True)
         }
 
+    def is_row(self, f: FunctionText, m: V, bp: V) -> str:
+        """Return whether a product is that of one row with a matrix that nothing has packed."""
+        return f.both(f.compare("eq", m, 1), f.compare("eq", bp, 0))
+
     def product(self, f: FunctionText, m: V, bp: V, arguments: str) -> None:
         """Run a product on this thread."""
-        row = f.both(f.compare("eq", m, 1), f.compare("eq", bp, 0))
-        f.branch(row, lambda: f.do(f"call void @row_product({arguments})"),
+        f.branch(self.is_row(f, m, bp), lambda: f.do(f"call void @row_product({arguments})"),
                  lambda: f.do(f"call void @blocked({arguments})"))  # fmt: skip
 
-    def share_out(self, f: FunctionText, m: V, n: V, k: V) -> None:
+    def share_out(self, f: FunctionText, values: dict[str, V]) -> None:
         """Run the product over ranges of rows or columns, whichever are more.
 
-        Ranges are as long as keeps all threads busy: each packs for itself.
+        Ranges are as long as keeps all threads busy: each packs for itself. They end where the loops
+        of the whole product change tiles, so that no sum has another order than in one range.
         """
+        m, n, k = values["m"], values["n"], f.mul(values["k"], values["rounds"])
         by_columns = f.compare("sge", n, m)
         f.store("i64", f.op(f"zext i1 {by_columns} to i64"), f.at("i64", "%block", Word.COLUMNS), 8)
         extent = f.select(by_columns, "i64", n, m)
@@ -439,9 +444,13 @@ class _Gemm(Microkernels):
         workers = f.load("i64", f"getelementptr (i64, ptr @{pool.STATE}, "
                          f"i64 {pool.WORKERS * pool.LINE})", 8)  # fmt: skip
         threads = f.add(workers, 1)
-        width, height = self.block.width, self.block.height
+        height = self.block.height
+        width = f.select(
+            self.is_row(f, m, values["bp"]), "i64", WIDE * self.lanes, self.block.width
+        )
         granule = f.select(by_columns, "i64", width, height)
-        least = f.select(by_columns, "i64", self.columns, ROW_RANGE * height)
+        least = f.select(by_columns, "i64", f.mul(self.ceiling(f, self.columns, width), width),
+                         ROW_RANGE * height)  # fmt: skip
         share, fair = (
             f.mul(self.ceiling(f, self.ceiling(f, extent, count), granule), granule)
             for count in (threads, f.mul(threads, RANGES))

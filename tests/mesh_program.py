@@ -100,7 +100,8 @@ def variables(step: st.Function) -> list[st.Variable]:
 def train(layout: str, engine: Any, path: Path) -> dict[str, Any]:
     """Return the losses, the trained variables, and what became of a call that fails.
 
-    Half-way all is saved and a program of its own goes on from there.
+    Half-way all is saved and a program of its own goes on from there; and again at the end, by the
+    same texts.
     """
     step, weights, batches = network_of(layout, engine)
     losses = [step(*batch) for batch in batches[:3]]
@@ -113,6 +114,7 @@ def train(layout: str, engine: Any, path: Path) -> dict[str, Any]:
     except IndexError as error:
         failed = type(error).__name__
     kept = all(np.array_equal(found[k], w.get_value()) for k, w in weights.items())
+    checkpoint.save(path.with_name(f"{path.name} end.safetensors"), variables(step), {"step": "3"})
     programs = "".join(p.run.as_text() for p in step.executable.programs.values())  # type: ignore[attr-defined]
     return {
         "losses": losses, **found, **cut, "failed": failed, "kept": kept,

@@ -234,8 +234,8 @@ def test_parts_must_be_those_of_one_save(tmp_path: Path) -> None:
     pieces = {"v@0": ("v", [4], [0]), "v@2": ("v", [4], [2])}
     path = tmp_path / "x.npz"
 
-    def write(number: int, key: str, step: str) -> None:
-        texts = {checkpoint.PIECES: json.dumps(pieces), "step": step}
+    def write(number: int, key: str, step: str, save: str = "7") -> None:
+        texts = {checkpoint.PIECES: json.dumps(pieces), "step": step, checkpoint.SAVE: save}
         files.write(checkpoint._part_path(path, number, 2), {key: np.arange(2.0) + number}, texts)
 
     write(0, "v@0", "1")
@@ -243,6 +243,9 @@ def test_parts_must_be_those_of_one_save(tmp_path: Path) -> None:
         checkpoint.read(path)
     write(1, "v@2", "2")
     with pytest.raises(st.errors.CheckpointError, match="different saves"):
+        checkpoint.read(path)
+    write(1, "v@2", "1", "8")
+    with pytest.raises(st.errors.CheckpointError, match=r"different saves.*was interrupted"):
         checkpoint.read(path)
     write(1, "v@0", "1")
     with pytest.raises(st.errors.CheckpointError, match="elements of 'v' are there twice"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 
 import symtensor as st
 from symtensor import checkpoint
+from symtensor.errors import CheckpointError
 
 pytest.importorskip("jax")
 
@@ -130,9 +132,14 @@ def test_several_processes_give_what_one_gives(count: int, tmp_path: Path, truth
         check(result, truth["both"])
         assert result["local"] == 8 // count
         assert {name: tuple(result[f"{name} cut"]) for name in CUT["both"]} == CUT["both"]
-    parts = sorted(path.name for path in tmp_path.glob("*.safetensors"))
+    parts = sorted(path.name for path in tmp_path.glob("both.*.safetensors"))
     assert parts == [f"both.0000{n}-of-0000{count}.safetensors" for n in range(count)]
     check_resumed(tmp_path / "both.safetensors", "both", truth["both"])
+    last = tmp_path / "both end.safetensors"
+    np.testing.assert_array_equal(checkpoint.read(last)[0]["W1"], result["W1"])
+    shutil.copy(tmp_path / parts[0], tmp_path / parts[0].replace("both", "both end"))
+    with pytest.raises(CheckpointError, match="of different saves"):  # though the texts are equal
+        checkpoint.read(last)
 
 
 @pytest.mark.parametrize("layout", CUT)

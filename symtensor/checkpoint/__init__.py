@@ -6,7 +6,8 @@
 Values are taken at one moment: no call changes a variable meanwhile. A file holds whole arrays, so
 what eight devices saved one restores. Where other processes hold parts of the values, all processes
 call `save`, each writes a file of its own parts (``100.00002-of-00008.safetensors``), and `load`
-puts them together. Restoring changes all variables or, after an error, none.
+puts them together, if they are of one save: they agree on its number before they write. Restoring
+changes all variables or, after an error, none.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ Variables = Mapping[str, Variable] | Iterable[Variable]
 
 PIECES = "symtensor.pieces"
 """Key of the table of pieces in a file of one process: key -> (name, whole shape, first position)."""
+SAVE = "symtensor.save"
+"""Key of the number of the save in a file of one process."""
 
 
 def save(
@@ -45,7 +48,8 @@ def save(
     stores = [variable.store for variable in named.values()]
     with Exclusive(stores):
         parts = {k: _part(variable.store) for k, variable in named.items()}
-        number, count = next((p[:2] for p in parts.values() if p[1] > 1), (0, 1))
+        spread = next((k for k, (_, count, _) in parts.items() if count > 1), None)
+        number, count = (0, 1) if spread is None else parts[spread][:2]
         arrays: dict[str, Array] = {}
         table: dict[str, Any] = {}
         for name, (own, _, pieces) in parts.items():
@@ -59,6 +63,8 @@ def save(
                 arrays[key] = array
                 shape = named[name].store.elsewhere_or_array().shape
                 table[key] = name, shape, start
+        if spread is not None:
+            texts[SAVE] = _agree(named[spread].store)
     if count > 1:
         path = _part_path(path, number, count)
         texts[PIECES] = json.dumps(table)
@@ -140,6 +146,13 @@ def _part(store: Store) -> tuple[int, int, list[tuple[tuple[int, ...], Array]] |
     return (0, 1, None) if isinstance(value, np.ndarray) else value.part()
 
 
+def _agree(store: Store) -> str:
+    """Return the number of a save, the same in all processes."""
+    value = store.elsewhere_or_array()
+    assert not isinstance(value, np.ndarray)
+    return value.agree()
+
+
 def _part_path(path: Path, number: int, count: int) -> Path:
     return path.with_name(f"{path.stem}.{number:05}-of-{count:05}{path.suffix}")
 
@@ -172,15 +185,22 @@ class _Whole:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.texts: dict[str, str] = {}
+        self._parts = 0
+        self._save: str | None = None
         self._arrays: dict[str, Array] = {}
         self._filled: dict[str, Array] = {}
 
     def add(self, arrays: Mapping[str, Array], texts: dict[str, str]) -> None:
         """Add the part of one process."""
         table = json.loads(texts.pop(PIECES, "{}"))
-        if self._arrays and self.texts != texts:
-            raise CheckpointError(f"{self.path}: the parts are of different saves")
-        self.texts = texts
+        save = texts.pop(SAVE, None)  # files of before had none
+        if self._parts and (self.texts, self._save) != (texts, save):
+            raise CheckpointError(
+                f"{self.path}: the parts are of different saves, one of which was interrupted",
+                help="saves with names of their own, as of their steps, leave the one before whole",
+            )
+        self.texts, self._save = texts, save
+        self._parts += 1
         for key, array in arrays.items():
             name, shape, start = table.get(key, (key, array.shape, (0,) * array.ndim))
             if name not in self._arrays:

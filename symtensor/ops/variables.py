@@ -50,6 +50,10 @@ class Elsewhere(Protocol):
     def part(self) -> Part:
         """Return what of the value this process can write down on its own."""
 
+    def agree(self) -> str:
+        """Return a text that no call gave before and that all processes with the value get: all
+        must call it."""
+
 
 class Store:
     """The box that holds a variable's array; identity is the object.

@@ -8,6 +8,7 @@ at one moment or none is, so no two calls wait for each other.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,14 @@ class DeviceValue:
                 start = tuple(s.indices(n)[0] for s, n in zip(shard.index, self.shape, strict=True))
                 pieces.append((start, np.array(shard.data)))
         return *place, pieces
+
+    def agree(self) -> str:
+        """Return a number that the first process draws, once it has been heard by all."""
+        from jax.experimental import multihost_utils
+
+        drawn = np.frombuffer(secrets.token_bytes(8), np.uint32)
+        heard = np.asarray(multihost_utils.broadcast_one_to_all(drawn), np.uint32)
+        return heard.tobytes().hex()
 
 
 class Hold:

@@ -1,6 +1,6 @@
 # make demo   creates the venv, installs, trains an MLP on the digits data through the llvm engine
 # make test   creates the venv, installs, runs lint, types and tests
-# make test-jax  runs the catalogue, the conformance kit, the ops' and the Keras backend's tests on jax
+# make test-jax  runs conformance kit, tests of ops and of the Keras backend, and Keras examples on jax
 # make bench  times symtensor beside every peer that installs; writes docs/benchmarks.md
 # make docs   builds the site of docs/ in build/site
 # make exhaustive  runs all 2**32 float32 numbers through each vector function
@@ -44,6 +44,7 @@ $(VENV)/.jax: $(VENV)/.test pyproject.toml
 
 test-jax: $(VENV)/.jax
 	SYMTENSOR_TEST_ENGINES=jax $(BIN)/python -m pytest -q -n 2 tests/test_jax_*.py
+	SYMTENSOR_TEST_ENGINES=jax $(BIN)/python -m pytest -q -n 2 tests/test_examples.py -k on_jax
 	SYMTENSOR_ENGINE=jax SYMTENSOR_TEST_ENGINES=jax $(BIN)/python -m pytest -q -n 2 $(ON_ENGINES) \
 	  --deselect tests/test_function.py::test_one_compile_serves_all_sizes \
 	  --deselect tests/backend/test_keras_recurrent.py::test_any_length_with_one_compile

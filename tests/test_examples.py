@@ -26,6 +26,9 @@ PRINTED = {
     "k_sparse": r"51% of the pixels, held-out digits right [89]\d\.",
 }
 
+SLOW_ON_JAX = {"k_convnet", "k_rnn", "keras_addition", "keras_ctc_digits",
+               "keras_lstm", "keras_transfer"}  # fmt: skip
+
 
 def test_every_program_on_k_functions_has_a_known_result():
     assert set(PRINTED) == {path.stem for path in EXAMPLES.glob("k_*.py")}
@@ -33,6 +36,19 @@ def test_every_program_on_k_functions_has_a_known_result():
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)
 def test_example_runs(path):
+    check_example(path)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("k*_*.py")), ids=lambda p: p.stem)
+def test_keras_example_runs_on_jax(path):
+    pytest.importorskip("jax")
+    if path.stem in SLOW_ON_JAX and "jax" not in os.environ.get("SYMTENSOR_TEST_ENGINES", ""):
+        pytest.skip("takes long: make test-jax runs it")
+    check_example(path, SYMTENSOR_ENGINE="jax")
+
+
+def check_example(path, **settings):
+    """Run an example as its users do, with environment variables; it must print what is known."""
     text = path.read_text(encoding="utf-8")
     for module in ("sklearn", "scipy", "jax"):
         if f"from {module}" in text or f"import {module}\n" in text:
@@ -45,7 +61,7 @@ def test_example_runs(path):
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent), **settings},
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

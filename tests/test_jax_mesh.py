@@ -178,6 +178,29 @@ assert "model" in places[0] and "model" not in places[1], places
     finish(start(2, program=path))
 
 
+def test_call_outs_of_large_values_do_not_block_devices(tmp_path: Path) -> None:
+    program = """
+import numpy as np, symtensor as st
+from symtensor.engines.jax import JaxEngine
+x = st.placeholder((None, 64), name="x", shard=("batch", None))
+w = st.variable(np.ones((64, 64), "f4"), name="w")
+y = st.polygamma(1, st.abs(x @ w) + 1.0)
+given = np.random.default_rng(0).random((1024, 64)).astype("f4")
+engine = JaxEngine(mesh={"batch": 8})
+f = st.function([x], [st.mean(y), y], updates=[(w, w * 0.5)], engine=engine)
+g = st.function([x], [st.mean(y), y], engine="numpy")
+for _ in range(3):
+    wanted = g(given)
+    for a, b in zip(f(given), wanted):
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+text = f.explain()
+assert "2 XLA program(s)" in text and "call-out to NumPy: polygamma" in text, text
+"""
+    path = tmp_path / "program.py"
+    path.write_text(program, encoding="utf-8")
+    finish(start(8, program=path))
+
+
 # --- what a layout may not be --------------------------------------------------------------------
 
 

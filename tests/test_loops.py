@@ -238,7 +238,8 @@ def test_what_is_added_to_all_rows_is_added_in_the_loop(engine, offset):
         h = np.tanh(row + h)
         wanted.append(h)
     np.testing.assert_allclose(fn(x, w, b)[0], wanted, rtol=1e-12)
-    np.testing.assert_array_equal(fn(x, w, b)[0], apart(x, w, b)[0])
+    if "separate_rounding" in st.get_engine(engine).capabilities():
+        np.testing.assert_array_equal(fn(x, w, b)[0], apart(x, w, b)[0])
 
 
 def test_sums_that_differ_from_row_to_row_or_are_read_elsewhere_stay_outside():

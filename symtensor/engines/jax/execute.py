@@ -58,7 +58,7 @@ class JaxExecutable:
         self.graph = graph
         self.placement = placement
         self.options = options
-        self.stages = split(graph)
+        self.stages = split(graph, self.calls_out_between)
         self.variables = graph.variables()
         self.arguments = [*graph.inputs, *self.variables]
         placement.check(self.arguments)
@@ -115,6 +115,10 @@ class JaxExecutable:
             [values[x] for x in self.graph.outputs],
             [kept[v] if v in kept else values[new] for v, new in self.graph.updates],
         )
+
+    def calls_out_between(self, node: Node) -> bool:
+        """Return True for a call-out that runs between programs: each on a mesh."""
+        return self.placement.is_many and bool(called_out([node]))
 
     def constants(self) -> dict[Node, Any]:
         """Return the large constants, on the devices: moved at the first call."""

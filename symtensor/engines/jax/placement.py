@@ -163,6 +163,11 @@ class Placement:
         return str(next(iter(devices)).platform)
 
     @property
+    def is_many(self) -> bool:
+        """True for more devices than one."""
+        return self.mesh is not None and self.mesh.size > 1
+
+    @property
     def is_local(self) -> bool:
         """False when other processes hold some of the devices."""
         return self.mesh is None or not self.mesh.is_multi_process

@@ -18,7 +18,13 @@ def explain(executable: JaxExecutable) -> str:
     lines = [f"{len(executable.stages)} XLA program(s) for each combination of sizes"]
     for stage in executable.stages:
         lines += [f"call-out to NumPy: {_name(node)}" for node in called_out(stage.nodes)]
-        lines += [f"on the host, for its size: {_name(node)}" for node in stage.late]
+        for node in stage.late:
+            why = (
+                "call-out to NumPy"
+                if executable.calls_out_between(node)
+                else "on the host, for its size"
+            )
+            lines.append(f"{why}: {_name(node)}")
     lines += _doubts(executable)
     if executable.donated:
         names = ", ".join(node.name or "variable" for node in executable.donated)

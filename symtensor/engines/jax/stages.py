@@ -3,11 +3,13 @@
 XLA must know all sizes when it compiles. A node that finds out a size of its own result while it
 runs (a loop with `until`, `arange` of tensors) can't be part of a program: it runs on the host, by
 its NumPy rule, once everything it reads is there; what depends on it, or on its size, waits for the
-next program. Nearly all graphs are one part without such nodes.
+next program. So do call-outs on a mesh: inside a program they would wait for devices which wait for
+each other. Nearly all graphs are one part without such nodes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from symtensor.ir.dims import Symbol
@@ -38,10 +40,10 @@ def large_constants(graph: Graph) -> list[Node]:
     return [node for node in constants if node.attrs["value"].array.nbytes >= LARGE]
 
 
-def split(graph: Graph) -> list[Stage]:
-    """Return the parts of a graph in the order in which they run."""
+def split(graph: Graph, on_host: Callable[[Node], bool]) -> list[Stage]:
+    """Return the parts of a graph in the order in which they run; none has nodes `on_host`."""
     leaves = [*graph.inputs, *graph.variables(), *large_constants(graph)]
-    stages = _assigned(graph, leaves)
+    stages = _assigned(graph, leaves, on_host)
     computed_in: dict[Node, Stage | None] = dict.fromkeys(leaves)
     for stage in stages:
         computed_in |= dict.fromkeys(stage.nodes, stage) | dict.fromkeys(stage.late)
@@ -57,23 +59,24 @@ def split(graph: Graph) -> list[Stage]:
     return stages
 
 
-def _assigned(graph: Graph, leaves: list[Node]) -> list[Stage]:
+def _assigned(graph: Graph, leaves: list[Node], on_host: Callable[[Node], bool]) -> list[Stage]:
     """Return stages with their nodes: each node in the first that has all it reads."""
     stages = [Stage()]
-    on_host: set[Node] = set()
+    left: set[Node] = set()
+    """Nodes for the host."""
     ready: dict[Node | Symbol, int] = dict.fromkeys(leaves, 0)
     for node, used, unknown in walk_sizes(graph):
         if node in ready:
             continue
         needed: list[Node | Symbol] = [*node.inputs, *(used - unknown)]
         at = max((ready.get(x, 0) for x in needed), default=0)
-        late = bool(unknown) or (node.op is RESULT and node.inputs[0] in on_host)
+        late = bool(unknown) or on_host(node) or (node.op is RESULT and node.inputs[0] in left)
         while len(stages) < at + 1 + late:
             stages.append(Stage())
         stage = stages[at]
         (stage.late if late else stage.nodes).append(node)
         if late:
-            on_host.add(node)
+            left.add(node)
         ready[node] = at + late
         ready |= dict.fromkeys(unknown, at + late)
     return stages

@@ -120,6 +120,16 @@ def tied(shape, dtype):
     return RNG.integers(0, 4, shape).astype(dtype)
 
 
+@pytest.mark.parametrize("size", [1, 16, 31, 32, 33, 47, 100])
+def test_long_bodies_give_the_same_bits_side_by_side_and_alone(size):
+    x, y = st.placeholder((None,), "float32"), st.placeholder((None,), "float32")
+    gates = st.sigmoid(x) * st.tanh(y) + st.erf(x + y) * st.exp(-y * y) + st.log(st.abs(x))
+    f = compiled([x, y], gates * st.sigmoid(gates) - st.tanh(gates))
+    a, b = RNG.standard_normal((2, size)).astype("float32")
+    alone = [f(a[i : i + 1], b[i : i + 1])[0] for i in range(size)]
+    np.testing.assert_array_equal(f(a, b), alone)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint64", "bool"])
 def test_argmax_and_argmin_take_the_first(dtype):
     x = st.placeholder((None, None), dtype)

@@ -37,10 +37,15 @@ from symtensor.codegen.sharing import Share, share_of, shared_loop
 from symtensor.codegen.streaming import emit_streaming, takes_streaming
 from symtensor.codegen.target import Target
 from symtensor.codegen.tiles import emit_tiles
+from symtensor.codegen.vecmath import LIBRARY
 from symtensor.ir.dtypes import DType
 
 LIGHT = 16
 """Instructions per element up to which a body counts as light."""
+LONG = 64
+"""Instructions per element from which on a body counts as long."""
+SIDE_BY_SIDE = 2
+"""Vectors that a long body takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ class Emitter(AccessBuilder):
         if not loop.vector or self.width == 1 or self.vector_axis is not None:
             self.counted(loop.axis, first, last, 1, lambda: self.block(loop.body))
             return
-        end, widths = first, [self.base]
+        end, widths = first, self.widths(loop.body)
         if loop is self.shared and takes_streaming(loop) and self.is_light(loop.body):
             end = emit_streaming(self, loop)
         if takes_panels(loop):
@@ -167,6 +172,19 @@ class Emitter(AccessBuilder):
             with self.lanes(loop.axis, width):
                 self.counted(loop.axis, start, end, width, lambda: self.block(loop.body))
         self.counted(loop.axis, end, last, 1, lambda: self.block(loop.body))
+
+    def widths(self, body: list[Stmt]) -> list[int]:
+        """Return the lanes of the loops over plain statements, widest first.
+
+        A long body takes vectors side by side, for the processor does not look as far ahead as the next
+        round; not one that may call C functions, which save no vector registers.
+        """
+        plain = all(isinstance(stmt, (Let, Store)) for stmt in body)
+        if not plain or self.s.target.vector_registers < 32:
+            return [self.base]
+        lengths = [_length(v, self.s.target) for v in values_in(body)]
+        is_long = sum(n for n, _ in lengths) >= LONG and not any(calls for _, calls in lengths)
+        return [SIDE_BY_SIDE * self.base, self.base] if is_long else [self.base]
 
     def bounds(self, loop: Loop) -> tuple[str, str]:
         """Return the first index of a loop and the one after its last."""
@@ -183,18 +201,29 @@ class Emitter(AccessBuilder):
         return instructions(value, self.s.target)
 
 
-_lengths: dict[tuple[Rule, tuple[DType, ...], Target], int] = {}
-
-
 def instructions(value: Value, target: Target) -> int:
     """Return how many instructions a value takes."""
+    return _length(value, target)[0]
+
+
+_lengths: dict[tuple[Rule, tuple[DType, ...], Target], tuple[int, bool]] = {}
+
+
+def _length(value: Value, target: Target) -> tuple[int, bool]:
+    """Return how many instructions a value takes, and whether C functions are among them."""
     if value.kind != "apply":
-        return LIGHT + 1 if value.kind == "load" and value.args else 1
+        return LIGHT + 1 if value.kind == "load" and value.args else 1, False
     dtypes = tuple(x.dtype for x in value.args)
     key = (value.data, dtypes, target)
     if key not in _lengths:
         scratch = LaneScalars(target)
         args = [Lanes(f"%x{i}", dtype, 1) for i, dtype in enumerate(dtypes)]
         value.data.scalar(scratch, *args, **value.data.attrs)
-        _lengths[key] = len(scratch.out)
+        calls = any(name in LIBRARY for name in map(_called, scratch.out))
+        _lengths[key] = len(scratch.out), calls
     return _lengths[key]
+
+
+def _called(line: str) -> str:
+    """Return the name of what an instruction calls."""
+    return line.partition(" @")[2].partition("(")[0]

@@ -178,12 +178,6 @@ class LoopBuilder:
 
     # --- the stack --------------------------------------------------------------------------------
 
-    def stack(self, kind: str) -> str:
-        """Return a pointer to a value of an LLVM type on the stack."""
-        name = self.s.fresh("t")
-        self.scopes[0].hoisted.append(f"{name} = alloca {kind}, align 64")
-        return name
-
     def element(self, kind: str, base: str, number: str) -> str:
         """Return a pointer to an element of an array."""
         name = self.s.fresh("p")

@@ -1,15 +1,15 @@
 """Tiled loops: two loops in square tiles, whose crosswise reads are transposed in registers.
 
-Tiles are taken in blocks, so that all of a cache line is used while it is near. A transposed tile
-lies on the stack while its rows are computed.
+Tiles are taken in blocks, so that all of a cache line is used while it is near. The transposed tiles
+of a strip of a block lie on the stack while its rows are computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from symtensor.codegen.kernel import Affine, Axis, Buffer, Loop, Value
+from symtensor.codegen.kernel import Affine, Axis, Buffer, Loop
 from symtensor.codegen.lanes import memory_type
 from symtensor.codegen.lower import transposed_loads
 from symtensor.codegen.transposition import transposed
@@ -59,44 +59,60 @@ class _Tiles:
 
     def _block(self) -> None:
         down, across = (scope.index for scope in self.e.scopes[-2:])
+        last = self.e.bounded(across, TILES * self.side, self.last_column)
+        end = self.e.bounded(down, TILES * self.side, self.last_row)
+        strip = partial(self._strip, across, last)
+        self.e.counted(self.loop.axis, down, end, self.side, strip)
 
-        def row_of_tiles() -> None:
-            self._part(self.nest.axis, across, self.last_column, self._tile)
+    def _strip(self, across: str, last: str) -> None:
+        """Emit some rows of a block: transpose what is read across, then go row by row.
 
-        self._part(self.loop.axis, down, self.last_row, row_of_tiles)
-
-    def _part(self, axis: Axis, first: str, end: str, body: Callable[[], None]) -> None:
-        last = self.e.bounded(first, TILES * self.side, end)
-        self.e.counted(axis, first, last, self.side, body)
-
-    def _tile(self) -> None:
-        """Emit one tile: transpose what is read across, then go row by row."""
+        A row is written along all of the block's tiles, so that its cache lines are filled at once.
+        """
         e, axis = self.e, self.nest.axis
-        first = e.scopes[-2].index
-        with e.lanes(axis, self.side):
-            tiles = {x.data: self._transposed(x) for x in transposed_loads(self.loop)}
+        first = e.scopes[-1].index
+        tiles = self._tiles()
 
-        def row() -> None:
-            e.block(self.lets)
-            number = e.offset_from(first)
+        def transpose() -> None:
+            start = e.offset_from(across)
             with e.lanes(axis, self.side):
-                e.tiles = {at: self._row_pointer(t, number, at) for at, t in tiles.items()}
+                for at, tile in tiles.items():
+                    self._transpose(at, tile, start)
+
+        def columns() -> None:
+            number = e.difference(e.scopes[-2].index, first)
+            place = e.plus(e.offset_from(across), number)
+            with e.lanes(axis, self.side):
+                e.tiles = {at: self._row_pointer(t, place, at) for at, t in tiles.items()}
                 e.block(self.nest.body)
                 e.tiles = {}
 
+        e.counted(axis, across, last, self.side, transpose)
+
+        def row() -> None:
+            e.block(self.lets)
+            e.counted(axis, across, last, self.side, columns)
+
         e.counted(self.loop.axis, first, e.plus(first, self.side), 1, row)
 
-    def _transposed(self, load: Value) -> str:
-        """Load a tile along the axis it is contiguous in; return where its rows now lie."""
-        buffer, at = load.data
-        dtype, e = buffer.dtype, self.e
+    def _tiles(self) -> dict[tuple[Buffer, Affine], str]:
+        """Return where the tiles of a strip lie, for each load that goes across."""
+        e, start, tiles = self.e, 0, {}
+        for load in transposed_loads(self.loop):
+            tiles[load.data] = e.panel(start)
+            start += TILES * self.side**2 * load.dtype.itemsize
+        e.panel_bytes = max(e.panel_bytes, start)
+        return tiles
+
+    def _transpose(self, load: tuple[Buffer, Affine], tile: str, start: str) -> None:
+        """Load a tile along the axis it is contiguous in; store its rows from place `start` on."""
+        (buffer, at), e = load, self.e
         pointers = e.lane_pointers(buffer, at, e.step_of(at))
-        columns = [e.load_raw(pointer, dtype, self.side) for pointer in pointers]
-        kind = memory_type(dtype, self.side)
-        tile = e.stack(f"[{self.side} x {kind}]")
-        for number, row in enumerate(transposed(e.s, columns, dtype)):
-            e.store_at(kind, row, self._row_pointer(tile, str(number), load.data), dtype)
-        return tile
+        columns = [e.load_raw(pointer, buffer.dtype, self.side) for pointer in pointers]
+        kind = memory_type(buffer.dtype, self.side)
+        place = self._row_pointer(tile, start, load)
+        for number, row in enumerate(transposed(e.s, columns, buffer.dtype)):
+            e.store_at(kind, row, e.element(kind, place, str(number)), buffer.dtype)
 
     def _row_pointer(self, tile: str, number: str, load: tuple[Buffer, Affine]) -> str:
         return self.e.element(memory_type(load[0].dtype, self.side), tile, number)

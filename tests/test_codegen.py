@@ -1,6 +1,7 @@
 """From schedule to machine code: fusion decisions, loop trees, vector mathematics, targets, memory."""
 
 import ctypes
+import dataclasses
 import math
 import threading
 
@@ -282,6 +283,25 @@ def test_special_functions_are_within_their_ulps(name, dtype):
         rows = zip(found.tolist(), *(p.tolist() for p in given), strict=True)
         errors = [ulps(y, truth[name](*map(mpmath.mpf, at)), dtype) for y, *at in rows]
     assert max(errors) <= {"power": 1, "hypot": 1}.get(name, 2)
+
+
+def test_double_precision_does_not_need_fused_multiply_adds(monkeypatch):
+    """Products are taken apart where the target can't fuse them."""
+    without = dataclasses.replace(HOST, has_fma=False)
+    monkeypatch.setattr("symtensor.engines.llvm.host", lambda: without)
+    x, y = st.placeholder((None,), "float64"), st.placeholder((None,), "float64")
+    f = compiled([x, y], [st.erfc(st.abs(y)), st.power(x, y), st.fmod(x, y)])
+    bases, far = 10.0 ** RNG.uniform(-20, 20, 500), [1e308, -1.7e308, 5e-324, -3e-310]
+    a, b = (
+        np.concatenate([bases, far]),
+        np.concatenate([RNG.uniform(-14, 14, 500), [7e-3, 1e300, 5.0, 2e-310]]),
+    )
+    complement, power, left = f(a, b)
+    np.testing.assert_array_equal(left, np.fmod(a, b))
+    with mpmath.workdps(40):
+        for p, q, found, other in zip(bases.tolist(), b.tolist(), power, complement, strict=False):
+            assert ulps(found, mpmath.power(p, q), np.float64) <= 1
+            assert ulps(other, mpmath.erfc(abs(q)), np.float64) <= 2
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -41,9 +41,9 @@ def _erf_by_two(f: Formula, x: Lanes) -> Lanes:
     return f.s.copysign(f.fma(factor, f.horner(f.select(inner, inside, outside), terms), out), x)
 
 
-def _near(f: Formula, x: Lanes) -> Lanes:
-    """Return erf(x) for |x| < 0.92."""
-    return f.fma(x, f.poly(f.mul(x, x), f.table("ERF")), x)
+def _excess(f: Formula, x: Lanes) -> Lanes:
+    """Return erf(x)/x - 1 for |x| < 0.92."""
+    return f.poly(f.mul(x, x), f.table("ERF"))
 
 
 def _erf_by_exp(f: Formula, x: Lanes) -> Lanes:
@@ -52,7 +52,7 @@ def _erf_by_exp(f: Formula, x: Lanes) -> Lanes:
     t = f.mul(f.sub(a, f.c(3.45)), f.c(1 / 2.55))
     tail = exp_tame(f, f.s.neg(f.mul(a, f.poly(t, f.table("ERF_TAIL")))))
     far = f.s.copysign(f.sub(f.c(1.0), tail), x)
-    return f.select(f.less(size, 0.91), _near(f, x), far)
+    return f.select(f.less(size, 0.91), f.fma(x, _excess(f, x), x), far)
 
 
 def erfc(f: Formula, x: Lanes) -> Lanes:
@@ -71,5 +71,6 @@ def erfc(f: Formula, x: Lanes) -> Lanes:
     n, growth = exp_parts(f, f.s.neg(square), f.s.neg(rest))
     tail = f.scale(f.add(slow, f.fma(slow, growth, slow_rest)), n)
     far = f.select(f.less(x, 0.0), f.sub(f.c(2.0), tail), tail)
-    near = f.sub(f.c(1.0), _near(f, x))
+    near, near_rest = f.total(one, f.s.neg(x))
+    near = f.add(near, f.fma(f.s.neg(x), _excess(f, x), near_rest))
     return f.select(f.less(f.s.abs(x), 0.5), near, far)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from symtensor.codegen import coefficients as C
 from symtensor.codegen import pieces
-from symtensor.codegen.formula import Formula, Whole, in_double, library_call
+from symtensor.codegen.formula import Formula, Whole, in_double
 from symtensor.codegen.lanes import Lanes, LaneScalars
 from symtensor.ir.dtypes import float32, float64
 
@@ -312,7 +312,7 @@ def _log2_parts(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
     d = f.add(t, f.c(2.0))
     d_rest = f.sub(t, f.sub(d, f.c(2.0)))
     s = f.div(t, d)
-    s_rest = f.div(f.fma(f.s.neg(s), d_rest, f.fma(f.s.neg(s), d, t)), d)
+    s_rest = f.div(f.fma(f.s.neg(s), d_rest, f.left(t, s, d)), d)
     z, z_rest = f.product(s, s)
     z_rest = f.fma(f.mul(f.c(2.0), s), s_rest, z_rest)
     third = f.c(2 / 3)
@@ -386,6 +386,4 @@ def pow(s: LaneScalars, x: Lanes, y: Lanes) -> Lanes:
     """Return x**y with the special values of C; 2 ULP, single precision rounded once."""
     if x.dtype is not float64:
         return in_double(lambda f, a, b: _pow(f, a, b, _power_in_double))(s, x, y)
-    if not s.target.has_fma:  # the rests of products need it
-        return library_call(s, "pow", x, y)
     return _pow(Formula(s, float64), x, y, _power_exactly)

@@ -84,9 +84,26 @@ class Formula:
         return out
 
     def product(self, x: Lanes, y: Lanes) -> tuple[Lanes, Lanes]:
-        """Return x y and what its rounding took, exact where the target fuses."""
+        """Return x y and exactly what its rounding took; without fusing, of factors far from overflow."""
         out = self.mul(x, y)
-        return out, self.fma(x, y, self.s.neg(out))
+        if self.s.target.has_fma:
+            return out, self.fma(x, y, self.s.neg(out))
+        (a, b), (c, d) = self._halves(x), self._halves(y)
+        rest = self.add(self.sub(self.mul(a, c), out), self.add(self.mul(a, d), self.mul(b, c)))
+        return out, self.add(rest, self.mul(b, d))
+
+    def _halves(self, x: Lanes) -> tuple[Lanes, Lanes]:
+        """Return x as a sum of floats of half the bits (Dekker, 1971)."""
+        far = self.mul(x, self.c(2.0 ** ((self.mantissa + 2) // 2) + 1))
+        high = self.sub(far, self.sub(far, x))
+        return high, self.sub(x, high)
+
+    def left(self, x: Lanes, q: Lanes, y: Lanes) -> Lanes:
+        """Return x - q y, exactly where that is a float, as what a quotient leaves is."""
+        if self.s.target.has_fma:
+            return self.fma(self.s.neg(q), y, x)
+        product, rest = self.product(q, y)
+        return self.sub(self.sub(x, product), rest)
 
     def total(self, x: Lanes, y: Lanes) -> tuple[Lanes, Lanes]:
         """Return x + y and exactly what its rounding took, for |x| >= |y| or x = 0."""
@@ -96,8 +113,7 @@ class Formula:
     def quotient(self, x: Lanes, x_rest: Lanes, y: Lanes, y_rest: Lanes) -> tuple[Lanes, Lanes]:
         """Return (x + x_rest) / (y + y_rest) as a float and a rest."""
         out = self.div(x, y)
-        left = self.fma(self.s.neg(out), y, x)
-        left = self.add(left, self.fma(self.s.neg(out), y_rest, x_rest))
+        left = self.add(self.left(x, out, y), self.fma(self.s.neg(out), y_rest, x_rest))
         return out, self.div(left, y)
 
     def less(self, x: Lanes, value: float) -> Lanes:

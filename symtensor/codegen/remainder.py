@@ -7,7 +7,7 @@ go lane by lane to the C library.
 
 from __future__ import annotations
 
-from symtensor.codegen.formula import Formula, library_call, rare_lanes
+from symtensor.codegen.formula import Formula, rare_lanes
 from symtensor.codegen.lanes import Lanes, LaneScalars
 from symtensor.ir.dtypes import float64
 
@@ -21,8 +21,6 @@ def fmod(s: LaneScalars, x: Lanes, y: Lanes) -> Lanes:
     if single is not float64:
         a, b = s.cast(x, float64), s.cast(y, float64)
         return s.cast(_fmod(f, a, b, _WITHOUT_ROUNDING), single)
-    if not s.target.has_fma:  # the product with the quotient needs it
-        return library_call(s, "fmod", x, y)
     return _fmod(f, x, y, 2.0**51)
 
 
@@ -30,8 +28,10 @@ def _fmod(f: Formula, x: Lanes, y: Lanes, most: float) -> Lanes:
     """Return the remainder; quotients from `most` on are rare."""
     a, b, zero = f.s.abs(x), f.s.abs(y), f.c(0.0)
     quotient = f.div(a, b)
-    left = f.fma(f.s.neg(f.nearest(quotient).value), b, a)
+    left = f.left(a, f.nearest(quotient).value, b)
     left = f.select(f.s.lt(left, zero), f.add(left, b), left)
     out = f.s.copysign(f.select(f.s.lt(a, b), a, left), x)
     rare = f.s.compare("fcmp uge", quotient, f.c(most))
+    if not f.s.target.has_fma:  # `left` takes factors apart
+        rare = f.s.or_(rare, f.s.compare("fcmp uge", f.select(f.s.lt(a, b), b, a), f.c(2.0**960)))
     return rare_lanes(f.s, rare, out, "fmod", x, y)

@@ -16,9 +16,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 _PACKAGE = __name__.split(".", 1)[0]
-_internal_prefixes: list[str] = [
-    _PACKAGE, "contextlib", "functools", "importlib", "keras", "numpy", "runpy",
-]  # fmt: skip
+_INTERNAL = frozenset({_PACKAGE, "contextlib", "functools", "importlib", "keras", "numpy", "runpy"})
 """Top-level packages whose frames are never the user's."""
 
 WIDTH = 160
@@ -117,16 +115,10 @@ def user_location(depth: int = 1) -> Location | None:
         module = frame.f_globals.get("__name__", "")
         if module == "__main__":  # of a package, when it is run with -m
             module = frame.f_globals.get("__package__") or module
-        if module.partition(".")[0] not in _internal_prefixes:
+        if module.partition(".")[0] not in _INTERNAL:
             return Location(frame.f_code.co_filename, frame.f_lineno, frame.f_code, frame.f_lasti)
         frame = frame.f_back
     return None
-
-
-def skip_package(name: str) -> None:
-    """Treat frames of the top-level package `name` as ours when looking for the user's line."""
-    if name not in _internal_prefixes:
-        _internal_prefixes.append(name)
 
 
 # --- drawing -------------------------------------------------------------------------------------

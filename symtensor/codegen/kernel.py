@@ -342,8 +342,3 @@ def values_in(body: list[Stmt]) -> list[Value]:
         elif isinstance(stmt, (Loop, Reduce)):
             found += values_in(stmt.body)
     return found
-
-
-def operands_of(value: Value) -> tuple[Value, ...]:
-    """Return the values a value reads."""
-    return value.args

@@ -22,7 +22,7 @@ def form_of(step: KernelStep) -> tuple[Hashable, tuple[Node, ...]]:
     touched = {root: i for i, root in enumerate(step.roots)}
     numbers: dict[Node, int] = {}
     form: list[Hashable] = [len(step.roots)]
-    for node in _inside_out(step):
+    for node in step.in_order():
         numbers[node] = len(numbers)
         if stage.is_scalar_source(node):
             form.append(node)  # its value is part of the code
@@ -35,20 +35,3 @@ def form_of(step: KernelStep) -> tuple[Hashable, tuple[Node, ...]]:
             form.append((place, stored.tensor_type.dtype, node.type))
     form += [numbers[root] for root in step.roots]
     return tuple(form), tuple(touched)
-
-
-def _inside_out(step: KernelStep) -> list[Node]:
-    """Return the nodes of a kernel and their operands, producers first, iteratively."""
-    order: list[Node] = []
-    seen: set[Node] = set()
-    stack = [(root, False) for root in reversed(step.roots)]
-    while stack:
-        node, expanded = stack.pop()
-        if expanded:
-            order.append(node)
-        elif node not in seen:
-            seen.add(node)
-            stack.append((node, True))
-            if node in step.inlined and not stage.is_scalar_source(node):
-                stack += [(x, False) for x in reversed(node.inputs)]
-    return order

@@ -25,6 +25,22 @@ class KernelStep:
     roots: tuple[Node, ...]
     inlined: frozenset[Node]
 
+    def in_order(self) -> list[Node]:
+        """Return what it computes and what that reads, producers first."""
+        order: list[Node] = []
+        seen: set[Node] = set()
+        stack = [(root, False) for root in reversed(self.roots)]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                order.append(node)
+            elif node not in seen:
+                seen.add(node)
+                stack.append((node, True))
+                if node in self.inlined:
+                    stack += [(x, False) for x in reversed(node.inputs)]
+        return order
+
 
 @dataclass(frozen=True, slots=True)
 class NodeStep:

@@ -101,11 +101,10 @@ class _Kernels:
             for buffer, place in zip(kernel.buffers, call.buffers, strict=True)
         }
         found = traffic_of(kernel)
-        nodes = self._members(step)
         return records.Kernel(
             name=name,
             kind="kernel",
-            nodes=nodes,
+            nodes=tuple(node for node in step.in_order() if node in step.inlined),
             outputs=step.roots,
             reads=tuple(
                 node
@@ -119,21 +118,6 @@ class _Kernels:
             lanes=kernel_width(kernel, self.program.target) if has_lanes(kernel.body) else 1,
             shared=call.share is not None,
         )
-
-    def _members(self, step: KernelStep) -> tuple[Node, ...]:
-        """Return what a kernel computes, producers first."""
-        order: list[Node] = []
-        done: set[Node] = set()
-        stack = [(root, False) for root in reversed(step.roots)]
-        while stack:
-            node, ready = stack.pop()
-            if ready:
-                order.append(node)
-            elif node in step.inlined and node not in done:
-                done.add(node)
-                stack.append((node, True))
-                stack += [(x, False) for x in reversed(node.inputs)]
-        return tuple(order)
 
     def _product(self, node: Node, name: str, function: str) -> records.Kernel:
         plan, *operands = contraction.plan(node)

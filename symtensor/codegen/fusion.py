@@ -21,6 +21,7 @@ from collections.abc import Iterable
 
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.packing import packings
+from symtensor.codegen.root_kernels import loop_type
 from symtensor.codegen.schedule import (
     SOURCES,
     CallStep,
@@ -267,7 +268,7 @@ class _Fusion:
         return True
 
     def _loop_shape(self, root: Node) -> Shape | None:
-        type_ = stage.loop_type(root)
+        type_ = loop_type(root)
         return None if type_ is None else type_.shape
 
     def _one_loop(self, first: Node, second: Node) -> bool:

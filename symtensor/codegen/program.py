@@ -33,6 +33,7 @@ from symtensor.codegen.packing import Packing, declaration, emit_packing, over_p
 from symtensor.codegen.philox import emit_philox
 from symtensor.codegen.repeats import form_of
 from symtensor.codegen.reuse import keep_rows
+from symtensor.codegen.root_kernels import read_kernel
 from symtensor.codegen.schedule import (
     CallStep,
     ContractStep,
@@ -205,7 +206,7 @@ class _Builder:
 
         reader = stage.Reader(lambda node: node in step.inlined, buffer)
         roots = [(root, buffer(root)) for root in step.roots]
-        kernel = lower_kernel(*stage.read_kernel(roots, reader, stage.loops_over(step.inlined)))
+        kernel = lower_kernel(*read_kernel(roots, reader, stage.loops_over(step.inlined)))
         keep_rows(kernel, lambda value: instructions(value, self.module.target))
         emitted = emit_kernel(kernel, "kernel", self.module.target)
         self.module.declarations |= emitted.declarations

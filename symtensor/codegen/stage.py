@@ -15,7 +15,6 @@ from symtensor.codegen.kernel import (
     Affine,
     Axis,
     Buffer,
-    KernelSpec,
     Reduction,
     Rule,
     Scalar,
@@ -177,9 +176,6 @@ def pieces_of(node: Node) -> tuple[Piece, ...]:
     return found
 
 
-ElementStore = tuple[Buffer, Affine, Value]
-"""Where an element goes, and its value."""
-
 Domain = tuple[list[Axis], list[Affine]]
 """Loops, and the position that they give on each axis."""
 
@@ -194,7 +190,7 @@ def operand_domains(node: Node, operand: Node, over: Loops) -> list[Domain]:
     """
     domains = []
     if is_running(node):
-        axes, axis, positions = _running_loops(node)
+        axes, axis, positions = running_loops(node)
         return [([*axes, axis], positions)]
     if isinstance(node.op.family, Scatter):
         base, values, *indices = node.inputs
@@ -305,10 +301,11 @@ def linear_offset(shape: Shape, positions: Sequence[Affine]) -> Affine:
         Affine(0, ()) if D.same(size, 1) else position
         for size, position in zip(shape, positions, strict=True)
     ]
-    return _offset(shape, inside)
+    return offset_at(shape, inside)
 
 
-def _offset(shape: Shape, positions: Sequence[Affine]) -> Affine:
+def offset_at(shape: Shape, positions: Sequence[Affine]) -> Affine:
+    """Return the element offset of a position, axes of size 1 included."""
     strided: list[tuple[Affine, D.Dim]] = []
     stride: D.Dim = 1
     for size, position in zip(reversed(shape), reversed(positions), strict=True):
@@ -480,130 +477,7 @@ def loops_over(inside: Iterable[Node]) -> Loops:
     return over
 
 
-def loop_type(node: Node) -> TensorType | None:
-    """Return the type over whose elements one loop computes a node, None where that takes several.
-
-    An assembly of pieces that one loop can write runs over the shape of a piece.
-    """
-    if not has_own_kernel(node):
-        return node.tensor_type
-    if isinstance(node.op.family, Assembly) and len(groups := _piece_groups(node)) == 1:
-        return node.tensor_type.with_shape(groups[0][0].shape)
-    return None
-
-
-def read_kernel(
-    roots: Sequence[tuple[Node, Buffer]], reader: Reader, over: Loops
-) -> list[KernelSpec]:
-    """Return what computes `roots`, all of one `loop_type`, into their buffers, in order.
-
-    `over` gives the loops over all elements of a type.
-    """
-    node, buffer = roots[0]
-    if is_running(node):
-        return [_running(node, buffer, reader)]
-    if isinstance(node.op.family, Scatter):
-        return [_copy(node.inputs[0], buffer, reader, over), _scattered(node, buffer, reader, over)]
-    type_ = loop_type(node)
-    if type_ is None:
-        return _written_in_turn(node, buffer, reader, over)
-    axes, positions = over(type_)
-    stores: list[ElementStore] = []
-    for node, buffer in roots:
-        if isinstance(node.op.family, Assembly):
-            (group,) = _piece_groups(node)
-            stores += _piece_stores(node, group, buffer, reader, positions)
-        else:
-            at = linear_offset(type_.shape, positions)
-            stores.append((buffer, at, reader.read(node, positions)))
-    return [KernelSpec(tuple(axes), tuple(stores))]
-
-
-def _piece_groups(node: Node) -> list[list[Piece]]:
-    """Return the pieces of an assembly, those together that one loop can write.
-
-    They have one shape and touch no common element, so their order does not matter.
-    """
-    groups: list[list[Piece]] = []
-    for piece in pieces_of(node):
-        if any(D.same(size, 0) for size in piece.shape):
-            continue
-        last = groups[-1] if groups else []
-        if last and all(_are_apart(piece, other) for other in last):
-            last.append(piece)
-        else:
-            groups.append([piece])
-    return groups
-
-
-def _are_apart(a: Piece, b: Piece) -> bool:
-    """Return True for operands of one shape that surely lie side by side along some axis."""
-    if a.operand is None or b.operand is None or not D.same_shape(a.shape, b.shape):
-        return False
-    for p, q in zip(a.places, b.places, strict=True):
-        if p.terms != q.terms or len(p.terms) != 1 or p.terms[0][1] != 1:
-            continue
-        size = a.shape[p.terms[0][0]]
-        room = [D.lower_bound(d - size) for d in (p.offset - q.offset, q.offset - p.offset)]
-        if any(d is not None and d >= 0 for d in room):
-            return True
-    return False
-
-
-def _written_in_turn(node: Node, buffer: Buffer, reader: Reader, over: Loops) -> list[KernelSpec]:
-    """Return the loops that write pieces of several shapes: one after the other, or within a loop along
-    the first axis where all pieces lie along all of it."""
-    groups, size = _piece_groups(node), node.tensor_type.shape[0]
-    domains = [over(node.tensor_type.with_shape(group[0].shape)) for group in groups]
-    whole = all(is_whole_axis(positions[0], size) for _, positions in domains)
-    along = all(p.places[0] == AxisMap(0, ((0, 1),)) for group in groups for p in group)
-    if whole and along and not D.same(size, 1):
-        first = Axis("first", size)
-        for axes, positions in domains:
-            axes[0], positions[0] = first, axis_position(first)
-    return [
-        KernelSpec(tuple(axes), _piece_stores(node, group, buffer, reader, positions))
-        for group, (axes, positions) in zip(groups, domains, strict=True)
-    ]
-
-
-def _piece_stores(
-    node: Node, pieces: Sequence[Piece], buffer: Buffer, reader: Reader, positions: list[Affine]
-) -> tuple[ElementStore, ...]:
-    stores = []
-    for piece in pieces:
-        if piece.operand is None:
-            value = reader.table.const(piece.fill, buffer.dtype)
-        else:
-            value = reader.read(node.inputs[piece.operand], positions)
-        at = _offset(node.tensor_type.shape, map_positions(piece.places, positions))
-        stores.append((buffer, at, value))
-    return tuple(stores)
-
-
-def _copy(node: Node, buffer: Buffer, reader: Reader, over: Loops) -> KernelSpec:
-    axes, positions = over(node.tensor_type)
-    at = linear_offset(node.tensor_type.shape, positions)
-    return KernelSpec(tuple(axes), ((buffer, at, reader.read(node, positions)),))
-
-
-_ADD = Rule("add", lambda s, x, y: s.add(x, y), {}, "add")
-
-
-def _scattered(node: Node, buffer: Buffer, reader: Reader, over: Loops) -> KernelSpec:
-    """Return the loop over the values of a scatter; equal places meet in the order of the values."""
-    _, values, *indices = node.inputs
-    axes, positions = over(values.tensor_type)
-    rank = indices[0].tensor_type.ndim
-    names = reader.names(node, [reader.read(x, positions[:rank]) for x in indices])
-    at = _offset(node.tensor_type.shape, named_positions(node, positions, names))
-    value = reader.after_checks(reader.read(values, positions), names)
-    if node.attrs["mode"] == "add":
-        value = reader.table.apply(_ADD, (reader.table.load(buffer, at), value), buffer.dtype)
-    return KernelSpec(tuple(axes), ((buffer, at, value),))
-
-
-def _running_loops(node: Node) -> tuple[list[Axis], Axis, list[Affine]]:
+def running_loops(node: Node) -> tuple[list[Axis], Axis, list[Affine]]:
     """Return the loops around a running fold, its own, and where an element is read and stored."""
     running, shape = node.attrs["axis"], node.tensor_type.shape
     axis = Axis("run", shape[running])
@@ -614,12 +488,3 @@ def _running_loops(node: Node) -> tuple[list[Axis], Axis, list[Affine]]:
         weighted_sum(shape[running] - 1, [(step, -1)]) if node.attrs["reverse"] else step
     )
     return around, axis, positions
-
-
-def _running(node: Node, buffer: Buffer, reader: Reader) -> KernelSpec:
-    axes, axis, positions = _running_loops(node)
-    reduction = Reduction(node.op.family.combiner, (axis,), is_running=True)
-    arg = reader.read(node.inputs[0], positions)
-    value = reader.table.reduce(reduction, arg, node.tensor_type.dtype)
-    at = linear_offset(node.tensor_type.shape, positions)
-    return KernelSpec(tuple(axes), ((buffer, at, value),))

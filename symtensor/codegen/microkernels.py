@@ -21,7 +21,7 @@ WIDE = 8
 """Vectors of the accumulator of a product row x matrix."""
 DOT_ROWS, DOT_VECTORS = 4, 2
 """Rows, and vectors of each row, that go through dot products together."""
-AHEAD = 8
+AHEAD = 16
 """Rows of b that a tile asks for before it packs them."""
 
 Access = Literal["strided", "packed", "packing"]
@@ -127,7 +127,8 @@ class Microkernels:
 
         def step(t: str, state: list[str], ahead: str) -> list[V]:
             at, sums = state[:places], state[places:]
-            if access == "strided":  # the rows of the next tile, as far as they follow in memory
+            # the rows of the next tile, as far as they follow in memory; a single row has no next
+            if access == "strided" and vectors != WIDE:
                 self.prefetch(f, f.at("i8", ahead, f.mul(t, CACHE_LINE)))
             b = f.at(self.element, "%b", at[1])
             row = [f.load(self.vector, f.at(self.element, b, v * self.lanes), self.align)

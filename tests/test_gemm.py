@@ -8,6 +8,7 @@ import pytest
 
 import symtensor as st
 from symtensor.codegen import gemm, jit, target
+from symtensor.codegen.product_blocks import scratch_bytes
 from symtensor.codegen.schedule import CallStep, ContractStep
 from symtensor.ir.dtypes import float32, float64, int32, int64
 
@@ -26,7 +27,7 @@ def native_call(dtype):
     """Return ``call(a, b, c, *numbers, accumulate)`` for arrays."""
     address = product(dtype).address(gemm.NAME.format(dtype.name))
     call = ctypes.CFUNCTYPE(None, *TYPES)(address)
-    scratch = np.empty(gemm.scratch_bytes(HOST, dtype), np.uint8)
+    scratch = np.empty(scratch_bytes(HOST, dtype), np.uint8)
 
     def run(a, b, c, *numbers):
         *sizes, accumulate = numbers

@@ -8,6 +8,7 @@ import pytest
 import symtensor as st
 from symtensor.codegen import gemm, jit, target
 from symtensor.codegen.microkernels import blocking
+from symtensor.codegen.product_blocks import scratch_bytes
 from symtensor.codegen.schedule import LoopStep
 from symtensor.ir.dtypes import float32, float64, int64
 
@@ -31,7 +32,7 @@ def entries(dtype):
 def test_products_with_panels_have_the_same_bits(dtype, transposed):
     product, pack = entries(dtype)
     width, rng = blocking(HOST, dtype).width, np.random.default_rng(0)
-    scratch = np.empty(gemm.scratch_bytes(HOST, dtype), np.uint8)
+    scratch = np.empty(scratch_bytes(HOST, dtype), np.uint8)
     for m, n, k in [(1, 40, 9), (3, 1, 5), (12, 64, 64), (37, 130, 300), (50, 1100, 20), (5, 7, 0)]:
         a = (9 * rng.standard_normal((m, k))).astype(dtype.numpy)
         b = (9 * rng.standard_normal((n, k) if transposed else (k, n))).astype(dtype.numpy)

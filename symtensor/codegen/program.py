@@ -24,13 +24,13 @@ from symtensor.codegen.driver import (
 )
 from symtensor.codegen.emit import emit_kernel, instructions
 from symtensor.codegen.fusion import schedule
-from symtensor.codegen.gemm import scratch_bytes
 from symtensor.codegen.jit import LoadedCode, load_module, load_pool
 from symtensor.codegen.kernel import Buffer, Kernel
 from symtensor.codegen.loops import emit_copy, emit_loop
 from symtensor.codegen.lower import lower_kernel
 from symtensor.codegen.packing import Packing, declaration, emit_packing, over_panels
 from symtensor.codegen.philox import emit_philox
+from symtensor.codegen.product_blocks import scratch_bytes
 from symtensor.codegen.repeats import form_of
 from symtensor.codegen.reuse import keep_rows
 from symtensor.codegen.root_kernels import read_kernel

@@ -14,9 +14,9 @@ import threading
 from typing import Any
 
 from symtensor.codegen import pool
-from symtensor.codegen.gemm import scratch_bytes
 from symtensor.codegen.jit import load_pool
 from symtensor.codegen.memory import aligned_bytes
+from symtensor.codegen.product_blocks import scratch_bytes
 from symtensor.codegen.target import host, threads_wanted
 from symtensor.ir.dtypes import float32, float64
 

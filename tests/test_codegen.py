@@ -439,6 +439,16 @@ def test_lanes_and_remainders_agree():
         assert (f(given[:n]) == whole[:n]).all()
 
 
+@pytest.mark.parametrize("fold", [st.sum, st.max, st.prod, st.mean])
+def test_short_loops_that_are_written_out_fold_as_loops_do(fold):
+    given = np.random.default_rng(3).standard_normal((7, 3, 2, 45)).astype("float32")
+    known, unknown = st.placeholder((None, 3, 2, 45)), st.placeholder((None,) * 4)
+    wanted = compiled([unknown], fold(unknown * 3, axis=(1, 2)))(given)
+    np.testing.assert_array_equal(compiled([known], fold(known * 3, axis=(1, 2)))(given), wanted)
+    numpy = getattr(np, fold.__name__)((given * 3).astype("float64"), axis=(1, 2))
+    np.testing.assert_allclose(wanted, numpy, rtol=1e-5, atol=1e-6)
+
+
 def test_unsupported_words_become_call_outs():
     x = st.placeholder((None,), "float64")
     f = compiled([x], st.nextafter(x * 2, 3.0) + 1)

@@ -83,7 +83,14 @@ class LoopBuilder:
     def counted(
         self, axis: Axis, start: str, end: str, step: int, body: Callable[[], None]
     ) -> None:
-        """Emit ``for (i = start; i < end; i += step) body``; open accumulators pass through it."""
+        """Emit ``for (i = start; i < end; i += step) body``; open accumulators pass through it.
+
+        A loop between two numbers is written out.
+        """
+        if start.isdigit() and end.isdigit():
+            for i in range(int(start), int(end), step):
+                self._round(axis, str(i), body)
+            return
         outer = self.s.out
         name = self.s.fresh("L")[1:]
         index = self.s.fresh("i")
@@ -110,6 +117,14 @@ class LoopBuilder:
         outer.append(f"{index}n = add nuw nsw i64 {index}, {step}")
         outer += [f"br label %{name}.head", f"{name}.exit:"]
         self._leave(phis, carried, entry, name)
+
+    def _round(self, axis: Axis, index: str, body: Callable[[], None]) -> None:
+        """Emit one round of a loop that is written out."""
+        hoisted: list[Any] = []
+        self.s.out.append(hoisted)
+        self.scopes.append(Scope(axis, index, hoisted))
+        body()
+        self.scopes.pop()
 
     def _enter(self) -> tuple[dict[Value, State], dict[Value, State]]:
         """Give every open accumulator the name of its phi at a loop's head."""
@@ -161,6 +176,8 @@ class LoopBuilder:
 
     def bounded(self, first: str, count: str | int, end: str) -> str:
         """Return first + count, or `end` where that is less."""
+        if first.isdigit() and end.isdigit():
+            return str(min(int(first) + int(count), int(end)))
         limit = self.s.emit(f"add nuw nsw i64 {first}, {count}", int64, 1)
         return self.s.minimum(limit, self.i64(end)).text
 

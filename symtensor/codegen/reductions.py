@@ -21,6 +21,8 @@ BLOCK = 64
 """Steps that a float sum adds up plainly before the block joins the compensated pair."""
 UNROLL = 4
 """Vectors that a light reduction takes at a time."""
+FEW = 3
+"""Rounds of a light loop, within a vector loop, that are written out: windows of pooling."""
 
 
 def emit_reduce(e: Emitter, stmt: Reduce) -> None:
@@ -51,7 +53,7 @@ def _state_width(e: Emitter, result: Value) -> int:
 
 def _reduce_loop(e: Emitter, loop: Loop) -> None:
     """Emit a loop of a reduction nest; the innermost one goes through in blocks."""
-    extent = e.size(loop.axis.extent)
+    extent = str(loop.axis.extent) if _is_short(e, loop) else e.size(loop.axis.extent)
     innermost = any(isinstance(s, Update) for s in loop.body)
     if not innermost:
         e.counted(loop.axis, "0", extent, 1, lambda: _reduce_body(e, loop))
@@ -81,6 +83,12 @@ def _fold_lanes(e: Emitter, loop: Loop, start: str, end: str, width: int) -> Non
     wide, e.states = e.states, {}
     for result, state in scalar.items():
         e.states[result] = folds[result].join(state, wide[result])
+
+
+def _is_short(e: Emitter, loop: Loop) -> bool:
+    extent = loop.axis.extent
+    few = isinstance(extent, int) and 0 < extent <= FEW
+    return few and e.vector_axis is not None and e.is_light(loop.body)
 
 
 def _reduce_body(e: Emitter, loop: Loop) -> None:

@@ -11,6 +11,7 @@ import collections
 import collections.abc
 import os
 import sys
+from collections.abc import Callable
 from functools import wraps
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -50,8 +51,8 @@ def install() -> None:
     if find_spec("h5py") is not None:
         _decode_attributes()
         _write_in_memory()
-    if not any(isinstance(finder, _WrapperFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _WrapperFinder())
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
 
 
 def complete_backend() -> None:
@@ -122,19 +123,19 @@ def _write_in_memory() -> None:
     File.fid = property(lambda self: self.id)
 
 
-class _WrapperFinder:
-    """Finds `keras.wrappers.scikit_learn`; adds to its classes what scikit-learn asks since version 1.6."""
+class _Finder:
+    """Finds the modules of Keras that something of ours is added to as soon as they have run."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
         """Return where the module is, with the addition behind its execution; None for other modules."""
-        found = PathFinder.find_spec(name, path) if name == "keras.wrappers.scikit_learn" else None
+        found = PathFinder.find_spec(name, path) if name in _ADDITIONS else None
         loader: Any = None if found is None else found.loader
         if loader is not None:
             execute = loader.exec_module
 
             def exec_module(module: Any) -> None:
                 execute(module)
-                _tell_kinds(module)
+                _ADDITIONS[name](module)
 
             loader.exec_module = exec_module
         return found
@@ -155,3 +156,10 @@ def _tell_kinds(module: Any) -> None:
         wrapper = getattr(module, name)
         if not hasattr(wrapper, "__sklearn_tags__"):
             wrapper.__sklearn_tags__ = tags
+
+
+_ADDITIONS: dict[str, Callable[[Any], None]] = {
+    "keras.backend": lambda _: complete_backend(),
+    "keras.wrappers.scikit_learn": _tell_kinds,  # what scikit-learn asks since version 1.6
+}
+"""Module of Keras -> what is done with it when it has run."""

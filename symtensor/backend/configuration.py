@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.backend import compatibility
 from symtensor.errors import AttributeValueError
 from symtensor.ir import location
 from symtensor.vocabulary import require_name
@@ -114,7 +113,6 @@ def set_image_dim_ordering(dim_ordering: str) -> None:
 
 def get_uid(prefix: str = "") -> int:
     """Return how often this prefix has been asked for: 1, 2, …"""
-    compatibility.complete_backend()  # where Keras came after this backend: at its first layer
     _uids[prefix] += 1
     return _uids[prefix]
 

@@ -1,5 +1,9 @@
 """What comes with Keras, on this backend: applications, wrappers for scikit-learn, preprocessing."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from on_keras import CLASSES, KB, ROWS, TARGETS, drawn, keras, layers, models, sequential
@@ -142,8 +146,18 @@ def test_utilities(capsys):
 
 def test_keras_passes_on_every_function_of_the_backend():
     """Keras names `clear_session` and its like for TensorFlow only; users call them all the same."""
-    layers.Dense(1)
     missing = [name for name in backend.__all__ if not hasattr(KB, name)]
     assert missing == []
     KB.clear_session()
     assert sequential(layers.Dense(1, input_shape=(2,))).layers[0].name == "dense_1"
+
+
+@pytest.mark.parametrize("first", ["from symtensor import backend", "import keras"])
+def test_a_session_is_cleared_before_there_is_a_layer(first):
+    """Whichever of both is imported first."""
+    program = f"{first}; from keras import backend as K; K.clear_session(); print(K.backend())"
+    environment = {**os.environ, "KERAS_BACKEND": "symtensor.backend"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "symtensor.backend\n", done.stderr

@@ -4,7 +4,7 @@ In: a graph. Out: a `Schedule`, an ordered list of kernels and call-outs over ma
 One sweep from the outputs backwards decides for each node whether it is computed inside its
 consumers' kernel or gets a buffer (becomes a *root*). A node gets a buffer when
 
-- something other than a kernel reads it (an output, a call-out, a reshape that is no view);
+- something other than a kernel reads it (an output, a call-out, a reshape that no loop can read through);
 - several kernels that can't be one read it, and computing it again costs more than storing it;
 - it would be computed again and again along a broadcast axis, and it is not cheap;
 - it is written piece by piece (joined, padded, scattered) or is a running sum or product;

@@ -127,7 +127,7 @@ class Microkernels:
         later = f.mul("%bk", AHEAD) if packing else 0
 
         places = 3 if packing else 2
-        f.branch("%accumulate", lambda: self.ask_for_result(f, grid))
+        f.branch("%accumulate", lambda: self.ask_for_result(f, rows, vectors))
 
         def step(t: str, state: list[str], ahead: str) -> list[V]:
             at, sums = state[:places], state[places:]
@@ -182,11 +182,15 @@ class Microkernels:
             f.store(self.vector, value, f.at(self.element, panel, v * self.lanes), self.align)
             self.prefetch(f, f.at(self.element, ahead, v * self.lanes))
 
-    def ask_for_result(self, f: FunctionText, grid: list[tuple[int, int]]) -> None:
+    def ask_for_result(self, f: FunctionText, rows: int, vectors: int) -> None:
         """Ask for what a tile will add to when its sums are done."""
-        for r, v in grid:
+
+        def one(r: str, _: list[str]) -> None:
             row = f.at(self.element, "%c", f.mul("%cm", r))
-            self.prefetch(f, f.at(self.element, row, v * self.lanes), write=1)
+            for v in range(vectors):
+                self.prefetch(f, f.at(self.element, row, v * self.lanes), write=1)
+
+        f.loop(0, rows, 1, one)
 
     def prefetch(self, f: FunctionText, pointer: str, write: int = 0) -> None:
         """Ask for a cache line; any address will do."""

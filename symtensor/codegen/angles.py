@@ -162,23 +162,28 @@ def _half_angle(f: Formula, x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     return far, s, f.mul(f.mul(s, z), f.poly(z, f.table("ASIN")))
 
 
+def _less_twice(f: Formula, angle: Parts, s: Lanes, tail: Lanes) -> Lanes:
+    """Return angle - 2(s + tail) for 2s < angle, rounded about once: what angle - 2s loses is kept."""
+    minus_two = f.c(-2.0)
+    near = f.fma(minus_two, s, angle[0])
+    lost = f.fma(minus_two, s, f.sub(angle[0], near))
+    return f.add(near, f.add(lost, f.fma(minus_two, tail, angle[1])))
+
+
 def asin(f: Formula, x: Lanes) -> Lanes:
     """Return the arc sine, NaN outside [-1, 1]."""
     far, s, tail = _half_angle(f, x)
-    half, rest = _pi(f, 0.5)
-    two = f.c(2.0)
-    complement = f.sub(f.fma(f.s.neg(two), s, half), f.fma(two, tail, f.s.neg(rest)))
+    complement = _less_twice(f, _pi(f, 0.5), s, tail)
     return f.s.copysign(f.select(far, complement, f.add(s, tail)), x)
 
 
 def acos(f: Formula, x: Lanes) -> Lanes:
     """Return the arc cosine, NaN outside [-1, 1]."""
     far, s, tail = _half_angle(f, x)
-    (half, half_rest), (whole, whole_rest) = _pi(f, 0.5), _pi(f, 1.0)
-    two = f.c(2.0)
+    half, half_rest = _pi(f, 0.5)
     near = f.sub(half, f.sub(x, f.sub(half_rest, f.s.copysign(tail, x))))
-    right = f.mul(two, f.add(s, tail))
-    left = f.sub(f.fma(f.s.neg(two), s, whole), f.fma(two, tail, f.s.neg(whole_rest)))
+    right = f.mul(f.c(2.0), f.add(s, tail))
+    left = _less_twice(f, _pi(f, 1.0), s, tail)
     return f.select(far, f.select(f.less(x, 0.0), left, right), near)
 
 

@@ -211,7 +211,7 @@ def test_infinite_sums():
 
 
 VECTOR_FUNCTIONS = {
-    "exp": (np.exp, 1.5), "exp2": (np.exp2, 1.5), "expm1": (np.expm1, 2), "log": (np.log, 2),
+    "exp": (np.exp, 1.5), "exp2": (np.exp2, 1.5), "expm1": (np.expm1, 2), "log": (np.log, 1.5),
     "log2": (np.log2, 1.5), "log10": (np.log10, 1.5), "log1p": (np.log1p, 1.5),
     "sin": (np.sin, 2), "cos": (np.cos, 2), "tanh": (np.tanh, 2),
     "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), 2), "tan": (np.tan, 2), "arcsin": (np.arcsin, 2),
@@ -225,6 +225,8 @@ VECTOR_FUNCTIONS = {
 @pytest.mark.parametrize("name", VECTOR_FUNCTIONS)
 def test_vector_functions_are_within_their_ulps(name, dtype):
     truth, allowed = VECTOR_FUNCTIONS[name]
+    if (name, dtype) == ("log", "float32"):
+        allowed = 2  # its tables in registers give up half a unit for speed
     x = st.placeholder((None,), dtype)
     f = compiled([x], getattr(st, name)(x))
     points = np.concatenate([

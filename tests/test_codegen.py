@@ -274,7 +274,10 @@ def test_special_functions_are_within_their_ulps(name, dtype):
         "erfc": [RNG.uniform(-3, 26 if wide else 9, 1000)],
         "power": [spread, RNG.uniform(-1, 1, 500) * bound / abs(np.log(spread))],
         "hypot": [spread, spread * RNG.standard_normal(500)],
-        "arctan2": [RNG.standard_normal(500), RNG.standard_normal(500) * spread ** (1 / 50)],
+        "arctan2": [
+            RNG.standard_normal(9000),
+            RNG.standard_normal(9000) * np.concatenate([spread ** (1 / 50), np.ones(8500)]),
+        ],
     }[name]
     truth = {"erf": mpmath.erf, "erfc": mpmath.erfc, "power": mpmath.power,
              "arctan2": mpmath.atan2, "hypot": mpmath.hypot}  # fmt: skip
@@ -284,7 +287,7 @@ def test_special_functions_are_within_their_ulps(name, dtype):
     with mpmath.workdps(40):
         rows = zip(found.tolist(), *(p.tolist() for p in given), strict=True)
         errors = [ulps(y, truth[name](*map(mpmath.mpf, at)), dtype) for y, *at in rows]
-    assert max(errors) <= {"power": 1, "hypot": 1}.get(name, 2)
+    assert max(errors) <= {"power": 1, "hypot": 1, "arctan2": 1.5}.get(name, 2)
 
 
 def test_double_precision_does_not_need_fused_multiply_adds(monkeypatch):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
+from fractions import Fraction
 
 from symtensor.codegen import coefficients as C
 from symtensor.codegen.formula import Formula, floats, in_double, rare_lanes
@@ -111,12 +112,13 @@ _PI_REST = 1.2246467991473532e-16
 """pi minus the double nearest to it."""
 
 
-def _pi(f: Formula, factor: float) -> tuple[Lanes, Lanes]:
-    """Return pi times a power of two as the nearest float and the rest."""
-    if f.dtype is float64:
-        return f.c(math.pi * factor), f.c(_PI_REST * factor)
-    near = struct.unpack("f", struct.pack("f", math.pi))[0]
-    return f.c(near * factor), f.c((math.pi - near) * factor)
+def _pi(f: Formula, factor: float) -> Parts:
+    """Return a multiple of pi as the nearest float and the rest."""
+    exact = (Fraction(math.pi) + Fraction(_PI_REST)) * Fraction(factor)
+    near = float(exact)
+    if f.dtype is not float64:
+        near = struct.unpack("f", struct.pack("f", near))[0]
+    return f.c(near), f.c(float(exact - Fraction(near)))
 
 
 def atan(f: Formula, x: Lanes) -> Lanes:
@@ -137,19 +139,44 @@ def atan(f: Formula, x: Lanes) -> Lanes:
 
 
 def atan2(f: Formula, y: Lanes, x: Lanes) -> Lanes:
-    """Return the angle of (x, y), in [-pi, pi]; signs of zeros count, as in C."""
+    """Return the angle of (x, y), in [-pi, pi]; signs of zeros count, as in C.
+
+    It is a multiple of pi/4, to which the arc tangent of a quotient is added or from which it is
+    taken: of the shorter side by the longer, or beside a diagonal of their difference by their sum.
+    """
     a, b = f.s.abs(x), f.s.abs(y)
-    steep = f.s.lt(a, b)
+    steep, left = f.s.lt(a, b), f.s.signbit(x)
     short, long = f.select(steep, a, b), f.select(steep, b, a)
-    ratio = f.select(f.s.eq(long, f.c(0.0)), f.c(0.0), f.div(short, long))
-    ratio = f.select(f.s.eq(short, f.c(math.inf)), f.c(1.0), ratio)
-    angle = atan(f, ratio)
-    half, half_rest = _pi(f, 0.5)
-    angle = f.select(steep, f.add(f.sub(half, angle), half_rest), angle)
-    whole, rest = _pi(f, 1.0)
-    angle = f.select(f.s.signbit(x), f.add(f.sub(whole, angle), rest), angle)
+    zero, infinite = f.c(0.0), f.s.eq(short, f.c(math.inf))
+    diagonal = f.s.or_(f.s.lt(f.mul(long, f.c(math.tan(math.pi / 8))), short), infinite)
+    t, rest = _tangent(f, short, long, diagonal)
+    z = f.mul(t, t)
+    tail = f.fma(f.mul(t, z), f.poly(z, f.table("ATAN")), rest)
+    (quarter, half, most, whole), rests = zip(*(_pi(f, i / 4) for i in range(1, 5)), strict=True)
+
+    def base(quarter: Lanes, half: Lanes, most: Lanes, whole: Lanes) -> Lanes:
+        straight = f.select(steep, half, f.select(left, whole, zero))
+        return f.select(diagonal, f.select(left, most, quarter), straight)
+
+    back = f.s.xor(steep, left)
+    t, tail = (f.select(back, f.s.neg(part), part) for part in (t, tail))
+    angle = f.add(base(quarter, half, most, whole), f.add(t, f.add(tail, base(*rests))))
     unknown = f.s.compare("fcmp uno", x, y)
     return f.select(unknown, f.add(x, y), f.s.copysign(angle, y))
+
+
+def _tangent(f: Formula, short: Lanes, long: Lanes, diagonal: Lanes) -> Parts:
+    """Return short/long, or on a diagonal (short - long)/(short + long), where it is no number 0."""
+    scale = f.select(f.s.lt(f.c(1.0), long), f.c(0.25), f.c(1.0))  # sums of huge numbers overflow
+    small, large, zero = f.mul(short, scale), f.mul(long, scale), f.c(0.0)
+    top, top_rest = f.total(f.s.neg(large), small)
+    bottom, bottom_rest = f.total(large, small)
+    t, rest = f.quotient(
+        f.select(diagonal, top, short), f.select(diagonal, top_rest, zero),
+        f.select(diagonal, bottom, long), f.select(diagonal, bottom_rest, zero))  # fmt: skip
+    known = f.s.eq(rest, rest)  # without infinities, or a division by 0
+    defined = f.s.eq(t, t)
+    return f.select(defined, t, zero), f.select(known, rest, zero)
 
 
 def _half_angle(f: Formula, x: Lanes) -> tuple[Lanes, Lanes, Lanes]:

@@ -290,6 +290,16 @@ def test_special_functions_are_within_their_ulps(name, dtype):
     assert max(errors) <= {"power": 1, "hypot": 1, "arctan2": 1.5}.get(name, 2)
 
 
+@pytest.mark.parametrize("count", [2, 100])
+def test_what_is_padded_may_need_a_sum_of_its_own(count):
+    """It stands before the loop that all pieces share."""
+    x, y = st.placeholder((4, 5, 6)), st.placeholder((count,))
+    f = compiled([x, y], st.pad(x * st.sum(2 * y), ((0, 0), (1, 2), (0, 0))))
+    a, b = RNG.standard_normal((4, 5, 6)), RNG.standard_normal(count)
+    wanted = np.pad(a * (2 * b).sum(), ((0, 0), (1, 2), (0, 0)))
+    np.testing.assert_allclose(f(a.astype("f"), b.astype("f")), wanted, rtol=2e-5)
+
+
 def test_double_precision_does_not_need_fused_multiply_adds(monkeypatch):
     """Products are taken apart where the target can't fuse them."""
     without = dataclasses.replace(HOST, has_fma=False)

@@ -60,10 +60,18 @@ def _first_axis(specs: Sequence[KernelSpec]) -> Axis | None:
 
 
 def _in_one_loop(body: list[Stmt], axis: Axis) -> list[Stmt]:
-    """Return the loops along an axis as one, after the values that stand before them."""
-    lets = {stmt.value: stmt for stmt in body if isinstance(stmt, Let)}
-    inner = [stmt for loop in body if isinstance(loop, Loop) for stmt in loop.body]
-    return [*lets.values(), Loop(axis, inner)]
+    """Return the loops along an axis as one, after what they need that is the same along it."""
+    before: dict[object, Stmt] = {}
+    inner: list[Stmt] = []
+    for stmt in body:
+        if isinstance(stmt, Loop):
+            inner += stmt.body
+        elif isinstance(stmt, Let):
+            before.setdefault(stmt.value, stmt)
+        else:
+            assert isinstance(stmt, Reduce)
+            before.setdefault(stmt.results, stmt)
+    return [*before.values(), Loop(axis, inner)]
 
 
 # --- merging axes --------------------------------------------------------------------------------

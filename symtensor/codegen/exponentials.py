@@ -247,8 +247,8 @@ def asinh(f: Formula, x: Lanes) -> Lanes:
     argument = f.select(huge, f.sub(a, f.c(1.0)), f.add(a, f.div(square, root)))
     far = log1p(f, argument)
     far = f.select(huge, f.add(far, f.c(math.log(2))), far)
-    near = _odd(f, x, "ASINH")  # falls below x: its last sum makes 0 of -0
-    return f.s.copysign(f.select(f.less(a, 0.5), near, far), x)
+    near = f.select(f.s.eq(x, f.c(0.0)), x, _odd(f, x, "ASINH"))  # whose last sum makes 0 of -0
+    return f.select(f.less(a, 0.5), near, f.s.copysign(far, x))
 
 
 def acosh(f: Formula, x: Lanes) -> Lanes:

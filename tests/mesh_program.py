@@ -6,7 +6,7 @@ python mesh_program.py FOLDER LAYOUTS [COORDINATOR PROCESSES NUMBER]
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -45,6 +45,27 @@ def network_of(layout: str, engine: Any) -> Network:
     return network(engine, LAYOUTS["both"][1] if layout == "annotated" else {})
 
 
+def descent(
+    inputs: Sequence[st.Tensor],
+    loss: st.Tensor,
+    weights: Mapping[str, Any],
+    rate: float,
+    engine: Any,
+) -> st.Function:
+    """Return a step down the gradient."""
+    slopes = st.gradients(loss, list(weights.values()))
+    updates = [(w, w - rate * g) for w, g in zip(weights.values(), slopes, strict=True)]
+    return st.function(inputs, loss, updates=updates, engine=engine)
+
+
+def batches_of(rng: np.random.Generator, last: int) -> list[Any]:
+    """Return six batches of 64 and one of `last`."""
+    return [
+        (rng.standard_normal((size, 16)).astype("f4"), rng.integers(0, 10, size).astype("i4"))
+        for size in (64, 64, 64, 64, 64, 64, last)
+    ]
+
+
 def network(
     engine: Any, shards: Mapping[str, tuple[str | None, ...]] = MappingProxyType({})
 ) -> Network:
@@ -59,13 +80,8 @@ def network(
     hidden = st.tanh(st.dot(x, weights["W1"]) + weights["b1"]) * noise
     logits = st.dot(hidden, weights["W2"])
     loss = st.mean(st.sparse_categorical_crossentropy(y, logits, from_logits=True))
-    slopes = st.gradients(loss, list(weights.values()))
-    updates = [(w, w - 0.3 * g) for w, g in zip(weights.values(), slopes, strict=True)]
-    batches = [
-        (rng.standard_normal((size, 16)).astype("f4"), rng.integers(0, 10, size).astype("i4"))
-        for size in (64, 64, 64, 64, 64, 64, 7)
-    ]
-    return st.function([x, y], loss, updates=updates, engine=engine), weights, batches
+    step = descent([x, y], loss, weights, 0.3, engine)
+    return step, weights, batches_of(rng, 7)
 
 
 STAGES, MICROBATCHES = 8, 4
@@ -83,13 +99,8 @@ def deep(engine: Any) -> Network:
     done = st.pipelined(lambda h: st.tanh(h @ weights["W"] + weights["b"]) + h, cut, STAGES)
     logits = st.dot(st.reshape(st.swapaxes(done, 0, 1), (-1, 24)), weights["U"])
     loss = st.mean(st.sparse_categorical_crossentropy(y, logits, from_logits=True))
-    slopes = st.gradients(loss, list(weights.values()))
-    updates = [(w, w - 0.1 * g) for w, g in zip(weights.values(), slopes, strict=True)]
-    batches = [
-        (rng.standard_normal((size, 16)).astype("f4"), rng.integers(0, 10, size).astype("i4"))
-        for size in (64, 64, 64, 64, 64, 64, 12)
-    ]
-    return st.function([x, y], loss, updates=updates, engine=engine), weights, batches
+    step = descent([x, y], loss, weights, 0.1, engine)
+    return step, weights, batches_of(rng, 12)
 
 
 def variables(step: st.Function) -> list[st.Variable]:

@@ -57,7 +57,7 @@ def _sine_of(f: Formula, size: Lanes, quarters: int) -> Lanes:
     pairs = zip(f.table("SIN"), (-0.5, *f.table("COS")), strict=True)
     terms = [f.select(odd, f.c(c), f.c(s)) for s, c in pairs]
     tail = f.fma(f.mul(z, base), f.horner(z, terms), f.select(odd, f.c(0.0), rest))
-    sign = f.s._binary("shl", f.s.and_(count, f.i(2)), f.i(f.dtype.bits - 2))
+    sign = f.s.binary("shl", f.s.and_(count, f.i(2)), f.i(f.dtype.bits - 2))
     return f.from_bits(f.s.xor(f.bits(f.add(base, tail)), sign))
 
 
@@ -133,9 +133,13 @@ def atan(f: Formula, x: Lanes) -> Lanes:
     (half, half_rest), (quarter, quarter_rest) = _pi(f, 0.5), _pi(f, 0.25)
     base = f.select(above, half, f.select(below, zero, quarter))
     rest = f.select(above, half_rest, f.select(below, zero, quarter_rest))
+    return f.s.copysign(f.add(base, f.add(t, _atan_tail(f, t, rest))), x)
+
+
+def _atan_tail(f: Formula, t: Lanes, rest: Lanes) -> Lanes:
+    """Return what the arc tangent of a small t is beyond t, and a rest."""
     z = f.mul(t, t)
-    tail = f.fma(f.mul(t, z), f.poly(z, f.table("ATAN")), rest)
-    return f.s.copysign(f.add(base, f.add(t, tail)), x)
+    return f.fma(f.mul(t, z), f.poly(z, f.table("ATAN")), rest)
 
 
 def atan2(f: Formula, y: Lanes, x: Lanes) -> Lanes:
@@ -150,8 +154,7 @@ def atan2(f: Formula, y: Lanes, x: Lanes) -> Lanes:
     zero, infinite = f.c(0.0), f.s.eq(short, f.c(math.inf))
     diagonal = f.s.or_(f.s.lt(f.mul(long, f.c(math.tan(math.pi / 8))), short), infinite)
     t, rest = _tangent(f, short, long, diagonal)
-    z = f.mul(t, t)
-    tail = f.fma(f.mul(t, z), f.poly(z, f.table("ATAN")), rest)
+    tail = _atan_tail(f, t, rest)
     (quarter, half, most, whole), rests = zip(*(_pi(f, i / 4) for i in range(1, 5)), strict=True)
 
     def base(quarter: Lanes, half: Lanes, most: Lanes, whole: Lanes) -> Lanes:
@@ -166,7 +169,7 @@ def atan2(f: Formula, y: Lanes, x: Lanes) -> Lanes:
 
 
 def _tangent(f: Formula, short: Lanes, long: Lanes, diagonal: Lanes) -> Parts:
-    """Return short/long, or on a diagonal (short - long)/(short + long), where it is no number 0."""
+    """Return short/long, or beside a diagonal (short - long)/(short + long), and a rest; 0 for NaN."""
     scale = f.select(f.s.lt(f.c(1.0), long), f.c(0.25), f.c(1.0))  # sums of huge numbers overflow
     small, large, zero = f.mul(short, scale), f.mul(long, scale), f.c(0.0)
     top, top_rest = f.total(f.s.neg(large), small)

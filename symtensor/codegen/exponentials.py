@@ -138,8 +138,8 @@ def _split_exponent(f: Formula, x: Lanes) -> tuple[Lanes, Lanes]:
     shift = f.mantissa + 2
     x = f.select(tiny, f.mul(x, f.c(2.0**shift)), x)
     offset = f.s.sub(f.bits(x), f.i_of(0.75))
-    exponent = f.s._binary("ashr", offset, f.i(f.mantissa))
-    m = f.from_bits(f.s.sub(f.bits(x), f.s._binary("shl", exponent, f.i(f.mantissa))))
+    exponent = f.s.binary("ashr", offset, f.i(f.mantissa))
+    m = f.from_bits(f.s.sub(f.bits(x), f.s.binary("shl", exponent, f.i(f.mantissa))))
     e = f.s.convert("sitofp", exponent, f.dtype)
     return f.select(tiny, f.sub(e, f.c(float(shift))), e), m
 

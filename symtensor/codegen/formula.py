@@ -136,7 +136,7 @@ class Formula:
 
     def power_of_two(self, n: Whole, more: int = 0) -> Lanes:
         """Return 2**(n + more) in the normal range."""
-        exponent = self.s._binary("shl", self.bits(n.shifted), self.i(self.mantissa))
+        exponent = self.s.binary("shl", self.bits(n.shifted), self.i(self.mantissa))
         bias = (self.bias + more) << self.mantissa
         return self.from_bits(self.s.add(exponent, self.i(bias)))
 
@@ -147,9 +147,9 @@ class Formula:
 
     def _scale_in_steps(self, x: Lanes, n: Whole) -> Lanes:
         s, integer = self.s, self.to_integer(n)
-        half = s._binary("ashr", integer, self.i(1))
+        half = s.binary("ashr", integer, self.i(1))
         for count in (half, s.sub(integer, half)):
-            bits = s._binary("shl", s.add(count, self.i(self.bias)), self.i(self.mantissa))
+            bits = s.binary("shl", s.add(count, self.i(self.bias)), self.i(self.mantissa))
             x = self.mul(x, self.from_bits(bits))
         return x
 

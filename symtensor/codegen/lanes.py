@@ -131,13 +131,14 @@ class LaneScalars:
         width = max([x.width for x in xs])
         return width, [self.splat(x, width) for x in xs]
 
-    def _binary(self, instruction: str, x: Lanes, y: Lanes) -> Lanes:
+    def binary(self, instruction: str, x: Lanes, y: Lanes) -> Lanes:
+        """Append an instruction of two operands as it is, such as a shift by a count that is inside."""
         width = max(x.width, y.width)
         a, b = self.splat(x, width), self.splat(y, width)
         return self.emit(f"{instruction} {register_type(x.dtype, width)} {a}, {b}", x.dtype, width)
 
     def _float(self, instruction: str, x: Lanes, y: Lanes) -> Lanes:
-        return self.round_to_dtype(self._binary(instruction, x, y))
+        return self.round_to_dtype(self.binary(instruction, x, y))
 
     def _call(self, name: str, *xs: Lanes) -> Lanes:
         """Call an overloaded LLVM intrinsic on operands of one type."""
@@ -208,16 +209,16 @@ class LaneScalars:
 
     def add(self, x: Lanes, y: Lanes) -> Lanes:
         if x.dtype.is_bool:
-            return self._binary("or", x, y)
-        return self._float("fadd", x, y) if x.dtype.is_floating else self._binary("add", x, y)
+            return self.binary("or", x, y)
+        return self._float("fadd", x, y) if x.dtype.is_floating else self.binary("add", x, y)
 
     def sub(self, x: Lanes, y: Lanes) -> Lanes:
-        return self._float("fsub", x, y) if x.dtype.is_floating else self._binary("sub", x, y)
+        return self._float("fsub", x, y) if x.dtype.is_floating else self.binary("sub", x, y)
 
     def mul(self, x: Lanes, y: Lanes) -> Lanes:
         if x.dtype.is_bool:
-            return self._binary("and", x, y)
-        return self._float("fmul", x, y) if x.dtype.is_floating else self._binary("mul", x, y)
+            return self.binary("and", x, y)
+        return self._float("fmul", x, y) if x.dtype.is_floating else self.binary("mul", x, y)
 
     def div(self, x: Lanes, y: Lanes) -> Lanes:
         return self._float("fdiv", x, y)
@@ -225,7 +226,7 @@ class LaneScalars:
     def neg(self, x: Lanes) -> Lanes:
         if x.dtype.is_floating:
             return self.emit(f"fneg {register_type(x.dtype, x.width)} {x.text}", x.dtype, x.width)
-        return self._binary("sub", self.const(0, x.dtype), x)
+        return self.binary("sub", self.const(0, x.dtype), x)
 
     def abs(self, x: Lanes) -> Lanes:
         if x.dtype.is_floating:
@@ -247,11 +248,11 @@ class LaneScalars:
         """Return quotient and remainder rounded down, ``y == 0``, and the divisor used."""
         zero, divisor = self._divisor(x, y)
         signed = x.dtype.kind == "i"
-        q = self._binary("sdiv" if signed else "udiv", x, divisor)
+        q = self.binary("sdiv" if signed else "udiv", x, divisor)
         r = self.sub(x, self.mul(q, divisor))
         if signed:
             none = self.const(0, x.dtype)
-            opposite = self.lt(self._binary("xor", r, divisor), none)
+            opposite = self.lt(self.binary("xor", r, divisor), none)
             off = self.and_(self.ne(r, none), opposite)
             q = self.select(off, self.sub(q, self.const(1, x.dtype)), q)
             r = self.select(off, self.add(r, divisor), r)
@@ -267,7 +268,7 @@ class LaneScalars:
 
     def _extremum(self, x: Lanes, y: Lanes, ordered: str, signed: str, unsigned: str) -> Lanes:
         if x.dtype.is_bool:
-            return self._binary("and" if ordered == "olt" else "or", x, y)
+            return self.binary("and" if ordered == "olt" else "or", x, y)
         if not x.dtype.is_floating:
             return self._call(signed if x.dtype.kind == "i" else unsigned, x, y)
         # NaN in y falls through the ordered compare; NaN in x needs a look of its own
@@ -312,7 +313,7 @@ class LaneScalars:
         """Return ``x * y + z`` rounded once where the target can, else rounded twice."""
         if self.target.has_fma:
             return self._call("fma", x, y, z)
-        return self._binary("fadd", self._binary("fmul", x, y), z)
+        return self.binary("fadd", self.binary("fmul", x, y), z)
 
     def call(self, name: str, *xs: Lanes) -> Lanes:
         from symtensor.codegen import vecmath
@@ -329,29 +330,29 @@ class LaneScalars:
     # --- bits, comparisons, selection -------------------------------------------------------------
 
     def and_(self, x: Lanes, y: Lanes) -> Lanes:
-        return self._binary("and", x, y)
+        return self.binary("and", x, y)
 
     def or_(self, x: Lanes, y: Lanes) -> Lanes:
-        return self._binary("or", x, y)
+        return self.binary("or", x, y)
 
     def xor(self, x: Lanes, y: Lanes) -> Lanes:
-        return self._binary("xor", x, y)
+        return self.binary("xor", x, y)
 
     def not_(self, x: Lanes) -> Lanes:
-        return self._binary("xor", x, self.const(True if x.dtype.is_bool else -1, x.dtype))
+        return self.binary("xor", x, self.const(True if x.dtype.is_bool else -1, x.dtype))
 
     def shl(self, x: Lanes, y: Lanes) -> Lanes:
         inside = self._count_inside(y)
         count = self.select(inside, y, self.const(0, y.dtype))
-        return self.select(inside, self._binary("shl", x, count), self.const(0, x.dtype))
+        return self.select(inside, self.binary("shl", x, count), self.const(0, x.dtype))
 
     def shr(self, x: Lanes, y: Lanes) -> Lanes:
         inside = self._count_inside(y)
         if x.dtype.kind == "i":  # beyond the width only copies of the sign are left
             last = self.const(x.dtype.bits - 1, y.dtype)
-            return self._binary("ashr", x, self.select(inside, y, last))
+            return self.binary("ashr", x, self.select(inside, y, last))
         count = self.select(inside, y, self.const(0, y.dtype))
-        return self.select(inside, self._binary("lshr", x, count), self.const(0, x.dtype))
+        return self.select(inside, self.binary("lshr", x, count), self.const(0, x.dtype))
 
     def _count_inside(self, y: Lanes) -> Lanes:
         return self.compare("icmp ult", y, self.const(y.dtype.bits, y.dtype))

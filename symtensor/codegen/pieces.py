@@ -53,7 +53,7 @@ def log(f: Formula, x: Lanes) -> Lanes:
     parts = f.exponent_and_mantissa(x)
     assert parts is not None  # as where tables are
     e, m = parts
-    eighth = f.s._binary("lshr", f.bits(m), f.i(f.mantissa - 4))
+    eighth = f.s.binary("lshr", f.bits(m), f.i(f.mantissa - 4))
     inverse, start = (f.lookup(numbers, eighth) for numbers in C.LOG_PIECES32)
     t = f.fma(m, inverse, f.c(-1.0))
     rise = f.fma(f.mul(t, t), f.poly(t, C.LOG1P32), t)

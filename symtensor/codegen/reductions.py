@@ -156,5 +156,5 @@ def _index(e: Emitter, fold: IndexFold) -> Lanes:
     place = e.i64(e.offset_from(e.block_start))
     if isinstance(fold, StepFold):
         index = e.i64(e.scopes[-1].index)
-        place = e.s._binary("lshr", index, e.s.const(e.width.bit_length() - 1, index.dtype))
+        place = e.s.binary("lshr", index, e.s.const(e.width.bit_length() - 1, index.dtype))
     return e.s.cast(place, fold.index_dtype)

@@ -89,9 +89,10 @@ def rule_for(node: Node) -> Rule:
     """Return how a node is traced; `call_out` where nothing else is known."""
     if node.op.bodies:
         known = {symbol for x in node.inputs for symbol in symbols_of(x)}
-        bodies = body_graphs(node)
-        if any(has_late_sizes(body, known) or _written_out(body, {}) > LARGEST for body in bodies):
-            return call_out
+        counts: dict[Graph, int] = {}
+        for body in body_graphs(node):
+            if has_late_sizes(body, known) or _written_out(body, counts) > LARGEST:
+                return call_out
     found = NATIVE.get(node.op)
     if found is not None:
         return found

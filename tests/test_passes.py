@@ -14,7 +14,6 @@ from symtensor.ops.build import apply, operands
 from symtensor.ops.interpret import run_graph
 from symtensor.ops.registry import get_op
 from symtensor.passes import algebra, pipeline, simplify_shapes, stabilize
-from symtensor.passes.alias import analyze_aliases
 from symtensor.passes.rewrite import Apply, Var, scalar_value
 
 FLOATS = np.array([0.0, -0.0, 1.0, -1.5, math.inf, -math.inf, math.nan, 5e-324, 1e300, 2.0**-1060])
@@ -339,16 +338,3 @@ def test_passes_reach_into_bodies():
 def test_scalars_are_seen_through_views():
     x = st.broadcast_to(st.constant(2.5), (3, 4))
     assert scalar_value(x.node) == 2.5 and scalar_value(st.placeholder((3,)).node) is None
-
-
-def test_aliases():
-    x = st.placeholder((3,), "float64")
-    a = st.exp(x)
-    b = st.sin(a)
-    c = st.reshape(b, (3, 1)) + 1.0
-    info = analyze_aliases(Graph((x.node,), (c.node,)))
-    view = next(n for n in info.order if n.op.name == "reshape")
-    assert info.view_of[view] is b.node and info.overwrites[b.node] is a.node
-    assert a.node not in info.overwrites, "inputs are never overwritten"
-    shared = analyze_aliases(Graph((x.node,), (b.node, a.node)))
-    assert b.node not in shared.overwrites, "a is an output"

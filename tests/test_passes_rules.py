@@ -10,7 +10,6 @@ from symtensor.ir.verify import verify_graph
 from symtensor.ops.interpret import run_graph
 from symtensor.ops.registry import get_op
 from symtensor.passes import pipeline, simplify_shapes, stabilize
-from symtensor.passes.alias import analyze_aliases
 from symtensor.testing.samples import all_samples
 
 FLOATS = np.array([[0.0, -1.5, np.inf], [np.nan, -np.inf, 5e-324]])
@@ -251,18 +250,3 @@ def test_a_rule_of_an_unknown_op_is_an_error():
     with pytest.raises(st.AttributeValueError, match="no_such_op"):
         rule = st.Rule("wrong", st.P.no_such_op(a), a)
         st.optimize(graph_of([], st.zeros(3)), [st.Pass("w", st.rewrite_pass([rule]), "a test")])
-
-
-# --- shared memory -------------------------------------------------------------------------------
-
-
-def test_what_a_view_still_shows_is_not_overwritten():
-    x = st.placeholder((3, 3), "float64")
-    a = st.exp(x)
-    both = a + st.transpose(a)  # writing over a would change what its transpose shows
-    assert both.node not in analyze_aliases(graph_of([x], both)).overwrites
-    later = st.sin(a) * st.reshape(a, (3, 3, 1))[:, :, 0]
-    assert not analyze_aliases(graph_of([x], later)).overwrites.get(st.sin(a).node)
-    twice = st.sin(a) * st.cos(a)
-    info = analyze_aliases(graph_of([x], twice))
-    assert info.overwrites[st.cos(a).node] is a.node and st.sin(a).node not in info.overwrites

@@ -16,9 +16,9 @@ from symtensor.vocabulary import suggestion as _suggestion
 from symtensor.errors import (
     ArgumentError, AssertionFailed, AttributeValueError, CheckError, ConfigError, DTypeError,
     EngineError, FunctionError, GradientError, IndexOutOfRange, LinAlgError, LoweringError,
-    MissingInputError, NonFiniteError, OutOfRangeError, OutputError, ParseError, ShapeError,
-    SymbolicValueError, SymtensorError, SymtensorWarning, UnknownNameError, UnusedInputError,
-    UpdateError, VerifyError,
+    MissingInputError, NonFiniteError, OutOfRangeError, OutputError, ParseError, RuleError,
+    ShapeError, SymbolicValueError, SymtensorError, SymtensorWarning, UnknownNameError,
+    UnusedInputError, UpdateError, VerifyError,
 )  # fmt: skip
 from symtensor.config import config, engine
 from symtensor.ir.dims import Dim, DimExpr, dim
@@ -115,11 +115,12 @@ __all__ = [
     "DTypeError", "Dim", "DimExpr", "Engine", "EngineError", "Function", "FunctionError",
     "GradientError", "Graph", "In", "IndexOutOfRange", "Input", "LinAlgError", "LoweringError",
     "MissingInputError", "Node", "NonFiniteError", "Op", "OutOfRangeError", "OutputError", "P",
-    "ParseError", "Pass", "RandomStream", "Rule", "ShapeError", "SymbolicValueError", "SymtensorError",
-    "SymtensorWarning", "Tensor", "TensorType", "UnknownNameError", "UnusedInputError",
-    "UpdateError", "Var", "Variable", "VerifyError", "__version__", "abs", "accuracy", "add",
-    "add_at", "all", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
-    "arctanh", "argmax", "argmin", "argsort", "array_split", "as_dtype", "as_tensor", "assert_",
+    "ParseError", "Pass", "RandomStream", "Rule", "RuleError", "ShapeError", "SymbolicValueError",
+    "SymtensorError", "SymtensorWarning", "Tensor", "TensorType", "UnknownNameError",
+    "UnusedInputError", "UpdateError", "Var", "Variable", "VerifyError", "__version__", "abs",
+    "accuracy", "add", "add_at", "all", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh",
+    "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "array_split", "as_dtype",
+    "as_tensor", "assert_",
     "atleast_1d", "atleast_2d", "atleast_3d", "available_engines", "average", "average_pool",
     "batch_norm", "binary_crossentropy", "bincount", "bitwise_and", "bitwise_or", "bitwise_xor",
     "bool_", "broadcast_to", "cast", "categorical_crossentropy", "cbrt", "ceil", "clip",

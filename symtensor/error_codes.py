@@ -3,16 +3,13 @@
 Codes never change their meaning and are never used again for another one. The first two digits say
 the theme: 01 shapes, 02 dtypes, 03 attributes and names, 04 indices, 05 values that do not exist yet,
 06 gradients, 07 functions and their calls, 08 updates, 09 data that ops refuse, 10 and 11 IR, 12 and 13
-engines, 14 configuration, 15 self-check, 16 command line. `wrong` is a program that gives the error
-and `right` the same program mended; the tests run both. Nothing imports this module before somebody asks.
+engines, 14 configuration, 15 self-check, 16 checkpoints. `wrong` is a program that gives the error
+and `right` the same program mended; the tests run both. Only the command line imports it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from symtensor.errors import SymtensorError
-from symtensor.vocabulary import suggestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,46 +48,6 @@ class Explanation:
 def _indented(program: str) -> str:
     return "\n".join(f"    {line}" for line in program.splitlines())
 
-
-def explain(code: str) -> Explanation:
-    """Return the entry of a code, in any case and without "ST" too."""
-    wanted = code.upper() if code.upper().startswith("ST") else f"ST{code.zfill(4)}"
-    if wanted not in EXPLANATIONS:
-        raise SymtensorError(
-            f"there is no error code {code!r}{suggestion(wanted, EXPLANATIONS)}",
-            help="python -m symtensor explain lists all codes",
-            code="ST1600",
-        )
-    return EXPLANATIONS[wanted]
-
-
-def document() -> str:
-    """Return docs/errors.md."""
-    head = (
-        "# Error codes\n\n"
-        "Written by `python -m symtensor explain --markdown`; the tests run every example. "
-        "`python -m symtensor explain CODE` prints one entry.\n\n"
-        "Every error prints a code, the fact, the line of yours at fault, the operands with the lines "
-        "that built them, and help:\n\n"
-        f"```text\n{EXAMPLE}\n```\n\n"
-        "All classes derive from `symtensor.SymtensorError` and from the built-in exception of the same "
-        "kind; `error.code`, `error.place` (file, line, columns), `error.op`, `error.operands` and "
-        "`error.help` hold the parts. The programs below begin with\n\n"
-        "```python\nimport numpy as np\nimport symtensor as st\n```"
-    )
-    return "\n\n".join([head, *(e.markdown() for e in EXPLANATIONS.values())]) + "\n"
-
-
-EXAMPLE = """\
-error[ST0102]: matmul: inner sizes differ: 784 and 785
- --> model.py:5:5
-  |
-3 | x = st.placeholder((None, 784), name="x")
-  |     ------------------------------------- operand 0: f32[d0, 784] placeholder 'x'
-4 | w = st.variable(np.zeros((785, 10), np.float32), name="w")
-  |     ------------------------------------------------------ operand 1: f32[785, 10] variable 'w'
-5 | y = x @ w
-  |     ^^^^^"""
 
 X = 'x = st.placeholder((None, 3), name="x")'
 V = 'v = st.variable(np.zeros(3, "f"), name="v")'
@@ -465,6 +422,26 @@ _TABLE = (
         "ST0902", "An assertion that failed", "assert_ found its condition false in this call.",
         'x = st.placeholder(())\nst.assert_(x, x > 0, "x must be positive").eval({x: -1.0})',
         'x = st.placeholder(())\nst.assert_(x, x > 0, "x must be positive").eval({x: 1.0})',
+    ),
+    Explanation(
+        "ST0903", "A rule of an op of yours that raised",
+        """The evaluate rule given to custom_op raised a ValueError for the arrays that it got; the message
+        quotes it, and it is attached as the cause. Other exceptions of a rule stay what they are, with a
+        note that names the op and the line that built it.""",
+        """def log_of_positive(x):
+    if (x <= 0).any():
+        raise ValueError("expected positive numbers")
+    return np.log(x)
+
+
+op = st.custom_op("log_of_positive", evaluate=log_of_positive)
+st.function([], op(st.zeros((2,))))()""",
+        """def log_where_positive(x):
+    return np.log(np.where(x > 0, x, 1))
+
+
+op = st.custom_op("log_where_positive", evaluate=log_where_positive)
+st.function([], op(st.zeros((2,))))()""",
     ),
     # --- ir
     Explanation(

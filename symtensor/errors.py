@@ -135,6 +135,12 @@ class AssertionFailed(SymtensorError, AssertionError):
     code = "ST0902"
 
 
+class RuleError(SymtensorError, ValueError):
+    """The `evaluate` rule of a user's op refused its operands; the rule's own error is attached."""
+
+    code = "ST0903"
+
+
 class SymbolicValueError(SymtensorError, TypeError):
     """A symbolic tensor was used where Python needs a value (bool, float, len, iteration)."""
 

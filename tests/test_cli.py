@@ -244,7 +244,9 @@ def test_bench_times_engines(folder, capsys):
 
 def test_explain_lists_and_explains(capsys):
     assert "inner" not in run(capsys, "explain")[1] and "ST0102" in run(capsys, "explain")[1]
-    assert "Right:" in run(capsys, "explain", "st0102")[1]
+    told = run(capsys, "explain", "ST0102")[1]
+    assert "Wrong:" in told and "Right:" in told
+    assert run(capsys, "explain", "st0102")[1] == run(capsys, "explain", "102")[1] == told
     written = run(capsys, "explain", "--markdown")[1]
     assert written == (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 

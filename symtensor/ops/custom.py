@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.errors import AttributeValueError, DTypeError
+from symtensor.errors import AttributeValueError, DTypeError, RuleError, SymtensorError
 from symtensor.ir.dtypes import as_dtype
 from symtensor.ir.node import Op, make_node, results
 from symtensor.ir.tensor import Tensor
@@ -100,10 +100,19 @@ def _checked_infer(name: str, infer: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checked_evaluate(name: str, evaluate: Callable[..., Any]) -> Callable[..., Any]:
-    """Drop the array namespace, which user rules do not take, and refuse non-arrays."""
+    """Drop the array namespace, which user rules do not take, and refuse non-arrays.
+
+    What a ValueError is about only the rule knows; of NumPy's own failures this is known.
+    """
 
     def rule(xp: Any, *arrays: Any, **attrs: Any) -> Any:
-        value = evaluate(*arrays, **attrs)
+        try:
+            value = evaluate(*arrays, **attrs)
+        except (SymtensorError, np.linalg.LinAlgError):
+            raise
+        except ValueError as error:
+            kind = type(error).__name__
+            raise RuleError(f"the evaluate rule raised {kind}: {error}") from error
         parts = value if isinstance(value, (tuple, list)) else (value,)
         if any(np.asarray(p).dtype == object for p in parts):
             raise DTypeError(f"the evaluate rule of {name} returned {value!r}, expected arrays")

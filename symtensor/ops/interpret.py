@@ -116,7 +116,10 @@ def evaluate_node(
             return as_declared(value, node.type, env)
         return tuple(as_declared(v, t, env) for v, t in zip(value, node.type, strict=True))
     except Exception as error:
-        raise located(error, node, values) from error
+        found = located(error, node, values)
+        if found is error:
+            raise  # with the cause that it has
+        raise found from error
 
 
 def as_declared(value: Any, type_: TensorType, env: Mapping[Symbol, int]) -> Array:

@@ -142,7 +142,10 @@ class Trace:
                 return self._declared(value, node.type)
             return tuple(map(self._declared, value, node.type))
         except Exception as error:
-            raise located(error, node, operands) from error
+            found = located(error, node, operands)
+            if found is error:
+                raise  # with the cause that it has
+            raise found from error
 
     def _declared(self, value: Any, type_: TensorType) -> Any:
         """Return an array of the declared dtype; refuse one of another shape."""

@@ -12,7 +12,7 @@ import pytest
 import symtensor as st
 from symtensor.codegen import jit, program, target
 from symtensor.codegen.fusion import schedule
-from symtensor.codegen.kernel_text import format_kernel
+from symtensor.codegen.kernel_printer import format_kernel
 from symtensor.codegen.memory import ALIGNMENT, Lifetime, assign_offsets
 from symtensor.codegen.schedule import CallStep, KernelStep
 from symtensor.errors import LoweringError

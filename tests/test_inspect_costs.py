@@ -5,7 +5,7 @@ import pytest
 
 import symtensor as st
 from symtensor.codegen.kernel import Indirect, Let, Loop, Reduce, Store, Update
-from symtensor.codegen.kernel_text import format_kernel
+from symtensor.codegen.kernel_printer import format_kernel
 from symtensor.codegen.program import build_program
 from symtensor.codegen.target import host
 from symtensor.engines.native_records import kernels_of

@@ -10,7 +10,8 @@ import pytest
 
 import symtensor as st
 from symtensor.codegen.emit import emit_kernel
-from symtensor.codegen.kernel_text import format_kernel, parse_kernel
+from symtensor.codegen.kernel_parser import parse_kernel
+from symtensor.codegen.kernel_printer import format_kernel
 from symtensor.codegen.program import build_program
 from symtensor.codegen.target import host, named
 from symtensor.inspect import print_schedule
@@ -94,6 +95,21 @@ def test_kernels_without_a_loop_tree_say_what_they_are():
     for kernel in others:
         with pytest.raises(st.ParseError, match=f"found the text of a {kernel.kind}"):
             parse_kernel(kernel.text)
+
+
+def test_summaries_of_kernels_are_told_from_their_loops():
+    x = st.placeholder((None, 4))
+    rows, _ = st.scan(lambda row, s: st.tanh(s + row), x, st.zeros((4,)))
+    words = st.RandomStream(1).uniform((5,))
+    outputs = [x @ st.ones((4, 2)), st.sort(x), rows[-1], words]
+    kernels = st.function([x], outputs, engine="llvm").kernels
+    assert {kernel.kind for kernel in kernels} == {"kernel", "product", "draw", "loop", "call-out"}
+    assert any(" x d0: " in str(kernel) for kernel in kernels)
+    for kernel in kernels:
+        with pytest.raises(st.ParseError, match=f"found the summary of a {kernel.kind}\n"):
+            parse_kernel(str(kernel))
+    with pytest.raises(st.ParseError, match="expected the text of a loop kernel, found a Kernel"):
+        parse_kernel(kernels[0])
 
 
 def test_sizes_named_like_loops_are_told_apart():

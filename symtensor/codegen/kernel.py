@@ -14,7 +14,7 @@ loop tree:
     stmt    = Let value | Loop axis [stmt] | Reduce accumulators [stmt] | Store | Reload
 
 A value stands in the outermost loop in which all its axes are bound, so loop-invariant work is
-outside by construction. Sizes stay symbolic in both. `symtensor.codegen.kernel_text` prints and reads it.
+outside by construction. Sizes stay symbolic in both. `kernel_printer` and `kernel_parser` print and read it.
 """
 
 from __future__ import annotations

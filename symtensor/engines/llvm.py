@@ -14,7 +14,7 @@ from symtensor.codegen import contraction, stage
 from symtensor.codegen.execute import Executable
 from symtensor.codegen.frame import Binding
 from symtensor.codegen.jit import emit_assembly
-from symtensor.codegen.kernel_text import format_kernel
+from symtensor.codegen.kernel_printer import format_kernel
 from symtensor.codegen.layout import Shapes
 from symtensor.codegen.memory import MemoryUse
 from symtensor.codegen.program import Program, build_program, load_program

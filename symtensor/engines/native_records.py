@@ -12,7 +12,7 @@ from dataclasses import replace
 from symtensor.codegen import contraction
 from symtensor.codegen.driver import NAME, Call, CallOut, KernelCall, LoopCall
 from symtensor.codegen.emit import kernel_width
-from symtensor.codegen.kernel_text import format_kernel
+from symtensor.codegen.kernel_printer import format_kernel
 from symtensor.codegen.program import Program
 from symtensor.codegen.schedule import (
     CallStep,

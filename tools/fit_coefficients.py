@@ -1,14 +1,18 @@
-"""Fit the polynomials of symtensor/codegen/coefficients.py and print that module.
+"""Fit the polynomials of vector mathematics; write the two modules of symtensor/codegen that hold them.
+
+coefficients.py has the polynomials and the constants split into floats, register_tables.py the sixteen
+polynomials, or other numbers, that one instruction chooses from.
 
 Each row approximates a correction term, what remains after the leading terms that the vector code adds
 exactly, by the polynomial whose largest weighted error is least (Remez, "Sur le calcul effectif des
 polynômes d'approximation de Tchebichef", 1934), in high precision. Needs mpmath; run
 
-    python tools/fit_coefficients.py > symtensor/codegen/coefficients.py
+    python tools/fit_coefficients.py && make format
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import mpmath as mp
@@ -287,30 +291,40 @@ def as_floats(rows):
     return tuple(tuple(float(x) for x in row) for row in rows)
 
 
-def main():
-    print('"""Polynomial coefficients, lowest power first. Made by tools/fit_coefficients.py."""')
+def polynomials():
+    """Yield the lines of coefficients.py."""
+    yield '"""Polynomial coefficients, lowest power first. Made by tools/fit_coefficients.py."""'
     for row in ROWS:
         for suffix, terms in (("32", row.single), ("64", row.double)):
             if terms:
                 fitted, error = minimax(row.function, row.weight, row.interval, terms)
                 values = ", ".join(repr(float(c)) for c in fitted)
-                print(f"{row.name}{suffix} = ({values})  # error {mp.nstr(error, 3)}")
+                yield f"{row.name}{suffix} = ({values})  # error {mp.nstr(error, 3)}"
                 if row.name == "ERFC":
-                    print(
-                        f"ERFC_REST{suffix} = {float(fitted[0] - float(fitted[0]))}  # of the first"
-                    )
-    for name, f, slope, step, terms, less in PIECES:
-        print(f"{name}_STEP = {float(step)}")
-        print(f"{name}_PIECES32 = {as_floats(pieces(f, slope, step, terms, less))}")
-    print(f"LOG_PIECES32 = {as_floats(log_pieces())}  # 1/m, -log")
+                    rest = float(fitted[0] - float(fitted[0]))
+                    yield f"ERFC_REST{suffix} = {rest}  # of the first"
     for name, value, bits in SPLITS:
-        print(f"{name} = {split(value, 3, bits)}")
-    print(
-        f"LN2_FUSED32 = {(LN2_NEAR, float(mp.log(2) - mp.mpf(LN2_NEAR)))}  # nearest float, and the rest"
-    )
-    print(f"LN2_FUSED64 = {(float(mp.log(2)), float(mp.log(2) - mp.mpf(float(mp.log(2)))))}")
+        yield f"{name} = {split(value, 3, bits)}"
+    rest = float(mp.log(2) - mp.mpf(LN2_NEAR))
+    yield f"LN2_FUSED32 = {(LN2_NEAR, rest)}  # nearest float, and the rest"
+    yield f"LN2_FUSED64 = {(float(mp.log(2)), float(mp.log(2) - mp.mpf(float(mp.log(2)))))}"
     for name, value in (("LOG2_E", 1 / mp.log(2)), ("LOG10_E", mp.log10(mp.e))):
-        print(f"{name} = {(float(value), float(value - mp.mpf(float(value))))}  # high, low")
+        yield f"{name} = {(float(value), float(value - mp.mpf(float(value))))}  # high, low"
+
+
+def tables():
+    """Yield the lines of register_tables.py."""
+    yield '"""Tables of sixteen numbers, a row for each term. Made by tools/fit_coefficients.py."""'
+    for name, f, slope, step, terms, less in PIECES:
+        yield f"{name}_STEP = {float(step)}"
+        yield f"{name}_PIECES32 = {as_floats(pieces(f, slope, step, terms, less))}"
+    yield f"LOG_PIECES32 = {as_floats(log_pieces())}  # 1/m, -log"
+
+
+def main():
+    folder = Path(__file__).parents[1] / "symtensor" / "codegen"
+    for name, lines in (("coefficients.py", polynomials()), ("register_tables.py", tables())):
+        (folder / name).write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":

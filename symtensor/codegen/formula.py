@@ -260,7 +260,7 @@ def rare_lanes(s: LaneScalars, mask: Lanes, usual: Lanes, symbol: str, *xs: Lane
 
 def library_call(s: LaneScalars, symbol: str, *xs: Lanes) -> Lanes:
     """Return a C function of double lanes, one call per lane."""
-    width, texts = s._together(*xs)
+    width, texts = s.together(*xs)
     s.intrinsics.add(f"declare double @{symbol}({', '.join(['double'] * len(xs))})")
     if width == 1:
         arguments = ", ".join(f"double {t}" for t in texts)

@@ -127,14 +127,14 @@ class LaneScalars:
         """Return `x` with `width` lanes."""
         return Lanes(self.splat(x, width), x.dtype, width)
 
-    def _together(self, *xs: Lanes) -> tuple[int, list[str]]:
+    def together(self, *xs: Lanes) -> tuple[int, list[str]]:
+        """Return the width of the widest operand, and the texts of all at that width."""
         width = max([x.width for x in xs])
         return width, [self.splat(x, width) for x in xs]
 
     def binary(self, instruction: str, x: Lanes, y: Lanes) -> Lanes:
         """Append an instruction of two operands as it is, such as a shift by a count that is inside."""
-        width = max(x.width, y.width)
-        a, b = self.splat(x, width), self.splat(y, width)
+        width, (a, b) = self.together(x, y)
         return self.emit(f"{instruction} {register_type(x.dtype, width)} {a}, {b}", x.dtype, width)
 
     def _float(self, instruction: str, x: Lanes, y: Lanes) -> Lanes:
@@ -142,7 +142,7 @@ class LaneScalars:
 
     def _call(self, name: str, *xs: Lanes) -> Lanes:
         """Call an overloaded LLVM intrinsic on operands of one type."""
-        width, texts = self._together(*xs)
+        width, texts = self.together(*xs)
         kind = register_type(xs[0].dtype, width)
         suffix = _mangled(xs[0].dtype, width)
         call = self.intrinsic(f"llvm.{name}.{suffix}", kind, [(kind, t) for t in texts])
@@ -359,7 +359,7 @@ class LaneScalars:
 
     def compare(self, instruction: str, x: Lanes, y: Lanes) -> Lanes:
         """Append an ``icmp`` or ``fcmp`` with its predicate."""
-        width, (a, b) = self._together(x, y)
+        width, (a, b) = self.together(x, y)
         return self.emit(f"{instruction} {register_type(x.dtype, width)} {a}, {b}", bool_, width)
 
     def _order(self, x: Lanes, y: Lanes, name: str) -> Lanes:
@@ -380,7 +380,7 @@ class LaneScalars:
         return self.compare("fcmp une" if x.dtype.is_floating else "icmp ne", x, y)
 
     def select(self, condition: Lanes, x: Lanes, y: Lanes) -> Lanes:
-        width, (c, a, b) = self._together(condition, x, y)
+        width, (c, a, b) = self.together(condition, x, y)
         kind = register_type(x.dtype, width)
         return self.emit(
             f"select {vector_of('i1', width)} {c}, {kind} {a}, {kind} {b}", x.dtype, width

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from symtensor.codegen import coefficients as C
+from symtensor.codegen import register_tables as T
+from symtensor.codegen.coefficients import LOG1P32
 from symtensor.codegen.formula import Formula
 from symtensor.codegen.lanes import Lanes
 from symtensor.ir.dtypes import float32
@@ -18,18 +19,18 @@ from symtensor.ir.dtypes import float32
 
 def serves(f: Formula) -> bool:
     """Return True where the tables of this module can be looked up."""
-    return f.dtype is float32 and f.s.target.table_lanes == len(C.LOG_PIECES32[0])
+    return f.dtype is float32 and f.s.target.table_lanes == len(T.LOG_PIECES32[0])
 
 
 def erf(f: Formula, x: Lanes) -> Lanes:
     """Return the error function: polynomials less t, as no float is near its slope at 0."""
-    t, (first, *rest) = _around(f, x, C.ERF_STEP, C.ERF_PIECES32)
+    t, (first, *rest) = _around(f, x, T.ERF_STEP, T.ERF_PIECES32)
     return f.s.copysign(f.fma(t, f.horner(t, rest), f.add(first, t)), x)
 
 
 def tanh(f: Formula, x: Lanes) -> Lanes:
     """Return the hyperbolic tangent."""
-    t, terms = _around(f, x, C.TANH_STEP, C.TANH_PIECES32)
+    t, terms = _around(f, x, T.TANH_STEP, T.TANH_PIECES32)
     return f.s.copysign(f.horner(t, terms), x)
 
 
@@ -54,7 +55,7 @@ def log(f: Formula, x: Lanes) -> Lanes:
     assert parts is not None  # as where tables are
     e, m = parts
     eighth = f.s.binary("lshr", f.bits(m), f.i(f.mantissa - 4))
-    inverse, start = (f.lookup(numbers, eighth) for numbers in C.LOG_PIECES32)
+    inverse, start = (f.lookup(numbers, eighth) for numbers in T.LOG_PIECES32)
     t = f.fma(m, inverse, f.c(-1.0))
-    rise = f.fma(f.mul(t, t), f.poly(t, C.LOG1P32), t)
+    rise = f.fma(f.mul(t, t), f.poly(t, LOG1P32), t)
     return f.add(f.fma(e, f.c(math.log(2)), start), rise)

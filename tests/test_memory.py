@@ -72,6 +72,33 @@ def test_warm_calls_take_no_memory():
     assert peak < 4096  # a 0-d result and Python's own bookkeeping
 
 
+def test_large_results_begin_at_a_cache_line():
+    x = st.placeholder((None, None))
+    w = st.variable(np.zeros((300, 301), "float32"))
+    f = st.function([x], x + 1, updates=[(w, w + x)], engine="llvm")
+    given = np.ones((300, 301), "float32")
+    held = [
+        f(given) for _ in range(5)
+    ]  # of the first call in Python, of the others by the native entry
+    assert all(r.ctypes.data % 64 == 0 and r.flags.c_contiguous and r.flags.writeable for r in held)
+    assert len({r.ctypes.data for r in held}) == 5
+    np.testing.assert_array_equal(held, np.full((5, 300, 301), 2.0))
+    np.testing.assert_array_equal(w.get_value(), np.full((300, 301), 5.0))
+
+
+@pytest.mark.parametrize("hold", [lambda r: r[3:5], lambda r: r.base, memoryview, lambda r: r.T])
+def test_memory_of_a_large_result_is_taken_again_when_nobody_holds_it(hold):
+    x = st.placeholder((None, None))
+    f = st.function([x], x + 1, engine="llvm")
+    given = np.zeros((300, 301), "float32")
+    assert len({f(given).ctypes.data for _ in range(9)}) <= 2
+    result = f(given)
+    place, held = result.ctypes.data, hold(result)
+    del result
+    assert all(f(given).ctypes.data != place for _ in range(4))
+    assert np.count_nonzero(np.asarray(held).view("float32") == 1) >= 2 * 301
+
+
 @pytest.mark.parametrize("loose", [False, True])
 def test_a_checked_value_keeps_its_memory(loose):
     """`assert_` hands its operand on: what comes later must not write over it."""

@@ -544,6 +544,27 @@ def test_large_pieces_of_a_join_begin_anywhere():
         np.testing.assert_array_equal(f(big[:n], big), wanted)
 
 
+@pytest.mark.parametrize("columns", [1024, 1023])
+def test_large_transposed_results_are_right(columns):
+    rows = streaming.LARGE // 8 // columns + 1
+    x, b = st.placeholder((None, None)), st.placeholder((None,))
+    f = compiled([x, b], [st.transpose(x) + 1, st.transpose(x) * b])
+    given = RNG.standard_normal((rows, columns), "float32")
+    for n in (rows - 21, rows, rows // 16 * 16 + 16):  # around the size from which on it matters
+        a = np.resize(given, (n, columns))
+        one, times = f(a, a[:, 3].copy())
+        np.testing.assert_array_equal(one, a.T + 1)
+        np.testing.assert_array_equal(times, a.T * a[:, 3])
+
+
+@pytest.mark.parametrize("name, word", [("avx512", "vmovnt"), ("sse2", "movnt")])
+def test_tiles_can_be_stored_past_the_caches(name, word):
+    x = st.placeholder((None, None))
+    chosen = target.named(name)
+    text = program.build_program(st.Graph((x.node,), ((st.transpose(x) + 1).node,)), chosen).llvm_ir
+    assert word in jit.emit_assembly(text, chosen)
+
+
 @pytest.mark.parametrize("name, word", [("avx512", "vmovnt"), ("sse2", "movnt")])
 def test_light_loops_can_store_past_the_caches(name, word):
     x = st.placeholder((None,))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from symtensor.codegen.layout import Layout, check_guards, shape_or_none, size_or_unknown
+from symtensor.codegen.memory import new_result
 from symtensor.codegen.program import Program
 from symtensor.codegen.schedule import CallStep, is_alias
 from symtensor.ir import dims as D
@@ -45,7 +46,9 @@ class Call:
         self.table[layout.in_arena] += np.uintp(arena.ctypes.data)
         for slot in layout.own:
             if slot.kind == "output":
-                self.arrays[slot.node] = np.empty(layout.shapes[slot.index], slot.type.dtype.numpy)
+                shape = layout.shapes[slot.index]
+                assert shape is not None
+                self.arrays[slot.node] = new_result(shape, slot.type.dtype.numpy)
             self.table[slot.index] = self.arrays[slot.node].ctypes.data
 
     # --- call-outs ------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 
+from symtensor.codegen.memory import ALIGNMENT
 from symtensor.codegen.text import FunctionText, V
 
 NAME = "symtensor_entry"
@@ -66,6 +67,7 @@ class OutputWord(IntEnum):
     SECOND = 7
     CHOSEN = 8
     OLD = 9
+    BYTES = 10  # of the memory of a result that begins at a cache line, 0 for others
 
 
 INPUT_WORDS, OUTPUT_WORDS = len(InputWord), len(OutputWord)
@@ -76,10 +78,12 @@ RESULTS = ("nothing", "one", "list")
 # Fields of PyObject and PyArrayObject in bytes: since Python 3 and NumPy 1.7; `frame` verifies them.
 TYPE, DATA, RANK, DIMS, BASE, DTYPE, FLAGS, WEAK = 8, 16, 24, 32, 48, 56, 64, 72
 READABLE = 0x0101  # contiguous, aligned
-FRESH = 0x0505  # and writeable, owning its memory
+FRESH = 0x0501  # and writeable
+UINT8 = 2  # NumPy's number
 
 FUNCTIONS = {
     "PyArray_New": "ptr @PyArray_New(ptr, i32, ptr, i32, ptr, ptr, i32, i32, ptr)",
+    "PyArray_SetBaseObject": "i32 @PyArray_SetBaseObject(ptr, ptr)",
     "PyObject_Vectorcall": "ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)",
     "PyEval_SaveThread": "ptr @PyEval_SaveThread()",
     "PyEval_RestoreThread": "void @PyEval_RestoreThread(ptr)",
@@ -132,17 +136,23 @@ def _reusable() -> str:
     """Return the test whether an array of an earlier call is free and still as it was made."""
     f = FunctionText("reusable", [("ptr", "array"), ("ptr", "record")], "i1")
     f.return_if(f.op("icmp eq ptr %array, null"), "i1 false")
-    references = f.load("i32", "%array", 8)
-    f.return_if(f.op(f"icmp ne i32 {references}, 1"), "i1 false")
+    _return_if_shared(f, "%array")
     dtype, rank = (_record(f, "i64", "%record", x) for x in (OutputWord.DTYPE, OutputWord.RANK))
     dims = _record(f, "ptr", "%record", OutputWord.DIMS)
     _check_array(f, "%array", dtype, rank, dims, FRESH, "no")
-    for offset in (BASE, WEAK):
-        f.return_if(f.op(f"icmp ne ptr {_field(f, 'ptr', '%array', offset)}, null"), "i1 false")
+    owner = _field(f, "ptr", "%array", BASE)
+    f.branch(f.op(f"icmp ne ptr {owner}, null"), lambda: _return_if_shared(f, owner))
     f.do("ret i1 true")
     f.label("no")
     f.do("ret i1 false")
     return f.text()
+
+
+def _return_if_shared(f: FunctionText, array: str) -> None:
+    """Return false where anybody but the frame, or the one array on it, refers to an array."""
+    references = f.load("i32", array, 8)
+    f.return_if(f.op(f"icmp ne i32 {references}, 1"), "i1 false")
+    f.return_if(f.op(f"icmp ne ptr {_field(f, 'ptr', array, WEAK)}, null"), "i1 false")
 
 
 def _record(f: FunctionText, kind: str, record: str, word: V) -> str:
@@ -252,14 +262,12 @@ class _Entry:
     def new_array(self, record: str) -> list[V]:
         """Make an array and remember it in place of the one remembered longer."""
         f = self.f
-        rank, number = (
-            f.op(f"trunc i64 {_record(f, 'i64', record, x)} to i32")
-            for x in (OutputWord.RANK, OutputWord.NUMBER)
-        )
-        dims = _record(f, "ptr", record, OutputWord.DIMS)
-        array = f.op(
-            f"call ptr @PyArray_New(ptr @PyArray_Type, i32 {rank}, ptr {dims}, i32 {number}, "
-            "ptr null, ptr null, i32 0, i32 0, ptr null)"
+        size = _record(f, "i64", record, OutputWord.BYTES)
+        (array,) = f.branch(
+            f.compare("ne", size, 0),
+            lambda: [self.at_cache_line(record)],
+            lambda: [self.array_on(record)],
+            ["ptr"],
         )
         self.require(f.op(f"icmp ne ptr {array}, null"), "undo")
         second = _record(f, "ptr", record, OutputWord.SECOND)
@@ -268,6 +276,39 @@ class _Entry:
         f.do(f"call void @Py_IncRef(ptr {array})")
         f.do(f"call void @Py_DecRef(ptr {second})")
         return [array]
+
+    def array_on(self, record: str, data: str = "null", flags: int = 0) -> str:
+        """Return a new array of a result, null where there is none; `data` is its memory, else its own."""
+        rank, number = (
+            self.f.op(f"trunc i64 {_record(self.f, 'i64', record, x)} to i32")
+            for x in (OutputWord.RANK, OutputWord.NUMBER)
+        )
+        dims = _record(self.f, "ptr", record, OutputWord.DIMS)
+        return self.f.op(
+            f"call ptr @PyArray_New(ptr @PyArray_Type, i32 {rank}, ptr {dims}, i32 {number}, "
+            f"ptr null, ptr {data}, i32 0, i32 {flags}, ptr null)"
+        )
+
+    def at_cache_line(self, record: str) -> str:
+        """Return a new array of a result on an array of bytes, null where there is none."""
+        f = self.f
+        size = f.at("i64", record, OutputWord.BYTES)
+        owner = f.op(
+            f"call ptr @PyArray_New(ptr @PyArray_Type, i32 1, ptr {size}, i32 {UINT8}, "
+            "ptr null, ptr null, i32 0, i32 0, ptr null)"
+        )
+        self.require(f.op(f"icmp ne ptr {owner}, null"), "undo")
+        last = f.op(
+            f"ptrtoint ptr {f.at('i8', _field(f, 'ptr', owner, DATA), ALIGNMENT - 1)} to i64"
+        )
+        data = f.op(f"inttoptr i64 {f.round_down(last, ALIGNMENT)} to ptr")
+        array = self.array_on(record, data, FRESH)
+        f.branch(
+            f.op(f"icmp ne ptr {array}, null"),
+            lambda: f.do(f"call i32 @PyArray_SetBaseObject(ptr {array}, ptr {owner})"),
+            lambda: f.do(f"call void @Py_DecRef(ptr {owner})"),
+        )
+        return array
 
     def run(self) -> None:
         """Call the driver, for long programs without the interpreter's lock."""

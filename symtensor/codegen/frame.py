@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import sys
 import sysconfig
 import threading
@@ -22,7 +23,7 @@ import numpy as np
 from symtensor.codegen import entry
 from symtensor.codegen.entry import INPUT_WORDS, OUTPUT_WORDS, InputWord, OutputWord, Word
 from symtensor.codegen.jit import load_entry
-from symtensor.codegen.memory import aligned_bytes
+from symtensor.codegen.memory import aligned_bytes, owner_bytes
 from symtensor.codegen.program import Program
 from symtensor.codegen.schedule import CallStep, storage_node
 from symtensor.ir import dims as D
@@ -141,6 +142,11 @@ class Frame:
         program, env = self.program, layout.env
         for dims, node in zip(self.dims, (*self.arguments, *self.roots), strict=True):
             dims[: node.tensor_type.ndim] = [D.evaluate(d, env) for d in node.tensor_type.shape]
+        for root, dims, record in zip(
+            self.roots, self.dims[len(self.arguments) :], self.outputs, strict=True
+        ):
+            size = math.prod(dims[: root.tensor_type.ndim].tolist())
+            record[OutputWord.BYTES] = owner_bytes(size * root.tensor_type.dtype.itemsize)
         arena = aligned_bytes(layout.arena)
         count = len(program.slots) + 1
         table = np.append(layout.table[:count], np.uintp(0))  # the last for what no kernel reads

@@ -178,6 +178,7 @@ def load_entry() -> LoadedCode:
         }
         imports["PyArray_Type"] = id(np.ndarray)
         imports["PyArray_New"] = _array_interface()[93]
+        imports["PyArray_SetBaseObject"] = _array_interface()[282]
         (code,) = emit_objects([entry.entry_module()], host())
         return LoadedCode(code, [entry.NAME], imports=imports)
 
@@ -187,7 +188,7 @@ def _array_interface() -> Any:
     capsule = importlib.import_module("numpy._core._multiarray_umath")._ARRAY_API
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    return (ctypes.c_void_p * 100).from_address(pointer(capsule, None))
+    return (ctypes.c_void_p * 283).from_address(pointer(capsule, None))
 
 
 @functools.cache

@@ -6,6 +6,7 @@ Greedy by size (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ import numpy as np
 
 ALIGNMENT = 64
 """Bytes; a cache line, and the widest vector register."""
+LARGE = 256 << 10
+"""Bytes of a result from which on it begins at a cache line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,20 @@ def aligned_bytes(size: int) -> np.ndarray[Any, Any]:
     raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size]
+
+
+def owner_bytes(size: int) -> int:
+    """Return the bytes to take for a result of `size` bytes that begins at a cache line; 0: none more."""
+    return size + ALIGNMENT if size >= LARGE else 0
+
+
+def new_result(shape: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return an uninitialized array; a large one lies on another of bytes, at a cache line."""
+    size = math.prod(shape) * dtype.itemsize
+    if not owner_bytes(size):
+        return np.empty(shape, dtype)
+    owner = np.empty(owner_bytes(size), np.uint8)
+    return np.ndarray(shape, dtype, buffer=owner, offset=-owner.ctypes.data % ALIGNMENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,23 @@
 """Stores past the caches: loops that only read and write, over more bytes than caches hold.
 
 In: a light loop over one contiguous store. Out: single elements up to an aligned place, whole vectors
-stored past the caches (nothing reads the lines of the result first), a fence, and what is left. Loops over
-few bytes skip all that at run time: what they write is likely to be read again soon. Every element is
-computed by the same instructions as elsewhere.
+stored past the caches (nothing reads the lines of the result first), a fence, and what is left. The rows
+of tiles (`symtensor.codegen.tiles`) pass the caches where all of them begin at an aligned place. Loops
+over few bytes skip all that at run time: what they write is likely to be read again soon. Every element
+is computed by the same instructions as elsewhere.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from symtensor.codegen.kernel import Affine, Buffer, Indirect, Let, Loop, Store
+from symtensor.codegen.kernel import Affine, Axis, Buffer, Indirect, Let, Loop, Store
 from symtensor.ir import dims as D
 from symtensor.ir.dtypes import int64
 
 if TYPE_CHECKING:
     from symtensor.codegen.emit import Emitter
+    from symtensor.ir.dims import Dim
 
 LARGE = 32 << 20
 """Bytes read and written from which on stores pass the caches."""
@@ -25,46 +27,68 @@ METADATA = "!0 = !{i32 1}"
 
 def takes_streaming(loop: Loop) -> bool:
     """Return True for a loop of plain statements whose one store moves on by one element."""
+    store = lone_store(loop)
+    return store is not None and len(store.at.terms) == 1
+
+
+def lone_store(loop: Loop) -> Store | None:
+    """Return the one store of a loop of plain statements, if it is contiguous and data names no place."""
     stores = [stmt for stmt in loop.body if isinstance(stmt, Store)]
     if len(stores) != 1 or not all(isinstance(stmt, (Let, Store)) for stmt in loop.body):
-        return False
-    terms = stores[0].at.terms
-    return (
-        len(terms) == 1
-        and terms[0][0] is loop.axis
-        and D.same(terms[0][1], 1)
-        and not any(isinstance(a, Indirect) for x in _loads(loop) for a, _ in x.terms)
-    )
+        return None
+    (store,) = stores
+    places = [store.at, *(at for _, at in _loads(loop))]
+    if any(isinstance(axis, Indirect) for at in places for axis, _ in at.terms):
+        return None
+    return store if D.same(store.at.coefficient(loop.axis), 1) else None
 
 
-def _loads(loop: Loop) -> list[Affine]:
+def _loads(loop: Loop) -> list[tuple[Buffer, Affine]]:
     lets = [stmt.value for stmt in loop.body if isinstance(stmt, Let)]
-    return [value.data[1] for value in lets if value.kind == "load"]
+    return [value.data for value in lets if value.kind == "load"]
 
 
 def emit_streaming(emitter: Emitter, loop: Loop) -> str:
     """Emit what passes the caches; return the index from which on the usual loops go on."""
     e, axis = emitter, loop.axis
     first, last = e.bounds(loop)
-    (store,) = (stmt for stmt in loop.body if isinstance(stmt, Store))
-    large = _is_large(e, loop, store.buffer)
+    store = lone_store(loop)
+    assert store is not None
+    large = is_large(e, loop, store)
     start = e.bounded(first, _steps_to_alignment(e, store, first, large), last)
     e.counted(axis, first, start, 1, lambda: e.block(loop.body))
-    end = _chosen(e, large, e.main_end(last, e.base, start), start)
+    end = chosen(e, large, e.main_end(last, e.base, start), start)
     with e.lanes(axis, e.base):
         e.past_caches = True
         e.counted(axis, start, end, e.base, lambda: e.block(loop.body))
         e.past_caches = False
-    _fence(e, large)
+    emit_fence(e, large)
     return end
 
 
-def _is_large(e: Emitter, loop: Loop, written: Buffer) -> str:
-    lets = [stmt.value for stmt in loop.body if isinstance(stmt, Let)]
-    read = {v.data[0] for v in lets if v.kind == "load" and loop.axis in v.axes}
-    each = sum(buffer.dtype.itemsize for buffer in read | {written})
-    total = e.s.emit(f"mul nsw i64 {e.size(loop.axis.extent)}, {each}", int64, 1).text
+def is_large(e: Emitter, loop: Loop, store: Store) -> str:
+    """Return the condition that a loop and those around it move many bytes."""
+    axes = [axis for axis, _ in store.at.terms]
+    read = {buffer for buffer, at in _loads(loop) if all(at.coefficient(a) != 0 for a in axes)}
+    total = str(sum(buffer.dtype.itemsize for buffer in read | {store.buffer}))
+    for axis in axes:
+        total = e.s.emit(f"mul nsw i64 {e.size(axis.extent)}, {total}", int64, 1).text
     return e.s.emit(f"icmp sge i64 {total}, {LARGE}", int64, 1).text
+
+
+def rows_are_aligned(e: Emitter, axis: Axis, store: Store, size: int) -> str:
+    """Return the condition that each row that is written along an axis begins at a multiple of `size`."""
+    width = store.buffer.dtype.itemsize
+    address = e.s.emit(f"ptrtoint ptr {e.pointers[store.buffer]} to i64", int64, 1).text
+    bits = e.s.emit(f"or i64 {address}, {_bytes(e, store.at.offset, width)}", int64, 1).text
+    for factor in [factor for other, factor in store.at.terms if other is not axis]:
+        bits = e.s.emit(f"or i64 {bits}, {_bytes(e, factor, width)}", int64, 1).text
+    bits = e.s.emit(f"and i64 {bits}, {size - 1}", int64, 1).text
+    return e.s.emit(f"icmp eq i64 {bits}, 0", int64, 1).text
+
+
+def _bytes(e: Emitter, count: Dim, width: int) -> str:
+    return e.s.emit(f"mul nsw i64 {e.size(count)}, {width}", int64, 1).text
 
 
 def _steps_to_alignment(e: Emitter, store: Store, first: str, large: str) -> str:
@@ -76,14 +100,15 @@ def _steps_to_alignment(e: Emitter, store: Store, first: str, large: str) -> str
     gap = e.s.emit(f"sub i64 0, {address}", int64, 1).text
     gap = e.s.emit(f"and i64 {gap}, {e.base * size - 1}", int64, 1).text
     steps = e.s.emit(f"lshr exact i64 {gap}, {size.bit_length() - 1}", int64, 1).text
-    return _chosen(e, large, steps, "0")
+    return chosen(e, large, steps, "0")
 
 
-def _chosen(e: Emitter, condition: str, a: str, b: str) -> str:
+def chosen(e: Emitter, condition: str, a: str, b: str) -> str:
+    """Return the index `a` where the condition holds, else `b`."""
     return e.s.emit(f"select i1 {condition}, i64 {a}, i64 {b}", int64, 1).text
 
 
-def _fence(e: Emitter, large: str) -> None:
+def emit_fence(e: Emitter, large: str) -> None:
     """Make other threads see what passed the caches, where the processor does not by itself."""
     fence = e.s.target.store_fence
     if fence is None:

@@ -1,7 +1,8 @@
 """Tiled loops: two loops in square tiles, whose crosswise reads are transposed in registers.
 
 Tiles are taken in blocks, so that all of a cache line is used while it is near. The transposed tiles
-of a strip of a block lie on the stack while its rows are computed.
+of a strip of a block lie on the stack while its rows are computed. Large results are written past the
+caches (`symtensor.codegen.streaming`): their lines, which lie far apart, need not be read first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING
 from symtensor.codegen.kernel import Affine, Axis, Buffer, Loop
 from symtensor.codegen.lanes import memory_type
 from symtensor.codegen.lower import transposed_loads
+from symtensor.codegen.streaming import chosen, emit_fence, is_large, lone_store, rows_are_aligned
 from symtensor.codegen.transposition import transposed
+from symtensor.ir.dtypes import bool_
 
 if TYPE_CHECKING:
     from symtensor.codegen.emit import Emitter
@@ -40,6 +43,16 @@ class _Tiles:
         self.columns = emitter.size(nest.axis.extent)
         self.last_row = emitter.main_end(self.rows, self.side, self.first_row)
         self.last_column = emitter.main_end(self.columns, self.side)
+        self.passes = self._passes_caches()
+        """Condition that rows of tiles are stored past the caches, None where that is no question."""
+
+    def _passes_caches(self) -> str | None:
+        e, store = self.e, lone_store(self.nest)
+        if store is None or not e.is_light(self.nest.body):
+            return None
+        whole = self.side * store.buffer.dtype.itemsize
+        aligned = rows_are_aligned(e, self.nest.axis, store, whole)
+        return e.s.emit(f"and i1 {aligned}, {is_large(e, self.nest, store)}", bool_, 1).text
 
     def run(self) -> None:
         e, size = self.e, TILES * self.side
@@ -54,6 +67,8 @@ class _Tiles:
             e.counted(self.nest.axis, *rest, 1, lambda: e.block(self.nest.body))
 
         e.counted(down, self.first_row, self.last_row, size, blocks_across)
+        if self.passes is not None:
+            emit_fence(e, self.passes)
         e.counted(self.loop.axis, self.first_row, self.last_row, 1, rest_of_row)
         e.counted(self.loop.axis, self.last_row, self.rows, 1, lambda: e.block(self.loop.body))
 
@@ -93,7 +108,14 @@ class _Tiles:
             e.block(self.lets)
             e.counted(axis, across, last, self.side, columns)
 
-        e.counted(self.loop.axis, first, e.plus(first, self.side), 1, row)
+        end = e.plus(first, self.side)
+        usual = first
+        if self.passes is not None:
+            usual = chosen(e, self.passes, end, first)
+            e.past_caches = True
+            e.counted(self.loop.axis, first, usual, 1, row)
+            e.past_caches = False
+        e.counted(self.loop.axis, usual, end, 1, row)
 
     def _tiles(self) -> dict[tuple[Buffer, Affine], str]:
         """Return where the tiles of a strip lie, for each load that goes across."""

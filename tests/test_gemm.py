@@ -183,6 +183,16 @@ def test_views_of_operands_are_strides():
     np.testing.assert_allclose(f(a, b), wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [3, 32])
+def test_the_window_of_a_convolution_is_summed_by_one_product(channels):
+    x, kernel = st.placeholder((None, 8, 9, channels)), st.placeholder((3, 5, channels, 16))
+    f = st.function([x, kernel], st.conv(x, kernel), engine="llvm")
+    (text,) = [k.text for k in f.kernels if k.text.startswith(k.function)]
+    assert f"inner < {5 * channels}  #" in text
+    assert "rounds < 3  #" in text
+    assert "c = a @ b" in text
+
+
 def test_views_stored_for_a_product_live_until_the_last_reads_them():
     rng = np.random.default_rng(0)
     y, w, t = (rng.standard_normal(s) for s in ((2, 2, 3, 4), (8, 8), (2, 3, 8)))

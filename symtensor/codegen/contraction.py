@@ -1,15 +1,16 @@
 """Contractions as matrix products: which strides, which loops around, and the code that calls them.
 
 The labels of a contraction fall into four groups: batch labels (in both operands and the result),
-rows (left and result), columns (right and result) and inner ones (summed). Neighbours of a group
-whose strides nest are merged to one. One label of rows and of columns and two inner ones go to the
-matrix product of `symtensor.codegen.gemm`; the others become loops around it. Views of operands are
-strides, so nothing is transposed in memory.
+rows (left and result), columns (right and result) and inner ones (summed). Those of a group whose
+strides nest are merged to one, as the columns of a convolution's window with its channels. One label
+of rows and of columns and two inner ones go to the matrix product of `symtensor.codegen.gemm`; the
+others become loops around it. Views of operands are strides, so nothing is transposed in memory.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -153,14 +154,12 @@ def _stored(x: Node, labels: str, axes: dict[str, Axis]) -> tuple[Node, Affine]:
 
 
 def _merge(labels: Sequence[Label]) -> list[Label]:
-    out: list[Label] = []
-    for label in labels:
-        merged = out[-1].merged(label) if out else None
-        if merged is None:
-            out.append(label)
-        else:
-            out[-1] = merged
-    return out
+    """Return labels with those made one whose strides nest, in whatever order they come."""
+    for outer, inner in itertools.permutations(labels, 2):
+        both = outer.merged(inner)
+        if both is not None:
+            return _merge([both if x is outer else x for x in labels if x is not inner])
+    return list(labels)
 
 
 def _main(labels: Sequence[Label]) -> Label:

@@ -17,6 +17,8 @@ from symtensor.ir.dtypes import DType
 CACHE_LINE = 64
 WIDE = 8
 """Vectors of the accumulator of a product row x matrix."""
+SHORT = 128
+"""Terms of a sum that does not take long enough to ask for lines that are only written."""
 AHEAD = 16
 """Rows of b that a tile asks for before it packs them."""
 
@@ -127,7 +129,9 @@ class Microkernels:
         later = f.mul("%bk", AHEAD) if packing else 0
 
         places = 3 if packing else 2
-        f.branch("%accumulate", lambda: self.ask_for_result(f, rows, vectors))
+        deep = f.compare("sgt", f.mul("%k", "%rounds"), SHORT)
+        asks = f.either("%accumulate", deep)
+        f.branch(asks, lambda: self.ask_for_result(f, rows, vectors))
 
         def step(t: str, state: list[str], ahead: str) -> list[V]:
             at, sums = state[:places], state[places:]
@@ -183,7 +187,7 @@ class Microkernels:
             self.prefetch(f, f.at(self.element, ahead, v * self.lanes))
 
     def ask_for_result(self, f: FunctionText, rows: int, vectors: int) -> None:
-        """Ask for what a tile will add to when its sums are done."""
+        """Ask for the lines that a tile will write when its sums are done."""
 
         def one(r: str, _: list[str]) -> None:
             row = f.at(self.element, "%c", f.mul("%cm", r))

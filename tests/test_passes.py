@@ -338,3 +338,41 @@ def test_passes_reach_into_bodies():
 def test_scalars_are_seen_through_views():
     x = st.broadcast_to(st.constant(2.5), (3, 4))
     assert scalar_value(x.node) == 2.5 and scalar_value(st.placeholder((3,)).node) is None
+
+
+# --- padding --------------------------------------------------------------------------------------
+
+
+def padded_network():
+    """Return two convolutions with pooling between them, their gradients, and values for them."""
+    x = st.placeholder((None, 9, 6, 3), "float64")
+    kernels = [st.placeholder((3, 3, a, b), "float64") for a, b in ((3, 4), (4, 5))]
+    y = st.relu(st.conv(x, kernels[0], padding="same"))
+    y = st.conv(st.max_pool(y, 2), kernels[1], padding="same")
+    rng = np.random.default_rng(1)
+    arrays = [rng.standard_normal(s) for s in ((2, 9, 6, 3), (3, 3, 3, 4), (3, 3, 4, 5))]
+    return [x, *kernels], [y, *st.gradients(st.sum(y * y), kernels)], arrays
+
+
+def test_what_is_padded_is_read_within_its_padding():
+    inputs, outputs, arrays = padded_network()
+    graph = Graph(tuple(t.node for t in inputs), tuple(t.node for t in outputs))
+    before = st.optimize(graph, "-share_padding")
+    after = pipeline.run_pipeline(before, ["share_padding"])[-1]
+    assert after.fired == {"read within padding": 2}
+    users = after.graph.users()
+    places = [n for n in after.graph.nodes() if n.op.name == "place" and n.inputs[0].inputs]
+    assert all(len(users[n.inputs[0]]) == 1 for n in places)
+    for wanted, found in zip(run(before, *arrays), run(after.graph, *arrays), strict=True):
+        assert same_bits(wanted, found)
+    native = st.function(inputs, outputs, engine="llvm")
+    for wanted, found in zip(run(graph, *arrays), native(*arrays), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("read", [lambda y: y, lambda y: st.reshape(y, (-1,)), st.sort])
+def test_what_is_read_in_order_is_not_moved_into_its_padding(read):
+    x = st.placeholder((None, 4))
+    y = st.exp(x)
+    graph = Graph((x.node,), (st.pad(y, 1).node, read(y).node))
+    assert pipeline.run_pipeline(graph, ["share_padding"])[-1].graph is graph

@@ -13,7 +13,8 @@ from symtensor.codegen.schedule import CallStep, ContractStep
 from symtensor.ir.dtypes import float32, float64, int32, int64
 
 HOST = target.host()
-TYPES = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 13 + [ctypes.c_void_p, ctypes.c_bool]
+POINTER, NUMBER = ctypes.c_void_p, ctypes.c_int64
+TYPES = [POINTER] * 3 + [NUMBER] * 13 + [POINTER, NUMBER, NUMBER, POINTER]
 
 
 @functools.cache
@@ -24,28 +25,31 @@ def product(dtype):
 
 
 def native_call(dtype):
-    """Return ``call(a, b, c, *numbers, accumulate)`` for arrays."""
+    """Return ``call(a, b, c, d, *numbers)`` for arrays; d may be None."""
     address = product(dtype).address(gemm.NAME.format(dtype.name))
     call = ctypes.CFUNCTYPE(None, *TYPES)(address)
     scratch = np.empty(scratch_bytes(HOST, dtype), np.uint8)
 
-    def run(a, b, c, *numbers):
-        *sizes, accumulate = numbers
+    def run(a, b, c, d, *numbers):
         pointers = [x.ctypes.data for x in (a, b, c)]
-        call(*pointers, *sizes, scratch.ctypes.data, accumulate)
+        added = (None, 0, 0) if d is None else (d.ctypes.data, *steps(d))
+        call(*pointers, *numbers, *added, scratch.ctypes.data)
 
     return run
 
 
+def steps(x):
+    """Return the strides of an array in elements."""
+    return [s // x.itemsize for s in x.strides]
+
+
 def native(dtype):
-    """Return ``run(a, b, c, accumulate)`` for 2-D arrays of any positive strides."""
+    """Return ``run(a, b, c, d)`` for 2-D arrays of any strides: ``c = d + a b``."""
     call = native_call(dtype)
 
-    def run(a, b, c, accumulate=False):
-        arrays = (a, b, c)
-        strides = [s // x.itemsize for x in arrays for s in x.strides]
-        (am, ak), (bk, bn), (cm, cn) = (strides[i : i + 2] for i in (0, 2, 4))
-        call(*arrays, *c.shape, a.shape[1], 1, am, ak, 0, bk, bn, 0, 0, cm, cn, accumulate)
+    def run(a, b, c, d=None):
+        (am, ak), (bk, bn), (cm, cn) = map(steps, (a, b, c))
+        call(a, b, c, d, *c.shape, a.shape[1], 1, am, ak, 0, bk, bn, 0, 0, cm, cn)
 
     return run
 
@@ -60,7 +64,15 @@ def laid_out(rng, dtype, rows, columns, layout):
     return forms[layout]
 
 
-def check_product(run, rng, dtype, m, n, k, layouts, accumulate):
+def addend_of(rng, dtype, c, kind):
+    """Return nothing to add to, the result itself, or whole numbers: some for each, a row, a column, one."""
+    apart = laid_out(rng, dtype, *c.shape, int(rng.integers(0, 4)))
+    np.rint(apart, out=apart, casting="unsafe")
+    repeated = [np.broadcast_to(x, c.shape) for x in (apart[:1], apart[:, :1], apart[:1, :1])]
+    return [None, c, apart, *repeated][kind]
+
+
+def check_product(run, rng, dtype, m, n, k, layouts, kind):
     a, b, c = (
         laid_out(rng, dtype, *shape, layout)
         for shape, layout in zip(((m, k), (k, n), (m, n)), layouts, strict=True)
@@ -68,8 +80,9 @@ def check_product(run, rng, dtype, m, n, k, layouts, accumulate):
     frame = c.base.copy() if c.base is not None else None
     exact = np.float64 if dtype.is_floating else object
     wanted = (a.astype(exact) @ b.astype(exact)) if k else np.zeros((m, n), exact)
-    wanted = wanted + c.astype(exact) if accumulate else wanted
-    run(a, b, c, accumulate)
+    d = addend_of(rng, dtype, c, kind)
+    wanted = wanted if d is None else wanted + d.astype(exact)
+    run(a, b, c, d)
     scale = np.finfo(dtype.numpy).eps * (k + 2) * 200 if dtype.is_floating else 0
     np.testing.assert_allclose(c.astype(np.float64), wanted.astype(np.float64), rtol=0, atol=scale)
     if frame is not None and c.base.shape == frame.shape:
@@ -89,7 +102,7 @@ def test_products_of_random_sizes_and_strides(dtype):
         m, n = (int(x) for x in rng.integers(1, 80, 2))
         k = int(rng.integers(0, 700 if i % 5 == 0 else 60))
         m, n = (1 if i % 7 == 0 else m), (1 if i % 11 == 0 else n)
-        check_product(run, rng, dtype, m, n, k, rng.integers(0, 4, 3), bool(i % 3 == 0))
+        check_product(run, rng, dtype, m, n, k, rng.integers(0, 4, 3), i % 6)
 
 
 @pytest.mark.parametrize(
@@ -97,8 +110,10 @@ def test_products_of_random_sizes_and_strides(dtype):
 )
 def test_products_beyond_one_block(size):
     rng, run = np.random.default_rng(1), native(float32)
-    for layouts in ((0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 3)):
-        check_product(run, rng, float32, *size, layouts, False)
+    for layouts, kind in zip(
+        ((0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 3)), (3, 2, 0, 4), strict=True
+    ):
+        check_product(run, rng, float32, *size, layouts, kind)
 
 
 @pytest.mark.parametrize("dtype", [float32, int64], ids=str)
@@ -113,12 +128,11 @@ def test_products_of_several_rounds(dtype, m, k, n):
     a = np.stack([x[r : r + m, r : r + k] for r in range(rounds)])
     b, c = weights[:, :k], rng.integers(-9, 9, (m, n)).astype(dtype.numpy)
     call = native_call(dtype)
-    for accumulate in (False, True):
-        wanted = (a @ b).sum(0) + accumulate * c
+    for kind in range(6):
+        d = addend_of(rng, dtype, c, kind)
+        wanted = (a @ b).sum(0) + (0 if d is None else d)
         row = x.shape[1]
-        call(
-            x, weights, c, m, n, k, rounds, row, 1, row + 1, n, 1, (k + 2) * n, 0, n, 1, accumulate
-        )
+        call(x, weights, c, d, m, n, k, rounds, row, 1, row + 1, n, 1, (k + 2) * n, 0, n, 1)
         np.testing.assert_array_equal(c, wanted)  # exact: small whole numbers
 
 

@@ -210,44 +210,6 @@ def running(z):
     return st.scan(lambda row, h: st.tanh(row + h), [z], [st.zeros((3, 9), "float64")])[0]
 
 
-def offset_network(offset, *, kept=False):
-    """Return a loop over rows of a product with something added."""
-    x, w = st.placeholder((6, 3, 9), "float64"), st.placeholder((9, 9), "float64")
-    b = st.placeholder(offset, "float64")
-    z = b + x @ w
-    return [x, w, b], [running(z), z] if kept else [running(z)]
-
-
-def added_outside(fn):
-    """Return whether the sum of product and offset is made before the loop."""
-    (loop,) = loops(fn)
-    return loop.inputs[loop.attrs["carries"]].op.name == "add"
-
-
-@pytest.mark.parametrize("engine", ["numpy", "llvm"])
-@pytest.mark.parametrize("offset", [(9,), (3, 9), (1, 1, 9), (1, 3, 1), ()], ids=str)
-def test_what_is_added_to_all_rows_is_added_in_the_loop(engine, offset):
-    inputs, outputs = offset_network(offset)
-    fn = st.function(inputs, outputs, engine=engine)
-    assert not added_outside(fn)
-    apart = st.function(inputs, outputs, engine=engine, passes="-sink_sums")
-    assert added_outside(apart)
-    x, w, b = (RNG.standard_normal(t.shape) for t in inputs)
-    h, wanted = np.zeros((3, 9)), []
-    for row in x @ w + b:
-        h = np.tanh(row + h)
-        wanted.append(h)
-    np.testing.assert_allclose(fn(x, w, b)[0], wanted, rtol=1e-12, atol=1e-14)
-    if "separate_rounding" in st.get_engine(engine).capabilities():
-        np.testing.assert_array_equal(fn(x, w, b)[0], apart(x, w, b)[0])
-
-
-def test_sums_that_differ_from_row_to_row_or_are_read_elsewhere_stay_outside():
-    for offset, kept in (((6, 3, 9), False), ((6, 1, 1), False), ((9,), True)):
-        inputs, outputs = offset_network(offset, kept=kept)
-        assert added_outside(st.function(inputs, outputs, engine="numpy"))
-
-
-def test_gradients_by_what_is_added_in_the_loop():
+def test_gradients_by_what_is_added_to_the_rows_of_a_product():
     arrays = [RNG.standard_normal(shape) for shape in ((6, 3, 9), (9, 9), (9,))]
     check_gradients(lambda x, w, b: st.sum(running(x @ w + b)), arrays, order=1, engine="llvm")

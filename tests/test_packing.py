@@ -21,7 +21,7 @@ def entries(dtype):
     names = [gemm.NAME.format(dtype.name), gemm.PACK.format(dtype.name)]
     code = jit.LoadedCode(objects, names, [jit.load_pool()])
     p, i = ctypes.c_void_p, ctypes.c_int64
-    product = ctypes.CFUNCTYPE(None, p, p, p, *[i] * 13, p, ctypes.c_bool)(code.address(names[0]))
+    product = ctypes.CFUNCTYPE(None, p, p, p, *[i] * 13, p, i, i, p)(code.address(names[0]))
     pack = ctypes.CFUNCTYPE(None, p, p, i, i, i, i)(code.address(names[1]))
     product.code = pack.code = code
     return product, pack
@@ -41,10 +41,11 @@ def test_products_with_panels_have_the_same_bits(dtype, transposed):
         pack(b.ctypes.data, panels.ctypes.data, n, k, bk, bn)
         found, wanted = np.ones((2, m, n), dtype.numpy)
         forms = [(found, panels, (width, 1, 0, k)), (wanted, b, (bk, bn, 0, 0))]
-        for accumulate in (False, True):
+        for adds in (False, True):
             for c, right, strides in forms:
+                addend = (c.ctypes.data, n, 1) if adds else (None, 0, 0)
                 product(a.ctypes.data, right.ctypes.data, c.ctypes.data, m, n, k, 1, k, 1, 0,
-                        *strides, n, 1, scratch.ctypes.data, accumulate)  # fmt: skip
+                        *strides, n, 1, *addend, scratch.ctypes.data)  # fmt: skip
             np.testing.assert_array_equal(found, wanted)
         right = b.T if transposed else b
         exact = 1 + 2 * (a.astype(np.float64) @ right.astype(np.float64)) - 1

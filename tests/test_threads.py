@@ -97,6 +97,7 @@ def programs():
     x, y = st.placeholder((None, None)), st.placeholder((None, None))
     yield "product", [x, y], st.matmul(x, y), (a, b)
     yield "transposed product", [x, y], st.matmul(st.transpose(x), st.transpose(y)), (a, b)
+    yield "product and sums", [x, y], st.exp(x @ y * 0.01 + (y + x @ y + y[0])), (a, b)
     yield "row", [x, y], st.matmul(x[:1], y), (a, b)
     yield "column", [x, y], st.matmul(x, y[:, :1]), (a, b)
     for dtype in ("float32", "float64"):  # ranges end where the loop of a single row does

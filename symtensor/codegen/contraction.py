@@ -4,7 +4,8 @@ The labels of a contraction fall into four groups: batch labels (in both operand
 rows (left and result), columns (right and result) and inner ones (summed). Those of a group whose
 strides nest are merged to one, as the columns of a convolution's window with its channels. One label
 of rows and of columns and two inner ones go to the matrix product of `symtensor.codegen.gemm`; the
-others become loops around it. Views of operands are strides, so nothing is transposed in memory.
+others become loops around it. Views of operands are strides, so nothing is transposed in memory. What
+is added to a product, such as an offset, is an operand of it too.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ def arithmetic(dtype: DType) -> DType:
 
 @dataclass(slots=True)
 class Label:
-    """One label, or several merged: its size and its stride in left, right and result."""
+    """One label, or several merged: its size and its stride in left, right, result and addend."""
 
     size: Dim
-    strides: tuple[Dim, Dim, Dim]
+    strides: tuple[Dim, Dim, Dim, Dim]
 
     def merged(self, inner: Label) -> Label | None:
         """Return this label and the one inside it as one, or None."""
@@ -59,8 +60,8 @@ class Label:
 class Plan:
     """Loops around a matrix product of m x k by k x n."""
 
-    offsets: tuple[Dim, Dim, Dim]
-    """First element of left, right and result."""
+    offsets: tuple[Dim, Dim, Dim, Dim]
+    """First element of left, right, result and addend."""
     rows: Label
     columns: Label
     inner: Label
@@ -70,6 +71,8 @@ class Plan:
     """Loops around the product."""
     summed: list[Label] = field(default_factory=list)
     """Loops whose rounds add up, innermost."""
+    adds: bool = False
+    """True when there is an addend; else all about it is 0."""
     packed: bool = False
     """True when the right operand is packed ahead."""
 
@@ -80,7 +83,7 @@ class Plan:
         return self.outer[: 2 if isinstance(first, int) and first < SEVERAL else 1]
 
 
-_ONE = Label(1, (0, 0, 0))
+_ONE = Label(1, (0, 0, 0, 0))
 LONG = 8
 """Elements of a label that is worth a place in the matrix product, whatever its strides."""
 FAR = 1 << 62
@@ -93,8 +96,8 @@ SEVERAL = 32
 """Rounds of a loop that are enough for the threads; below, they share two loops as one."""
 
 
-def plan(node: Node) -> tuple[Plan, Node, Node]:
-    """Return the plan of a contraction and the stored nodes that it reads."""
+def plan(node: Node, addend: Node | None = None) -> tuple[Plan, tuple[Node, ...]]:
+    """Return the plan of a contraction, or of its sum with `addend`, and the stored nodes it reads."""
     left, right, out = split_spec(node.attrs["spec"])
     sizes = dict(zip(out, node.tensor_type.shape, strict=True))
     for labels, x in zip((left, right), node.inputs, strict=True):
@@ -102,12 +105,12 @@ def plan(node: Node) -> tuple[Plan, Node, Node]:
     axes = {label: Axis(label, size) for label, size in sizes.items() if not D.same(size, 1)}
     a, b = (_stored(x, labels, axes) for x, labels in zip(node.inputs, (left, right), strict=True))
     c = stage.linear_offset(node.tensor_type.shape, _positions(out, axes))
+    d = None if addend is None else _stored(addend, out, axes)
+    places = (a[1], b[1], c, make_affine(0, []) if d is None else d[1])
 
     def group(labels: Iterable[str]) -> list[Label]:
         found = [
-            Label(
-                axis.extent, (a[1].coefficient(axis), b[1].coefficient(axis), c.coefficient(axis))
-            )
+            Label(axis.extent, _of_all(at.coefficient(axis) for at in places))
             for axis in (axes[x] for x in labels if x in axes)
         ]
         return _merge(found)
@@ -116,15 +119,20 @@ def plan(node: Node) -> tuple[Plan, Node, Node]:
     rows = group(x for x in out if x not in right)
     columns = group(x for x in out if x not in left)
     inner = group(x for x in left if x not in out)
-    offsets = (a[1].offset, b[1].offset, c.offset)
+    offsets = _of_all(at.offset for at in places)
     row, column, depth = _main(rows), _main(columns), _main(inner)
     rounds = _main([x for x in inner if x is not depth])
-    found = Plan(offsets, row, column, depth, rounds)
+    found = Plan(offsets, row, column, depth, rounds, adds=d is not None)
     others = [x for x in (*rows, *columns) if x is not row and x is not column]
     found.outer = [*batch, *others]
     _split_rows(found)
     found.summed = [x for x in inner if x is not depth and x is not rounds]
-    return found, a[0], b[0]
+    return found, (a[0], b[0]) if d is None else (a[0], b[0], d[0])
+
+
+def _of_all(found: Iterable[Dim]) -> tuple[Dim, Dim, Dim, Dim]:
+    a, b, c, d = found
+    return a, b, c, d
 
 
 def _split_rows(found: Plan) -> None:
@@ -135,9 +143,9 @@ def _split_rows(found: Plan) -> None:
     if 0 < rounds < FEW:
         pieces = max(n for n in (1, 2, 4, 8) if n == 1 or (rows % n == 0 and rows // n >= TALL))
         inner = Label(rows // pieces, found.rows.strides)
-        a, b, c = (stride * inner.size for stride in found.rows.strides)
+        steps = _of_all(stride * inner.size for stride in found.rows.strides)
         found.rows = inner
-        found.outer += [Label(pieces, (a, b, c))] if pieces > 1 else []
+        found.outer += [Label(pieces, steps)] if pieces > 1 else []
 
 
 def _positions(labels: str, axes: dict[str, Axis]) -> list[Affine]:
@@ -177,7 +185,7 @@ def _main(labels: Sequence[Label]) -> Label:
 Body = Callable[[list[str], list[str]], None]
 """What a nest of loops does, given its pointers and its counters."""
 
-_ENTRY = f"void @{{}}(ptr, ptr, ptr, {'i64, ' * 13}ptr, i1)"
+_ENTRY = f"void @{{}}(ptr, ptr, ptr, {'i64, ' * 13}ptr, i64, i64, ptr)"
 
 
 def declarations(dtype: DType) -> set[str]:
@@ -189,8 +197,8 @@ def declarations(dtype: DType) -> set[str]:
 def emit_contraction(
     found: Plan, dtype: DType, name: str
 ) -> tuple[str, tuple[Dim, ...], Share | None]:
-    """Return a function ``i32 @name(ptr a, ptr b, ptr c, ptr scratch, sizes...)``, its sizes, and
-    how threads share its outermost loop; a single product is shared out by itself."""
+    """Return a function ``i32 @name(ptr a, ptr b, ptr c, [ptr d,] ptr scratch, sizes...)``, its sizes,
+    and how threads share its outermost loop; a single product is shared out by itself."""
     return _Contraction(found, dtype).run(name)
 
 
@@ -203,7 +211,8 @@ class _Contraction:
         self.sizes: dict[Dim, str] = {}
 
     def run(self, name: str) -> tuple[str, tuple[Dim, ...], Share | None]:
-        pointers = [("ptr", x) for x in ("a", "b", "c", "memory")]
+        names = "abcd" if self.plan.adds else "abc"
+        pointers = [("ptr", x) for x in (*names, "memory")]
         self._number_sizes()
         parameters = [*pointers, *(("i64", x[1:]) for x in self.sizes.values())]
         share = self._share()
@@ -214,8 +223,9 @@ class _Contraction:
         f.do(f"%scratch = call ptr @{SCRATCH}(ptr %memory, i64 {number})")
         start = [
             f.at(self.element, f"%{x}", self.size(offset))
-            for x, offset in zip("abc", self.plan.offsets, strict=True)
+            for x, offset in zip(names, self.plan.offsets, strict=False)
         ]
+        start += [] if self.plan.adds else ["null"]
         if share is None:
             self._sum(f, start)
         else:
@@ -293,33 +303,39 @@ class _Contraction:
         f.loop(0, self.size(label.size), 1, one)
 
     def _sum(self, f: FunctionText, at: list[str]) -> None:
-        """Emit the product; where several rounds add up, the first one writes."""
+        """Emit the product; where several rounds add up, the later ones add to the result."""
         plan = self.plan
         if not plan.summed:
-            self._product(f, at, "false")
+            self._product(f, at)
             return
         unsure = [x.size for x in plan.summed if not isinstance(x.size, int) or x.size == 0]
         for size in unsure:
             none = f.compare("eq", self.size(size), 0)
-            f.branch(none, lambda: self._product(f, at, "false", depth=0))
+            f.branch(none, lambda: self._product(f, at, depth=0))
 
         def add(inside: list[str], counters: list[str]) -> None:
             later = [f.compare("ne", i, 0) for i in counters]
-            self._product(f, inside, functools.reduce(f.either, later))
+            self._product(f, inside, later=functools.reduce(f.either, later))
 
         self._nest(f, plan.summed, at, add)
 
     def _product(
-        self, f: FunctionText, at: Sequence[str], accumulate: str, depth: V | None = None
+        self, f: FunctionText, at: Sequence[str], later: str = "", depth: V | None = None
     ) -> None:
         plan = self.plan
         k = self.size(plan.inner.size) if depth is None else depth
-        (am, _, cm), (_, bn, cn) = plan.rows.strides, plan.columns.strides
-        (ak, bk, _), (ar, br, _) = plan.inner.strides, plan.rounds.strides
-        a, b, c = at
+        (am, _, cm, dm), (_, bn, cn, dn) = plan.rows.strides, plan.columns.strides
+        (ak, bk, *_), (ar, br, *_) = plan.inner.strides, plan.rounds.strides
+        a, b, c, d = at
         numbers = [self.size(plan.rows.size), self.size(plan.columns.size), k]
         bp = k if plan.packed else 0
         numbers += [*map(self.size, (plan.rounds.size, am, ak, ar, bk, bn, br)), bp]
         numbers += map(self.size, (cm, cn))
+        down, across = self.size(dm), self.size(dn)
+        if later:
+            d = f.select(later, "ptr", c, d)
+            down = f.select(later, "i64", self.size(cm), down)
+            across = f.select(later, "i64", self.size(cn), across)
         f.do(f"call void @{self.entry}(ptr {a}, ptr {b}, ptr {c}, "
-             f"{', '.join(f'i64 {x}' for x in numbers)}, ptr %scratch, i1 {accumulate})")  # fmt: skip
+             f"{', '.join(f'i64 {x}' for x in numbers)}, ptr {d}, i64 {down}, i64 {across}, "
+             "ptr %scratch)")  # fmt: skip

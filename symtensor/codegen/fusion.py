@@ -8,6 +8,7 @@ consumers' kernel or gets a buffer (becomes a *root*). A node gets a buffer when
 - several kernels that can't be one read it, and computing it again costs more than storing it;
 - it would be computed again and again along a broadcast axis, and it is not cheap;
 - it is written piece by piece (joined, padded, scattered) or is a running sum or product;
+- it is a sum that a matrix product computes (`symtensor.codegen.addends`);
 - it is a reduction whose result is not constant along the inner loops of its consumer;
 - the kernel would grow beyond `MAX_COST`.
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from symtensor.codegen import contraction, stage
+from symtensor.codegen.addends import sums_of_products
 from symtensor.codegen.packing import packings
 from symtensor.codegen.root_kernels import loop_type
 from symtensor.codegen.schedule import (
@@ -65,7 +67,9 @@ class _Fusion:
         self.nodes = graph.nodes()
         self.rank = {node: i for i, node in enumerate(self.nodes)}
         self.users = graph.users()
-        self.fusible = {n for n in self.nodes if self._is_fusible(n)}
+        self.sums = sums_of_products(graph, self.users)
+        """Sum -> the matrix product that computes it."""
+        self.fusible = {n for n in self.nodes if n not in self.sums and self._is_fusible(n)}
         self.own = {n: stage.elementwise_cost(n, target) for n in self.nodes}
         """Instructions per vector of an elementwise op alone."""
         self.joins = self._joins()
@@ -82,7 +86,7 @@ class _Fusion:
         self.weight: dict[int, int] = {}
         self.loops_over = stage.loops_over(self.joins)
         self.axes: dict[Shape, stage.Domain] = {}
-        self.remarks: list[Decision] = []
+        self.remarks = [Decision("fused", x, (total,)) for total, x in self.sums.items()]
 
     def run(self) -> Schedule:
         for node in reversed(self.nodes):
@@ -351,6 +355,7 @@ class _Fusion:
     def _ordered_steps(self) -> list[Step]:
         """Return the steps that were decided on."""
         step_of: dict[Node, Step] = {}
+        within = set(self.sums.values())
         inside: dict[int, set[Node]] = {id(group): set(group) for group in self.group.values()}
         for node, homes in self.kernels.items():
             for root in homes:
@@ -359,7 +364,7 @@ class _Fusion:
             kernel = KernelStep(tuple(group), frozenset(inside[id(group)]))
             step_of |= dict.fromkeys(group, kernel)
         for node in self.nodes:
-            if node not in self.fusible and self._is_call(node):
+            if node not in self.fusible and node not in within and self._is_call(node):
                 step_of[node] = self._step(node)
         return ordered(step_of, self.nodes)
 
@@ -368,6 +373,8 @@ class _Fusion:
             return LoopStep(node)
         if isinstance(node.op.family, Draw):
             return DrawStep(node)
+        if node in self.sums:
+            return ContractStep(self.sums[node], node)
         return ContractStep(node) if contraction.is_native(node) else CallStep(node)
 
     def _is_call(self, node: Node) -> bool:

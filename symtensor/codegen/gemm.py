@@ -1,12 +1,13 @@
 """Matrix products: a module of native code per dtype, for matrices of any strides.
 
     gemm(ptr a, ptr b, ptr c, i64 m, i64 n, i64 k, i64 rounds, i64 am, i64 ak, i64 ar,
-         i64 bk, i64 bn, i64 br, i64 bp, i64 cm, i64 cn, ptr scratch, i1 accumulate)
+         i64 bk, i64 bn, i64 br, i64 bp, i64 cm, i64 cn, ptr d, i64 dm, i64 dn, ptr scratch)
     pack(ptr b, ptr to, i64 n, i64 k, i64 bk, i64 bn)
 
-computes ``c[i, j] (+)= sum_r sum_t a[i, t, r] b[t, j, r]`` for ``t < k`` and ``r < rounds``, where
-``a[i, t, r]`` is at ``a + i am + t ak + r ar`` elements, and so on. Rounds are for sums over two labels
-that are not one in memory: the rows of a convolution's window.
+computes ``c[i, j] = d[i, j] + sum_r sum_t a[i, t, r] b[t, j, r]`` for ``t < k`` and ``r < rounds``, where
+``a[i, t, r]`` is at ``a + i am + t ak + r ar`` elements, and so on. Nothing is added where d is null (then
+its strides are 0); it may be c itself. Rounds are for sums over two labels that are not one in memory: the
+rows of a convolution's window.
 The method is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
 (2008), in the form of BLIS (Van Zee and van de Geijn, 2015): a tile of rows x columns of c stays in
 registers while t runs; panels of a and b are copied ("packed") so that the tile reads them in order.
@@ -44,10 +45,10 @@ RANGES = 2
 """Ranges per thread, so that a late thread does not hold up the others."""
 
 Word = IntEnum(
-    "Word", "A B C M N K ROUNDS AM AK AR BK BN BR BP CM CN SCRATCH ADDS COLUMNS", start=0
+    "Word", "A B C M N K ROUNDS AM AK AR BK BN BR BP CM CN D DM DN SCRATCH COLUMNS", start=0
 )
 """Words of the block in which a product is handed to the threads."""
-POINTERS = (Word.A, Word.B, Word.C, Word.SCRATCH)
+POINTERS = (Word.A, Word.B, Word.C, Word.D, Word.SCRATCH)
 
 
 @functools.cache
@@ -57,8 +58,8 @@ def gemm_module(target: Target, dtype: DType) -> str:
 
 
 class _Gemm(ProductBlocks, VectorProducts):
-    OPERANDS = PARAMETERS[:-2]
-    SWAPPED = "b a c n m k rounds bn bk br ak am ar bp cn cm".split()
+    OPERANDS = PARAMETERS[:-1]
+    SWAPPED = "b a c n m k rounds bn bk br ak am ar bp cn cm d dn dm".split()
     """What takes the place of each operand in the transposed product."""
 
     def module(self) -> str:
@@ -89,7 +90,6 @@ class _Gemm(ProductBlocks, VectorProducts):
         for kind, name in self.OPERANDS:
             f.store(kind, values[name], f.at("i64", "%block", Word[name.upper()]), 8)
         f.store("ptr", "%scratch", f.at("i64", "%block", Word.SCRATCH), 8)
-        f.store("i64", f.op("zext i1 %accumulate to i64"), f.at("i64", "%block", Word.ADDS), 8)
         self.share_out(f, values)
         return f.text()
 
@@ -98,14 +98,15 @@ class _Gemm(ProductBlocks, VectorProducts):
         f = FunctionText(ALONE.format(self.dtype.name), PARAMETERS, linkage="")
         values = self.upright(f)
         arguments = [f"{kind} {values[name]}" for kind, name in self.OPERANDS]
-        self.product(f, values["m"], "%bp", f"{', '.join(arguments)}, ptr %scratch, i1 %accumulate")
+        self.product(f, values["m"], "%bp", f"{', '.join(arguments)}, ptr %scratch")
         return f.text()
 
     def upright(self, f: FunctionText) -> dict[str, V]:
-        """Return the operands in the form that the loops do best, zeros filled in for empty sums."""
+        """Return the operands in the form that the loops do best, after writing empty sums."""
         nothing = f.either(f.compare("sle", "%k", 0), f.compare("sle", "%rounds", 0))
-        empty = f.both(nothing, f.op("xor i1 %accumulate, true"))
-        f.branch(empty, lambda: self.fill_zero(f))
+        f.branch(nothing, lambda: f.branch(
+            self.is_there(f, "%d"), lambda: self.start_from_addend(f), lambda: self.fill_zero(f)
+        ))  # fmt: skip
         one_column = f.both(f.compare("eq", "%n", 1), f.compare("ne", "%m", 1))
         across = f.both(f.compare("ne", "%cn", 1), f.compare("eq", "%cm", 1))
         swap = f.either(one_column, f.both(across, f.compare("ne", "%m", 1)))
@@ -171,28 +172,22 @@ class _Gemm(ProductBlocks, VectorProducts):
             "a": f.at(self.element, x["a"], f.mul("%first", x["am"])),
             "b": f.at(self.element, x["b"], f.mul("%first", self.column_step(f, x["bn"], x["bp"]))),
         }
-        x["c"] = f.at(self.element, x["c"],
-                      f.mul("%first", f.select(by_columns, "i64", x["cn"], x["cm"])))  # fmt: skip
+        for name in ("c", "d"):
+            step = f.select(by_columns, "i64", x[f"{name}n"], x[f"{name}m"])
+            x[name] = f.at(self.element, x[name], f.mul("%first", step))
         rows = x["m"]
         x["a"] = f.select(by_columns, "ptr", x["a"], moved["a"])
         x["b"] = f.select(by_columns, "ptr", moved["b"], x["b"])
         x["m"] = f.select(by_columns, "i64", x["m"], count)
         x["n"] = f.select(by_columns, "i64", count, x["n"])
         scratch = f.op(f"call ptr @{pool.SCRATCH}(ptr {x['scratch']}, i64 %number)")
-        adds = f.compare("ne", x["adds"], 0)
         arguments = [f"{kind} {x[name]}" for kind, name in self.OPERANDS]
-        self.product(f, rows, x["bp"], f"{', '.join(arguments)}, ptr {scratch}, i1 {adds}")
+        self.product(f, rows, x["bp"], f"{', '.join(arguments)}, ptr {scratch}")
         f.do("ret i32 0")
         return f.text()
 
     def fill_zero(self, f: FunctionText) -> None:
-        def row(i: str, _: list[str]) -> None:
-            start = f.at(self.element, "%c", f.mul(i, "%cm"))
-            f.loop(0, "%n", 1, lambda j, _: f.store(
-                self.element, self.scalar_zero(), f.at(self.element, start, f.mul(j, "%cn")),
-                self.align))  # fmt: skip
-
-        f.loop(0, "%m", 1, row)
+        self.each_element(f, lambda i, j: self.scalar_zero())
 
     def pack_ahead(self) -> str:
         """Return the entry that packs all of b."""

@@ -63,7 +63,7 @@ def parse_kernel(text: str, sizes: dict[str, Dim] | None = None) -> Kernel:
 
 
 _OTHER_KINDS = [
-    ("product", re.compile(r"\w+\(a, b, c\)$")),
+    ("product", re.compile(r"\w+\(a, b, c(, d)?\)$")),
     ("draw", re.compile(r"\w+: the words of blocks of random numbers")),
     ("loop", re.compile(r"for \w+ < .*:")),
     ("call-out", re.compile(r"numpy \w+$")),

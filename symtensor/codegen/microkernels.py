@@ -26,7 +26,8 @@ PARAMETERS = (
     ("ptr", "a"), ("ptr", "b"), ("ptr", "c"),
     ("i64", "m"), ("i64", "n"), ("i64", "k"), ("i64", "rounds"),
     ("i64", "am"), ("i64", "ak"), ("i64", "ar"), ("i64", "bk"), ("i64", "bn"), ("i64", "br"),
-    ("i64", "bp"), ("i64", "cm"), ("i64", "cn"), ("ptr", "scratch"), ("i1", "accumulate"),
+    ("i64", "bp"), ("i64", "cm"), ("i64", "cn"), ("ptr", "d"), ("i64", "dm"), ("i64", "dn"),
+    ("ptr", "scratch"),
 )  # fmt: skip
 """What a whole product is told; `symtensor.codegen.gemm` says what they mean."""
 
@@ -111,15 +112,15 @@ class Microkernels:
         return f"tile_{rows}x{vectors}_{access}"
 
     def tile(self, rows: int, vectors: int, access: Access) -> str:
-        """Return ``c (+)= a b`` for `rows` x `vectors` in registers, c contiguous along columns.
+        """Return ``c = d + a b`` for `rows` x `vectors` in registers, c and d contiguous along columns.
 
         A packed panel of a holds the rows of a full tile side by side, one t after the other. A tile
         that packs leaves what it read of b in `panel`; it reads a at strides, packed or not.
         """
         f = FunctionText(self.tile_name(rows, vectors, access), [
             ("ptr", "a"), ("i64", "am"), ("i64", "ak"), ("i64", "ar"), ("ptr", "b"), ("i64", "bk"),
-            ("i64", "br"), ("ptr", "c"), ("i64", "cm"), ("i64", "k"), ("i64", "rounds"),
-            ("i1", "accumulate"), ("ptr", "panel")])  # fmt: skip
+            ("i64", "br"), ("ptr", "c"), ("i64", "cm"), ("ptr", "d"), ("i64", "dm"), ("i64", "k"),
+            ("i64", "rounds"), ("ptr", "panel")])  # fmt: skip
         packed, packing = access == "packed", access == "packing"
         grid = [(r, v) for r in range(rows) for v in range(vectors)]
         starts = ["%a"] if packed else [f.at(self.element, "%a", f.mul("%am", r))
@@ -130,8 +131,10 @@ class Microkernels:
 
         places = 3 if packing else 2
         deep = f.compare("sgt", f.mul("%k", "%rounds"), SHORT)
-        asks = f.either("%accumulate", deep)
-        f.branch(asks, lambda: self.ask_for_result(f, rows, vectors))
+        adds, elsewhere = self.is_there(f, "%d"), f.op("icmp ne ptr %d, %c")
+        f.branch(adds, lambda: self.ask_for_rows(f, "%d", "%dm", rows, vectors))
+        asks = f.both(elsewhere, deep)
+        f.branch(asks, lambda: self.ask_for_rows(f, "%c", "%cm", rows, vectors))
 
         def step(t: str, state: list[str], ahead: str) -> list[V]:
             at, sums = state[:places], state[places:]
@@ -166,16 +169,17 @@ class Microkernels:
         first += [(self.vector, "zeroinitializer")] * len(grid)
         sums = f.loop(0, "%rounds", 1, one_round, first)[places:]
 
-        def write(accumulate: bool) -> None:
+        def write(added: bool) -> None:
             for (r, v), total in zip(grid, sums, strict=True):
                 row = f.at(self.element, "%c", f.mul("%cm", r))
                 place = f.at(self.element, row, v * self.lanes)
-                if accumulate:
-                    old = f.load(self.vector, place, self.align)
+                if added:
+                    row = f.at(self.element, "%d", f.mul("%dm", r))
+                    old = f.load(self.vector, f.at(self.element, row, v * self.lanes), self.align)
                     total = self.add(f, self.vector, old, total)
                 f.store(self.vector, total, place, self.align)
 
-        f.branch("%accumulate", lambda: write(True), lambda: write(False))
+        f.branch(adds, lambda: write(True), lambda: write(False))
         return f.text()
 
     def pack_row(self, f: FunctionText, b: str, row: list[str], to: V, later: V) -> None:
@@ -186,11 +190,17 @@ class Microkernels:
             f.store(self.vector, value, f.at(self.element, panel, v * self.lanes), self.align)
             self.prefetch(f, f.at(self.element, ahead, v * self.lanes))
 
-    def ask_for_result(self, f: FunctionText, rows: int, vectors: int) -> None:
-        """Ask for the lines that a tile will write when its sums are done."""
+    def is_there(self, f: FunctionText, pointer: str) -> str:
+        """Return whether a pointer is not null."""
+        return f.op(f"icmp ne ptr {pointer}, null")
+
+    def ask_for_rows(
+        self, f: FunctionText, pointer: str, stride: str, rows: int, vectors: int
+    ) -> None:
+        """Ask for what a tile will add to, or write, when its sums are done."""
 
         def one(r: str, _: list[str]) -> None:
-            row = f.at(self.element, "%c", f.mul("%cm", r))
+            row = f.at(self.element, pointer, f.mul(stride, r))
             for v in range(vectors):
                 self.prefetch(f, f.at(self.element, row, v * self.lanes), write=1)
 
@@ -233,19 +243,13 @@ class Microkernels:
 
     # --- results ---------------------------------------------------------------------------------
 
-    def write_element(self, f: FunctionText, place: str, value: str, accumulate: str) -> None:
-        self.write_piece(f, self.element, place, value, accumulate)
-
-    def write_piece(
-        self, f: FunctionText, kind: str, place: str, value: str, accumulate: str
+    def write_sum(
+        self, f: FunctionText, kind: str, place: str, value: str, adds: str, addend: str
     ) -> None:
-        """Store an element or a vector, or add it to what is there."""
+        """Store an element or a vector, or its sum with what is at `addend`."""
 
         def added() -> list[V]:
-            return [self.add(f, kind, f.load(kind, place, self.align), value)]
+            return [self.add(f, kind, f.load(kind, addend, self.align), value)]
 
-        if accumulate == "false":
-            f.store(kind, value, place, self.align)
-            return
-        (total,) = f.branch(accumulate, added, lambda: [value], [kind])
+        (total,) = f.branch(adds, added, lambda: [value], [kind])
         f.store(kind, total, place, self.align)

@@ -55,9 +55,9 @@ def packings(loop: Node, products: Iterable[Node]) -> dict[Node, Packing]:
     captured = set(body.inputs[loop.attrs["carries"] + loop.attrs["sequences"] :])
     found = {}
     for product in products:
-        plan, _, right = contraction.plan(product)
+        plan, (_, right) = contraction.plan(product)
         if right in captured and _is_one_product(plan):
-            (_, across, _), (_, down, _) = plan.columns.strides, plan.inner.strides
+            across, down = plan.columns.strides[1], plan.inner.strides[1]
             sizes = plan.columns.size, plan.inner.size
             found[product] = Packing(right, plan.offsets[1], *sizes, across, down)
     return found
@@ -73,12 +73,16 @@ def _is_one_product(plan: Plan) -> bool:
 
 def over_panels(plan: Plan, width: int) -> Plan:
     """Return the plan of the same product over panels of its right operand."""
-    (a_down, _, c_down), (a_across, _, c_across) = plan.inner.strides, plan.columns.strides
+
+    def changed(values: tuple[Dim, Dim, Dim, Dim], right: Dim) -> tuple[Dim, Dim, Dim, Dim]:
+        left, _, result, addend = values
+        return left, right, result, addend
+
     return replace(
         plan,
-        offsets=(plan.offsets[0], 0, plan.offsets[2]),
-        inner=Label(plan.inner.size, (a_down, width, c_down)),
-        columns=Label(plan.columns.size, (a_across, 1, c_across)),
+        offsets=changed(plan.offsets, 0),
+        inner=Label(plan.inner.size, changed(plan.inner.strides, width)),
+        columns=Label(plan.columns.size, changed(plan.columns.strides, 1)),
         packed=True,
     )
 

@@ -133,38 +133,52 @@ class PanelCopies(Microkernels):
         f.loop(first, "%k", 1, row)
 
     def copy_tile(self) -> str:
-        """Return the copy of a computed tile into c of any strides, or its addition."""
+        """Return the copy of a computed tile into c, or of its sum with d, both of any strides."""
         f = FunctionText("copy_tile", [
-            ("ptr", "tile"), ("ptr", "c"), ("i64", "cm"), ("i64", "cn"), ("i64", "rows"),
-            ("i64", "columns"), ("i1", "accumulate")])  # fmt: skip
+            ("ptr", "tile"), ("ptr", "c"), ("i64", "cm"), ("i64", "cn"),
+            ("ptr", "d"), ("i64", "dm"), ("i64", "dn"), ("i64", "rows"), ("i64", "columns")])  # fmt: skip
+        adds = self.is_there(f, "%d")
+        dense = f.both(f.compare("eq", "%cn", 1), self.is_dense(f))
 
         def row(r: str, _: list[str]) -> None:
             source = f.at(self.element, "%tile", f.mul(r, self.block.width))
             target = f.at(self.element, "%c", f.mul(r, "%cm"))
+            addend = f.at(self.element, "%d", f.mul(r, "%dm"))
 
             def one(j: str, _: list[str]) -> None:
                 value = f.load(self.element, f.at(self.element, source, j), self.align)
                 place = f.at(self.element, target, f.mul(j, "%cn"))
-                self.write_element(f, place, value, "%accumulate")
+                other = f.at(self.element, addend, f.mul(j, "%dn"))
+                self.write_sum(f, self.element, place, value, adds, other)
 
             f.branch(
-                f.compare("eq", "%cn", 1),
-                lambda: self.copy_run(f, source, target, "%columns", "%accumulate"),
+                dense,
+                lambda: self.copy_run(f, source, target, "%columns", adds, addend),
                 lambda: f.loop(0, "%columns", 1, one),
             )
 
         f.loop(0, "%rows", 1, row)
         return f.text()
 
+    def is_dense(self, f: FunctionText) -> str:
+        """Return whether what is added lies side by side along the columns, if anything is."""
+        return f.either(f.compare("eq", "%dn", 1), f.op("icmp eq ptr %d, null"))
+
     def copy_run(
-        self, f: FunctionText, source: str, target: str, count: V, accumulate: str = "false"
-    ) -> None:
-        """Copy or add `count` elements side by side, a power of two at a time."""
+        self, f: FunctionText, source: str, target: str, count: V, adds: str = "false",
+        addend: str = "null",
+    ) -> None:  # fmt: skip
+        """Copy `count` elements side by side, or their sums, a power of two at a time."""
 
         def piece(at: V, size: int) -> None:
             kind = self.element if size == 1 else vector_of(self.element, size)
             value = f.load(kind, f.at(self.element, source, at), self.align)
-            self.write_piece(f, kind, f.at(self.element, target, at), value, accumulate)
+            place = f.at(self.element, target, at)
+            if adds == "false":
+                f.store(kind, value, place, self.align)
+            else:
+                other = f.at(self.element, addend, at)
+                self.write_sum(f, kind, place, value, adds, other)
 
         whole = f.round_down(count, self.lanes)
         f.loop(0, whole, self.lanes, lambda j, _: piece(j, self.lanes))

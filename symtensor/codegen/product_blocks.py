@@ -7,7 +7,7 @@ rows lie in is packed by the tiles of the first rows, in passing, as they read i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from symtensor.codegen.microkernels import PARAMETERS, blocking
 from symtensor.codegen.panel_copies import PanelCopies
@@ -50,6 +50,15 @@ class Panels:
     """True when b is packed as it is, all panels whole."""
 
 
+@dataclass(frozen=True, slots=True)
+class Addend:
+    """What a block of the product adds to: null and no strides, or a place and its strides."""
+
+    at: str
+    rows: V
+    columns: V
+
+
 class ProductBlocks(PanelCopies):
     """Writes the loops for one target and dtype."""
 
@@ -90,9 +99,14 @@ class ProductBlocks(PanelCopies):
             a = f.at(self.element, "%a", f.add(f.mul(r, "%ar"), f.mul(t, "%ak")))
             c = f.at(self.element, "%c", f.mul(j, "%cn"))
             later = f.either(f.compare("ne", r, 0), f.compare("ne", t, 0))
-            later = f.either("%accumulate", later)
+            given = f.at(self.element, "%d", f.mul(j, "%dn"))
+            addend = Addend(
+                f.select(later, "ptr", c, given),
+                f.select(later, "i64", "%cm", "%dm"),
+                f.select(later, "i64", "%cn", "%dn"),
+            )
             panels = Panels(b, step, packed_b, packing, ahead)
-            self.row_blocks(f, a, panels, c, n, k, rounds, later)
+            self.row_blocks(f, a, panels, c, n, k, rounds, addend)
 
         def columns(j: str, _: list[str]) -> None:
             n = f.minimum(f.sub("%n", j), self.columns)
@@ -177,7 +191,7 @@ class ProductBlocks(PanelCopies):
         f.loop(0, rounds, 1, one)
 
     def row_blocks(
-        self, f: FunctionText, a: str, b: Panels, c: str, n: V, k: V, rounds: V, later: str
+        self, f: FunctionText, a: str, b: Panels, c: str, n: V, k: V, rounds: V, addend: Addend
     ) -> None:
         """Emit the loop over blocks of rows; one panel of b after the other meets all of a block."""
         panel_a = f.at(self.element, "%scratch", self.deepest * (COLUMNS + self.block.width))
@@ -190,7 +204,8 @@ class ProductBlocks(PanelCopies):
             chosen = f.select(packed_a, "ptr", panel_a, source)
             place = f.at(self.element, c, f.mul(i, "%cm"))
             first = f.both(b.packing, f.compare("eq", i, 0))
-            self.column_panels(f, chosen, packed_a, rows, b, first, place, n, k, rounds, later)
+            moved = replace(addend, at=f.at(self.element, addend.at, f.mul(i, addend.rows)))
+            self.column_panels(f, chosen, packed_a, rows, b, first, place, n, k, rounds, moved)
 
         f.loop(0, "%m", ROWS, block)
 
@@ -247,7 +262,7 @@ class ProductBlocks(PanelCopies):
 
     def column_panels(
         self, f: FunctionText, a: str, packed_a: str, rows: V, b: Panels, packing: str,
-        c: str, n: V, k: V, rounds: V, later: str,
+        c: str, n: V, k: V, rounds: V, addend: Addend,
     ) -> None:  # fmt: skip
         width, height = self.block.width, self.block.height
         packed_before = f.op(f"xor i1 {b.packed}, {packing}")
@@ -259,6 +274,7 @@ class ProductBlocks(PanelCopies):
         step_in_scratch = f.mul(k, width)
         loose = f.op(f"xor i1 {b.ahead}, true")
         full_tiles = self.tiles_of(f, height, packed_a)
+        dense = f.both(f.compare("eq", "%cn", 1), self.is_dense(f))
 
         def panel(j: str, _: list[str]) -> None:
             columns = f.minimum(f.sub(n, j), width)
@@ -269,9 +285,9 @@ class ProductBlocks(PanelCopies):
             packed = f.at(self.element, "%scratch", f.mul(j, depth))
             loose_b = f.at(self.element, b.at, f.mul(j, b.step))
             vectors = f.divide(f.add(columns, self.lanes - 1), self.lanes)
-            direct = f.both(f.op(f"xor i1 {ragged}, true"), f.compare("eq", "%cn", 1))
+            direct = f.both(f.op(f"xor i1 {ragged}, true"), dense)
             to_stride = f.select(direct, "i64", "%cm", width)
-            adds = f.both(later, direct)
+            beside = f.at(self.element, addend.at, f.mul(j, addend.columns))
 
             def tile(_: str, state: list[str]) -> list[V]:
                 (i,) = state
@@ -284,15 +300,17 @@ class ProductBlocks(PanelCopies):
                 step = f.select(in_scratch, "i64", step_in_scratch, "%br")
                 place = f.at(self.element, f.at(self.element, c, f.mul(j, "%cn")), f.mul(i, "%cm"))
                 to = f.select(direct, "ptr", place, "%tile")
+                d = f.at(self.element, beside, f.mul(i, addend.rows))
                 within = f.op(f"urem i64 {i}, {height}")
                 start = f.at(self.element, a,
                              f.add(f.mul(f.sub(i, within), step_a), f.mul(within, am)))  # fmt: skip
                 self.call_tile(f, tiles, vectors, now,
                     f"ptr {start}, i64 {am}, i64 {ak}, i64 {ar}, ptr {source}, i64 {stride}, i64 {step}, "
-                    f"ptr {to}, i64 {to_stride}, i64 {k}, i64 {rounds}, i1 {adds}, ptr {packed}")  # fmt: skip
-                f.branch(direct, lambda: None, lambda: f.do(
-                    f"call void @copy_tile(ptr %tile, ptr {place}, i64 %cm, i64 %cn, i64 {height_now}, "
-                    f"i64 {columns}, i1 {later})"))  # fmt: skip
+                    f"ptr {to}, i64 {to_stride}, ptr {f.select(direct, 'ptr', d, 'null')}, "
+                    f"i64 {addend.rows}, i64 {k}, i64 {rounds}, ptr {packed}")  # fmt: skip
+                copied = (f"ptr %tile, ptr {place}, i64 %cm, i64 %cn, ptr {d}, i64 {addend.rows}, "
+                          f"i64 {addend.columns}, i64 {height_now}, i64 {columns}")  # fmt: skip
+                f.branch(direct, lambda: None, lambda: f.do(f"call void @copy_tile({copied})"))
                 return [f.add(i, height_now)]
 
             self.while_below(f, rows, tile)

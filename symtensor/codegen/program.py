@@ -218,9 +218,10 @@ class _Builder:
         return replace(call, may_refuse=kernel.may_refuse), kernel, order
 
     def _lower_contraction(self, step: ContractStep) -> KernelCall:
-        found, left, right = contraction.plan(step.node)
+        found, (left, right, *addend) = contraction.plan(step.node, step.addend)
         dtype = step.node.tensor_type.dtype
-        places = [self.place[storage_node(node)] for node in (left, right, step.node)]
+        touched = (left, right, *step.roots, *addend)
+        places = [self.place[storage_node(node)] for node in touched]
         if step.node in self.placed.panels:
             found = over_panels(found, self.module.table.width(dtype))
             places[1] = self.placed.panels[step.node]

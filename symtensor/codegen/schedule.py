@@ -7,7 +7,7 @@ random draws, native loops and call-outs, each of which reads and writes nodes t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from symtensor.codegen import stage
@@ -65,10 +65,30 @@ class CallStep(NodeStep):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True)
 class ContractStep(NodeStep):
-    """Compute `node`, a contraction, by native matrix products."""
+    """Compute `node`, a contraction, by native matrix products, or its sum with something else."""
 
-    __slots__ = ()
+    total: Node | None = None
+    """The sum, where that is what it writes (`symtensor.codegen.addends`)."""
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """What it writes."""
+        return (self.node if self.total is None else self.total,)
+
+    @property
+    def inlined(self) -> frozenset[Node]:
+        """The product, and the sum."""
+        return frozenset({self.node, *self.roots})
+
+    @property
+    def addend(self) -> Node | None:
+        """What it adds to."""
+        if self.total is None:
+            return None
+        left, right = self.total.inputs
+        return right if left is self.node else left
 
 
 class DrawStep(NodeStep):
@@ -121,6 +141,26 @@ def storage_node(node: Node) -> Node:
 def is_alias(node: Node) -> bool:
     """Return True for a reshape that no affine map describes: the same memory, another shape."""
     return node.op.name == "reshape" and stage.view_map(node) is None
+
+
+def possibly_read(step: Step) -> Iterator[Node]:
+    """Yield the nodes that a step reads and those it may read them through, down to the stored ones.
+
+    A view on the way may be stored itself, where the step could not read it as strides of another.
+    """
+    for node in step.inlined:
+        for x in node.inputs:
+            yield x
+            while x.inputs and x not in step.inlined and _is_seen_through(x, step):
+                x = x.inputs[0]
+                yield x
+
+
+def _is_seen_through(node: Node, step: Step) -> bool:
+    if is_alias(node):
+        return True
+    through_views = isinstance(step, (ContractStep, CallStep))
+    return through_views and stage.view_map(node) is not None
 
 
 def ordered(step_of: Mapping[Node, Step], nodes: Sequence[Node]) -> list[Step]:

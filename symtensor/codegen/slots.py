@@ -7,21 +7,21 @@ dealt out later, at a call, by these lives (`symtensor.codegen.memory`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from symtensor.codegen import contraction, stage
+from symtensor.codegen import contraction
+from symtensor.codegen.in_place import over_operands
 from symtensor.codegen.loops import Carry, LoopPlan, Rows
 from symtensor.codegen.microkernels import blocking
 from symtensor.codegen.packing import Packing
 from symtensor.codegen.schedule import (
     SOURCES,
     CallStep,
-    ContractStep,
     LoopStep,
     Schedule,
     Step,
-    is_alias,
+    possibly_read,
     storage_node,
 )
 from symtensor.codegen.target import Target
@@ -114,10 +114,7 @@ class Placement:
         last: dict[Node, float] = {}
         for number, step in enumerate(self.schedule.steps):
             end = number + READ_BY_LOOP if isinstance(step, LoopStep) else number
-            for node in step.inlined:
-                for x in node.inputs:
-                    for read in _possibly_read(x, step):
-                        last[read] = self._time(end)
+            last |= dict.fromkeys(possibly_read(step), self._time(end))
         return last
 
     def make_slots(self, kinds: Mapping[Node, str], inputs: str = "input") -> None:
@@ -137,14 +134,24 @@ class Placement:
                     self.add(node, "call", time)
                 continue
             roots = present.get(step.node, []) if isinstance(step, LoopStep) else step.roots
-            busy = number + READ_BY_LOOP if isinstance(step, LoopStep) else number
-            for root in roots:
-                kind = kinds.get(root, "temporary")
-                end = len(self.schedule.steps) if kind == "kept" else busy  # copied after the round
-                last = max(self._time(end), self.last_read.get(root, 0.0))
-                self.add(root, kind, time, last)
+            self._add_roots(step, number, roots, kinds)
             if isinstance(step, LoopStep):
                 self._make_loop_slots(step, number)
+
+    def _add_roots(
+        self, step: Step, number: int, roots: Sequence[Node], kinds: Mapping[Node, str]
+    ) -> None:
+        """Give the results of a step a place, over an operand where that may be."""
+        busy = number + READ_BY_LOOP if isinstance(step, LoopStep) else number
+        over = self._over_operands(step, self._time(busy))
+        for root in roots:
+            kind = kinds.get(root, "temporary")
+            end = len(self.schedule.steps) if kind == "kept" else busy  # copied after the round
+            last = max(self._time(end), self.last_read.get(root, 0.0))
+            if root in over and kind == "temporary":
+                self._take_over(root, over[root], last)
+            else:
+                self.add(root, kind, self._time(number), last)
 
     def add(self, node: Node, kind: str, first: float, last: float | None = None) -> int:
         """Make a slot for a node and return its place."""
@@ -152,6 +159,23 @@ class Placement:
             last = max(first, self.last_read.get(node, first))
         self.place[node] = self.table.add(node, kind, first, last)
         return self.place[node]
+
+    def _over_operands(self, step: Step, time: float) -> dict[Node, Node]:
+        """Return the results of a step that can lie over an operand that nothing reads later."""
+        roots = {storage_node(root) for root in self.graph.roots}
+        return {
+            root: operand
+            for root, operand in over_operands(step, self.schedule.bodies.get(step.roots[0]))
+            if self.table.slots[self.place[operand]].kind == "temporary"
+            and self.last_read[operand] <= time
+            and operand not in roots
+        }
+
+    def _take_over(self, root: Node, operand: Node, last: float) -> None:
+        """Give a result the place of an operand."""
+        self.place[root] = place = self.place[operand]
+        slot = self.table.slots[place]
+        self.table.slots[place] = replace(slot, last=max(slot.last, last))
 
     # --- loops ------------------------------------------------------------------------------------
 
@@ -237,24 +261,6 @@ class Placement:
     def _unread(self, node: Node, index: int, first: float, last: float) -> int:
         """Make memory for a stacked output that nobody reads."""
         return self.add(results(node)[index], "kept", first, last)
-
-
-def _possibly_read(node: Node, step: Step) -> Iterator[Node]:
-    """Yield a node that `step` reads and those it may be read through, down to the stored one.
-
-    A view on the way may be stored itself, where the step could not read it as strides of another.
-    """
-    yield node
-    while node.inputs and node not in step.inlined and _is_seen_through(node, step):
-        node = node.inputs[0]
-        yield node
-
-
-def _is_seen_through(node: Node, step: Step) -> bool:
-    if is_alias(node):
-        return True
-    through_views = isinstance(step, (ContractStep, CallStep))
-    return through_views and stage.view_map(node) is not None
 
 
 def _bytes_of(type_: TensorType) -> Dim:

@@ -5,6 +5,8 @@ They read every number of the matrix once, so memory is their limit: nothing is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from symtensor.codegen.lanes import vector_of
 from symtensor.codegen.microkernels import PARAMETERS, WIDE, Microkernels
 from symtensor.codegen.text import FunctionText, V
@@ -26,11 +28,14 @@ class VectorProducts(Microkernels):
         row = f.both(f.compare("eq", "%bn", 1), f.compare("eq", "%cn", 1))
         row = f.both(row, f.compare("ne", "%n", 1))
         dot = f.both(f.compare("eq", "%ak", 1), f.compare("eq", "%bk", 1))
+        adds = self.is_there(f, "%d")
+        apart = f.both(adds, f.op("icmp ne ptr %d, %c"))
+        f.branch(apart, lambda: self.start_from_addend(f))
 
         def depth(r: str, t: str) -> None:
             k = f.minimum(f.sub("%k", t), DEPTH)
             later = f.either(f.compare("ne", r, 0), f.compare("ne", t, 0))
-            later = f.either("%accumulate", later)
+            later = f.either(adds, later)
             a = f.at(self.element, "%a", f.add(f.mul(r, "%ar"), f.mul(t, "%ak")))
             b = f.at(self.element, "%b", f.add(f.mul(r, "%br"), f.mul(t, "%bk")))
 
@@ -50,13 +55,35 @@ class VectorProducts(Microkernels):
             left = f.sub("%n", done)
             rest_b = f.at(self.element, b, f.mul(done, "%bn"))
             rest_c = f.at(self.element, "%c", f.mul(done, "%cn"))
+            rest_d = f.select(later, "ptr", rest_c, "null")
+            step_d = f.select(later, "i64", "%cn", 0)
             f.do(f"call void @blocked(ptr {a}, ptr {rest_b}, ptr {rest_c}, i64 1, i64 {left}, "
                  f"i64 {k}, i64 1, i64 %am, i64 %ak, i64 0, i64 %bk, i64 %bn, i64 0, i64 0, i64 %cm, "
-                 f"i64 %cn, ptr %scratch, i1 {later})")  # fmt: skip
+                 f"i64 %cn, ptr {rest_d}, i64 0, i64 {step_d}, ptr %scratch)")  # fmt: skip
 
         f.loop(0, "%rounds", 1, lambda r, _: f.loop(
             0, "%k", DEPTH, lambda t, _: depth(r, t)) and None)  # fmt: skip
         return f.text()
+
+    def start_from_addend(self, f: FunctionText) -> None:
+        """Copy d to c."""
+
+        def element(i: V, j: V) -> V:
+            row = f.at(self.element, "%d", f.mul(i, "%dm"))
+            return f.load(self.element, f.at(self.element, row, f.mul(j, "%dn")), self.align)
+
+        self.each_element(f, element)
+
+    def each_element(self, f: FunctionText, value: Callable[[V, V], V]) -> None:
+        """Store a value in each element of c."""
+
+        def row(i: str, _: list[str]) -> None:
+            start = f.at(self.element, "%c", f.mul(i, "%cm"))
+            f.loop(0, "%n", 1, lambda j, _: f.store(
+                self.element, value(i, j), f.at(self.element, start, f.mul(j, "%cn")),
+                self.align))  # fmt: skip
+
+        f.loop(0, "%m", 1, row)
 
     def dots(self) -> str:
         """Return ``c[i cm] (+)= sum_l x[t] a[i am + t]`` for `count` rows a."""
@@ -98,7 +125,7 @@ class VectorProducts(Microkernels):
         totals = f.loop(whole, "%k", 1, rest, [(self.element, total) for total in totals])
         for r, total in enumerate(totals):
             place = f.at(self.element, "%c", f.mul(f.add(first, r), "%cm"))
-            self.write_element(f, place, total, "%accumulate")
+            self.write_sum(f, self.element, place, total, "%accumulate", place)
 
     def vector_at(self, f: FunctionText, pointer: str, t: V, v: int) -> str:
         row = f.at(self.element, pointer, t)
@@ -140,8 +167,9 @@ class VectorProducts(Microkernels):
 
             def columns(j: str, _: list[str]) -> None:
                 b, c = f.at(self.element, rows, j), f.at(self.element, "%c", j)
+                d = f.select(later, "ptr", c, "null")
                 f.do(f"call void @{self.tile_name(1, WIDE, 'strided')}(ptr {a}, i64 0, i64 %ak, i64 0, "
-                     f"ptr {b}, i64 %bk, i64 0, ptr {c}, i64 0, i64 {k}, i64 1, i1 {later}, "
+                     f"ptr {b}, i64 %bk, i64 0, ptr {c}, i64 0, ptr {d}, i64 0, i64 {k}, i64 1, "
                      "ptr null)")  # fmt: skip
 
             f.loop(0, whole, width, columns)

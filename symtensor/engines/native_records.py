@@ -86,7 +86,7 @@ class _Kernels:
                 assert isinstance(call, KernelCall)
                 return self._kernel(step, call, name)
             case ContractStep():
-                return self._product(step.node, name, function)
+                return self._product(step, name, function)
             case DrawStep():
                 return self._draw(step.node, name, function)
             case LoopStep():
@@ -119,16 +119,19 @@ class _Kernels:
             shared=call.share is not None,
         )
 
-    def _product(self, node: Node, name: str, function: str) -> records.Kernel:
-        plan, *operands = contraction.plan(node)
+    def _product(self, step: ContractStep, name: str, function: str) -> records.Kernel:
+        (root,), node = step.roots, step.node
+        plan, operands = contraction.plan(node, step.addend)
         read: Dim = 0
-        for x, stored in zip(node.inputs, operands, strict=True):
+        given = node.inputs if step.addend is None else (*node.inputs, step.addend)
+        for x, stored in zip(given, operands, strict=True):
             read = read + D.minimum(type_bytes(x.type), type_bytes(storage_node(stored).type))
         return replace(
-            _of_node(node, name, "product"),
+            _of_node(root, name, "product"),
+            nodes=(node,) if root is node else (node, root),
             reads=tuple(dict.fromkeys(map(storage_node, operands))),
             text=format_product(plan, function, self.symbol),
-            flops=product_flops(node),
+            flops=product_flops(node) + (0 if root is node else root.tensor_type.size),
             bytes_read=read,
             lanes=self.program.target.lanes(node.tensor_type.dtype.bits),
             shared=True,
@@ -181,15 +184,19 @@ def format_product(plan: contraction.Plan, name: str, symbol: Naming) -> str:
         return D.format_dim(dim, symbol)
 
     def extent(found: contraction.Label) -> str:
-        strides = ", ".join(f"{x} {text(s)}" for x, s in zip("abc", found.strides, strict=True))
+        named = zip(names, found.strides, strict=False)
+        strides = ", ".join(f"{x} {text(stride)}" for x, stride in named)
         return f"{text(found.size)}  # strides {strides}"
 
-    lines, pad = [f"{name}(a, b, c)"], "  "
+    names = "abcd" if plan.adds else "abc"
+    lines, pad = [f"{name}({', '.join(names)})"], "  "
     for i, loop in enumerate([*plan.outer, *plan.summed]):
         lines.append(f"{pad}for l{i} < {extent(loop)}")
         pad += "  "
-    starts = ", ".join(map(text, plan.offsets))
-    lines.append(f"{pad}c {'+=' if plan.summed else '='} a @ b  # from {starts}")
+    starts = ", ".join(map(text, plan.offsets[: len(names)]))
+    lines.append(
+        f"{pad}c {'+=' if plan.summed else '='} {'d + ' if plan.adds else ''}a @ b  # from {starts}"
+    )
     for title, found in (("rows", plan.rows), ("columns", plan.columns), ("inner", plan.inner),
                          ("rounds", plan.rounds)):  # fmt: skip
         if not D.same(found.size, 1):

@@ -65,9 +65,9 @@ def _aliases(plan: Schedule) -> Iterable[Node]:
     """Return the reshapes between the steps that move nothing."""
     found: dict[Node, None] = {}
     for step in plan.steps:
-        nodes = step.inlined if isinstance(step, KernelStep) else (step.node,)
-        for node in nodes:
-            found |= dict.fromkeys(x for x in node.inputs if is_alias(x) and x not in nodes)
+        for node in step.inlined:
+            aliases = (x for x in node.inputs if is_alias(x) and x not in step.inlined)
+            found |= dict.fromkeys(aliases)
     return sorted(found, key=lambda node: node.serial)
 
 

@@ -10,7 +10,7 @@ over the saved carries; cotangents of invariants add up in its carries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,17 +115,31 @@ def _costly_values(body: Graph, pull: Graph, carries: int) -> list[Node]:
 
     They depend on the state and are no elementwise functions or views of what is there anyway.
     """
-    again = set(toposort(pull.outputs))
+    again = toposort(pull.outputs)
     varying = depends_on(body.outputs, body.inputs[:carries])
-    return [
-        node
+    kept = (
+        _furthest(node, again, varying)
         for node in toposort(body.outputs)
-        if node in again
+        if node in set(again)
         and node in varying
         and node.inputs
         and isinstance(node.type, TensorType)
         and not isinstance(node.op.family, (Elementwise, View))
-    ]
+    )
+    return list(dict.fromkeys(kept))
+
+
+def _furthest(node: Node, again: Sequence[Node], varying: Set[Node]) -> Node:
+    """Return what a step makes of a value, of its type, before the pullback reads anything else of it.
+
+    That is as much to save, and spares computing it again: the sum that a product is added to, say.
+    """
+    while True:
+        readers = [x for x in again if node in x.inputs]
+        follows = len(readers) == 1 and readers[0] in varying and readers[0].type == node.type
+        if not follows or not isinstance(readers[0].op.family, Elementwise):
+            return node
+        node = readers[0]
 
 
 def _saved(

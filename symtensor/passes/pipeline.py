@@ -28,7 +28,6 @@ from symtensor.passes.prune_loops import prune_loops
 from symtensor.passes.rewrite import Fired, Rewrite, map_bodies
 from symtensor.passes.share_padding import share_padding
 from symtensor.passes.simplify_shapes import simplify_shapes
-from symtensor.passes.sink_sums import sink_sums
 from symtensor.passes.sizes import has_late_sizes, sizes_are_decided
 from symtensor.passes.specialize import specialize
 from symtensor.passes.split_loops import split_loops
@@ -87,7 +86,6 @@ PIPELINE = [
     Pass("prune_loops", prune_loops, "what no result needs is not worth moving"),
     Pass("split_loops", split_loops, "needs the products in the form that algebra leaves"),
     Pass("prune_loops_again", prune_loops, "what left a loop leaves operands unread"),
-    Pass("sink_sums", sink_sums, "what is added to products that left a loop may go back into it"),
     Pass("fold_windows", fold_windows, "needs the products that gradients made, whole"),
     Pass("share_padding", share_padding, "after the pass that pads for products"),
     Pass("widen_products", widen_products, "after the passes that make products"),
@@ -99,7 +97,6 @@ ORDER = [
     Before("specialize", "simplify_shapes", "an inlined branch brings its own views"),
     Before("stabilize", "algebra", "algebra may split the forms that stabilize matches"),
     Before("prune_loops", "split_loops", "an unused result would keep a product in its loop"),
-    Before("split_loops", "sink_sums", "its products are among those that loops read"),
     Before("fold_windows", "share_padding", "gradients are padded when they become convolutions"),
     Before("fold_constants", "algebra", "rules match constants, not expressions of constants"),
 ]

@@ -76,6 +76,8 @@ class FaultyExecutable(NumpyExecutable):
             values = [np.asfortranarray(v) for v in values]
         if self.fault == "loses precision":
             values = [v.astype("f4").astype(v.dtype) if v.dtype == "f8" else v for v in values]
+        if self.fault == "drops signs of zeros":
+            values = [v + v.dtype.type(0) if v.dtype.kind == "f" else v for v in values]
         if self.fault == "swaps results":
             values = values[::-1]
         return values
@@ -96,6 +98,7 @@ FAULTS = {
     "returns the state": "contract/updates are simultaneous",
     "returns Fortran order": "contract/results are plain arrays",
     "loses precision": "values/exp",
+    "drops signs of zeros": "values/tanh",
     "swaps results": "contract/results in order",
 }
 

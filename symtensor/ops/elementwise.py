@@ -199,9 +199,20 @@ cbrt: ElementwiseFunction = elementwise(
 )  # fmt: skip
 
 
+def numpy_power(xp: Any, x: Any, y: Any) -> Any:
+    """Return x to the power y with the special values of C.
+
+    Where one exponent of 0.5 serves all elements, NumPy takes roots: -0.0 of -0.0, NaN of -infinity.
+    """
+    out = xp.power(x, y)
+    if out.dtype.kind != "f":
+        return out
+    return xp.where((y == 0.5) & ((x == 0) | xp.isinf(x)), xp.abs(x), out)
+
+
 def _power_value(xp: Any, x: Any, y: Any) -> Any:
     try:
-        return xp.power(x, y)
+        return numpy_power(xp, x, y)
     except ValueError as error:
         message = "an integer to a negative integer power is no integer: cast to a float dtype"
         raise AttributeValueError(message) from error
@@ -416,10 +427,10 @@ def round(x: TensorLike, decimals: int = 0) -> Tensor:
 
 relu: ElementwiseFunction = elementwise(
     "relu", NUMERIC,
-    evaluate=lambda xp, x: xp.maximum(x, xp.zeros((), x.dtype)),
+    evaluate=lambda xp, x: xp.where(x <= 0, xp.zeros((), x.dtype), x),
     vjp=lambda g, y, x: (logic.where(x > 0, g, 0),),
-    scalar=lambda s, x: s.maximum(x, s.const(0, s.dtype(x))),
-    doc="max(x, 0); relu'(0) = 0.",
+    scalar=lambda s, x: s.select(s.le(x, s.const(0, s.dtype(x))), s.const(0, s.dtype(x)), x),
+    doc="max(x, 0), and 0.0 of -0.0; relu'(0) = 0.",
 )  # fmt: skip
 
 
@@ -481,10 +492,10 @@ copysign: ElementwiseFunction = elementwise(
 
 nextafter: ElementwiseFunction = elementwise(
     "nextafter", FLOATING, arity=2,
-    evaluate=lambda xp, x, y: xp.nextafter(x, y),
+    evaluate=lambda xp, x, y: xp.where(x == y, y, xp.nextafter(x, y)),
     vjp=lambda g, z, x, y: (g, None),
-    scalar=lambda s, x, y: s.nextafter(x, y),
-    doc="The next float after x towards y.",
+    scalar=lambda s, x, y: s.select(s.eq(x, y), y, s.nextafter(x, y)),
+    doc="The next float after x towards y; y where they are equal, which may be the other zero.",
 )  # fmt: skip
 
 heaviside: ElementwiseFunction = elementwise(

@@ -16,7 +16,7 @@ import numpy as np
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops.build import TensorLike, apply, operands
-from symtensor.ops.elementwise import exp, masked_multiply, numpy_sigmoid
+from symtensor.ops.elementwise import exp, masked_multiply, numpy_power, numpy_sigmoid
 from symtensor.ops.elementwise_rule import FLOATING, ElementwiseFunction, elementwise
 from symtensor.ops.registry import define
 
@@ -99,9 +99,10 @@ CALLS: dict[str, Callable[..., Any]] = {
         "log10": "log10", "log1p": "log1p", "sin": "sin", "cos": "cos", "tan": "tan",
         "asin": "arcsin", "acos": "arccos", "atan": "arctan", "sinh": "sinh", "cosh": "cosh",
         "tanh": "tanh", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh",
-        "cbrt": "cbrt", "pow": "power", "atan2": "arctan2", "hypot": "hypot", "fmod": "fmod",
+        "cbrt": "cbrt", "atan2": "arctan2", "hypot": "hypot", "fmod": "fmod",
     }.items()
 } | {
+    "pow": numpy_power,
     "sigmoid": numpy_sigmoid,
     "erf": _each(math.erf),
     "erfc": _each(math.erfc),

@@ -2,7 +2,7 @@
 
 Errors of floats are measured in units in the last place (ULP) of their dtype: 1 means neighbours.
 Zero tolerance means the same bits, except that all NaNs are equal. Dtype and shape must always
-agree.
+agree, and so must the signs of zeros, which `docs/numerics.md` promises of nearly all ops.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def assert_close(
 ) -> None:
     """Raise `AssertionError` unless `value` has dtype, shape and elements of `truth`.
 
-    An element passes when it is within `ulp`, or within ``atol + rtol * abs(truth)``. With all
-    three 0 it must be identical, down to the sign of a zero.
+    An element passes when it is within `ulp`, or within ``atol + rtol * abs(truth)``; with all three 0
+    when it is identical. A zero must have the sign of the true zero, unless with `atol`, to which
+    a zero is any small number.
     """
     value, truth = np.asarray(value), np.asarray(truth)
     if value.dtype != truth.dtype:
@@ -56,16 +57,14 @@ def assert_close(
 def _agrees(value: Array, truth: Array, ulp: float, rtol: float, atol: float) -> Array:
     if not _is_float(value.dtype):
         return np.asarray(value == truth)
-    if not (ulp or rtol or atol):
-        both_nan = np.isnan(value) & np.isnan(truth)
-        same = (value == truth) & (np.signbit(value) == np.signbit(truth))
-        return np.asarray(same | both_nan)
     good = ulp_distance(value, truth) <= ulp
     if rtol or atol:
         with np.errstate(all="ignore"):
             wide = truth.astype(np.float64)
             error = np.abs(value.astype(np.float64) - wide)
             good |= error <= atol + rtol * np.where(np.isfinite(wide), np.abs(wide), 0)
+    if not atol:
+        good &= (value != 0) | (truth != 0) | (np.signbit(value) == np.signbit(truth))
     return np.asarray(good)
 
 

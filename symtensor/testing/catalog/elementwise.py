@@ -62,9 +62,10 @@ def _unary(
         yield Sample(name, build, (_spread(*domain, 9, "float16"),), found, ulp=1.0)
     yield Sample(name, build, (_array(inside[2]),), found, ulp=ulp, wrt=(), note="0-d")
     yield Sample(name, build, (inside.reshape(7, 1)[::-2],), found, ulp=ulp, wrt=(), note="strided")
-    for dtype in ("float64", "float32"):
+    for dtype in ("float64", "float32", "float16") if half else ("float64", "float32"):
         points = _array(EDGES if edges is None else edges, dtype)
-        yield Sample(name, build, (points,), found, ulp=ulp, wrt=(), note="edges")
+        error = min(ulp, 1.0) if dtype == "float16" else ulp
+        yield Sample(name, build, (points,), found, ulp=error, wrt=(), note="edges")
 
 
 def _integers(name: str, truth: Callable[..., Any] | None = None) -> Iterator[Sample]:
@@ -95,10 +96,10 @@ def _binary(
     for dtype, error in (("float32", ulp), ("float16", min(ulp, 1.0))):
         yield Sample(name, build, tuple(a.astype(dtype) for a in longer), found, ulp=error)
     yield Sample(name, build, (np.zeros((0, 3)), np.zeros((0, 3))), found, ulp=ulp, note="empty")
-    for dtype in ("float64", "float32"):
+    for dtype, error in (("float64", ulp), ("float32", ulp), ("float16", min(ulp, 1.0))):
         grid = np.array([*EDGES[:9], 2.0, -2.0, 5.0, -5.0, 3.0, 1 / 3], dtype)
         a, b = (g.ravel() for g in np.meshgrid(grid, grid))
-        yield Sample(name, build, (a, b), found, ulp=ulp, wrt=(), note="edges")
+        yield Sample(name, build, (a, b), found, ulp=error, wrt=(), note="edges")
 
 
 def _integer_pairs(name: str, truth: Callable[..., Any] | None = None) -> Iterator[Sample]:
@@ -145,12 +146,22 @@ def _powers() -> Iterator[Sample]:
     cases = [(0, 0), (NAN, 0), (1, NAN), (0, -1), (-0.0, -1), (-0.0, 3), (-8, 1 / 3), (INF, 0)]
     x, y = (_array(v) for v in zip(*cases, strict=True))
     yield Sample("power", e.power, (x, y), _quiet(np.power), ulp=2.0, wrt=(), note="edges")
+    for exponent in (0.5, 2.0, -1.0, 1.0, 0.0):
+        yield from _fixed_powers(exponent)
     for dtype in INTEGERS:
         base = np.array([0, 1, 2, 3, 5], dtype)
         yield Sample("power", e.power, (base, np.array([0, 5, 63, 2, 3], dtype)), _quiet(np.power))
     yield Sample("power", e.power, (np.array([2]), np.array([-1])), raises=ValueError)
     zero = _array([0.0, 0.0])
     yield Sample("power", lambda x: e.power(x, 2.0), (zero,), lambda x: x**2, note="x=0")
+
+
+def _fixed_powers(exponent: float) -> Iterator[Sample]:
+    """NumPy has short cuts for one exponent for all, with other special values than for many."""
+    for dtype, ulp in (("float64", 2.0), ("float32", 2.0), ("float16", 1.0)):
+        yield Sample("power", lambda x: e.power(x, exponent), (_array(EDGES, dtype),),
+                     _quiet(lambda x: np.power(x, np.full_like(x, exponent))), ulp=ulp, wrt=(),
+                     note=f"edges to {exponent}")  # fmt: skip
 
 
 def _ordinary() -> Iterator[Sample]:
@@ -187,7 +198,7 @@ def _ordinary() -> Iterator[Sample]:
     yield from _unary("arctanh", (-0.8, 0.8))
     yield from _unary("sigmoid", (-5, 5), _scipy("expit"), ulp=3)
     yield from _unary("softplus", (-5, 5), lambda x: np.logaddexp(x, np.zeros((), x.dtype)), ulp=4)
-    yield from _unary("relu", (-2.1, 2), lambda x: np.maximum(x, 0), ulp=0)
+    yield from _unary("relu", (-2.1, 2), lambda x: np.maximum(x, 0) + x.dtype.type(0), ulp=0)
     yield from _integers("relu", lambda x: np.maximum(x, 0))
     for name in ("floor", "ceil", "trunc", "rint"):
         edges = [*EDGES, 0.5, 1.5, 2.5, -0.5, -1.5, 4503599627370497.5]
@@ -208,7 +219,7 @@ def _pairs() -> Iterator[Sample]:
         yield from _binary(name, truth=_settled_zeros(name), build=_settled(name))
         yield from _integer_pairs(name)
     yield from _binary("copysign", wrt=(0,))
-    yield from _binary("nextafter", wrt=())
+    yield from _binary("nextafter", wrt=(), truth=_nextafter)
     yield from _binary("heaviside", wrt=())
     truth = _scipy("xlogy")
     yield from _binary("xlogy", (0.3, 2.0), (0.6, 3.0), truth=truth, ulp=4)
@@ -216,6 +227,11 @@ def _pairs() -> Iterator[Sample]:
     yield Sample("masked_multiply", e.masked_multiply, mask, _masked, wrt=())
     yield Sample("masked_multiply", e.masked_multiply, (_array([1.5, -2.0]), _array([0.5, 3.0])),
                  _masked)  # fmt: skip
+
+
+def _nextafter(x: Array, y: Array) -> Array:
+    """NumPy's gives the first of two zeros in half precision, the second one in others, as C does."""
+    return np.where(x == y, y, np.nextafter(x, y))
 
 
 def _masked(g: Array, d: Array) -> Array:

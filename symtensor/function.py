@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from symtensor import serialize  # noqa: F401  (makes graphs, tensors and variables picklable)
+from symtensor import forks, serialize  # noqa: F401  (makes graphs, tensors and variables picklable)
 from symtensor.arguments import Arguments, Input, convert_argument
 from symtensor.config import checks
 from symtensor.config import get as get_setting
@@ -160,13 +160,9 @@ class Function(Inspectable):
         if kwargs and "output_subset" in kwargs:
             return self._subset(kwargs.pop("output_subset"))(*args, **kwargs)
         if self._targets:
-            with self._exclusive:
-                return self._call_or_enter(args, kwargs)
-        if kwargs or self._entry is None:
-            return self._call(args, kwargs)
-        return self._entry(*args)
-
-    def _call_or_enter(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+            if kwargs or self._entry is None:
+                return self._exclusive.run(self._call, args, kwargs)
+            return self._exclusive.run(self._entry, *args)
         if kwargs or self._entry is None:
             return self._call(args, kwargs)
         return self._entry(*args)
@@ -360,7 +356,8 @@ def swap_variables(graph: Graph, swap: Mapping[Variable, Variable]) -> Graph:
 CACHE_SIZE = 64
 
 _cache: OrderedDict[Any, Function] = OrderedDict()
-_cache_lock = threading.Lock()
+_cache_lock = threading.RLock()
+forks.wait_for(_cache_lock)
 
 
 def evaluate(tensor: Tensor, values: Mapping[Tensor, Any], **options: Any) -> Array:

@@ -3,6 +3,7 @@
 import ctypes
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen import jit, pool, target, threads
+from symtensor.codegen import execute, jit, pool, target, threads
 
 
 @pytest.fixture
@@ -194,3 +195,102 @@ def test_the_pool_compiles_for_every_system(machine):
     text = jit.emit_assembly(pool.pool_module(there), there)
     function = {"apple": "__ulock_wait", "windows": "WaitOnAddress"}.get(machine, "syscall")
     assert function in text
+
+
+BUSY_FORK = """
+    import os, signal, threading, time, numpy as np, symtensor as st
+    x = st.placeholder((None, None))
+    w = st.variable(np.ones((200, 200), "f4"))
+    step = st.function([x], None, updates=[(w, st.tanh(x @ w))], engine="llvm")
+    a = np.ones((200, 200), "f4")
+    step(a)
+    over = threading.Event()
+
+    def train():
+        while not over.is_set():
+            step(a)
+
+    def build():
+        y = st.placeholder((None,))
+        for factor in range(1, 100_000):
+            if over.is_set():
+                return
+            st.function([y], y * factor, engine="llvm")
+
+    def child():
+        signal.alarm(20)  # what waits for a thread that is not there ends here
+        w.set_value(np.ones((200, 200), "f4"))
+        step(a)
+        y = st.placeholder((None,))
+        f = st.function([y], y * 0.5 + w[0, 0], engine="llvm")
+        os._exit(0 if f(np.ones(3, "f4"))[0] == 1.5 else 1)
+
+    threads = [threading.Thread(target=target) for target in (train, train, build)]
+    for thread in threads:
+        thread.start()
+    codes = []
+    for _ in range(20):
+        number = os.fork()
+        if number == 0:
+            child()
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]))
+        if codes[-1]:
+            break
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert not any(codes), codes
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_waits_for_no_lock_of_a_thread_that_it_does_not_have():
+    script = textwrap.dedent(BUSY_FORK)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=120)
+
+
+class Signal(Exception):
+    pass
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
+@pytest.mark.parametrize("count", [1, 12])
+def test_an_interrupted_call_keeps_no_lock_and_tears_no_update(count):
+    variables = [st.variable(np.zeros(5, "f4")) for _ in range(count)]
+    step = st.function([], None, updates=[(w, w + 1) for w in variables], engine="llvm")
+
+    def interrupt(*_):
+        raise Signal
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(30):
+            with pytest.raises(Signal):
+                signal.setitimer(signal.ITIMER_REAL, 0.005)
+                while True:
+                    step()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    other = threading.Thread(target=step, daemon=True)
+    other.start()
+    other.join(20)
+    assert not other.is_alive()
+    values = {float(w.get_value()[0]) for w in variables}
+    assert len(values) == 1 and values.pop() > 30
+
+
+def test_a_call_out_that_does_not_say_that_it_is_done_ends_the_call():
+    x = st.placeholder((None,))
+    f = st.function([x], st.sort(x) + 1, engine="llvm")
+    values = np.array([3, 1, 2], "f4")
+    np.testing.assert_array_equal(f(values), [2, 3, 4])
+    run = f.executable._run
+    right = run._callback_address
+    for answer in (0, 1, -1):  # whatever ctypes leaves of a callback that a signal ended at once
+        wrong = execute._CALLBACK(lambda *_, answer=answer: answer)
+        run._callback_address = ctypes.cast(wrong, ctypes.c_void_p).value
+        with pytest.raises(KeyboardInterrupt, match="sort was interrupted"):
+            f(values)
+    run._callback_address = right
+    np.testing.assert_array_equal(f(values), [2, 3, 4])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,15 +43,19 @@ class CheckedFunction(Function):
             return super().__call__(*args, **kwargs)
         arranged = self.arguments.arrange(args, kwargs)
         arrays = [f(x) for f, x in zip(self._converters, arranged, strict=True)]
-        with self._exclusive:
-            stored = [store.array for store in self._stores]
-            snapshot = self._memory.before(arrays, stored)
-            try:
-                result = super().__call__(*args, **kwargs)
-            except Exception:
-                self._check_failure(snapshot, stored)
-                raise
-            self._check(snapshot, _leaves(result))
+        return self._exclusive.run(self._call_checked, arrays, args, kwargs)
+
+    def _call_checked(
+        self, arrays: Sequence[Array], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        stored = [store.array for store in self._stores]
+        snapshot = self._memory.before(arrays, stored)
+        try:
+            result = super().__call__(*args, **kwargs)
+        except Exception:
+            self._check_failure(snapshot, stored)
+            raise
+        self._check(snapshot, _leaves(result))
         return result
 
     def _check_failure(self, snapshot: Snapshot, stored: list[Array]) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -46,34 +46,41 @@ def save(
     path, named = Path(path), _named(variables)
     texts = {str(k): str(v) for k, v in (metadata or {}).items()}
     stores = [variable.store for variable in named.values()]
-    with Exclusive(stores):
-        parts = {k: _part(variable.store) for k, variable in named.items()}
-        spread = next((k for k, (_, count, _) in parts.items() if count > 1), None)
-        number, count = (0, 1) if spread is None else parts[spread][:2]
-        arrays: dict[str, Array] = {}
-        table: dict[str, Any] = {}
-        for name, (own, _, pieces) in parts.items():
-            if pieces is None:  # whole, and the same in all processes
-                if number == 0:
-                    arrays[name] = named[name].store.array
-                continue
-            assert own == number
-            for start, array in pieces:
-                key = f"{name}@{','.join(map(str, start))}"
-                arrays[key] = array
-                shape = named[name].store.elsewhere_or_array().shape
-                table[key] = name, shape, start
-        if spread is not None:
-            texts[SAVE] = _agree(named[spread].store)
+    (number, count), arrays, more = Exclusive(stores).run(_own_values, named)
+    texts |= more
     if count > 1:
         path = _part_path(path, number, count)
-        texts[PIECES] = json.dumps(table)
         files.write(path, arrays, texts)
         return path
     files.write(path, arrays, texts)
     for part in _part_files(path):  # of an older save by several processes
         part.unlink(missing_ok=True)
     return path
+
+
+def _own_values(
+    named: Mapping[str, Variable],
+) -> tuple[tuple[int, int], dict[str, Array], dict[str, str]]:
+    """Return which process this is of how many, what it writes, and texts for those that read it."""
+    parts = {k: _part(variable.store) for k, variable in named.items()}
+    spread = next((k for k, (_, count, _) in parts.items() if count > 1), None)
+    number, count = (0, 1) if spread is None else parts[spread][:2]
+    arrays: dict[str, Array] = {}
+    table: dict[str, Any] = {}
+    for name, (own, _, pieces) in parts.items():
+        if pieces is None:  # whole, and the same in all processes
+            if number == 0:
+                arrays[name] = named[name].store.array
+            continue
+        assert own == number
+        for start, array in pieces:
+            key = f"{name}@{','.join(map(str, start))}"
+            arrays[key] = array
+            shape = named[name].store.elsewhere_or_array().shape
+            table[key] = name, shape, start
+    if spread is None:
+        return (number, count), arrays, {}
+    return (number, count), arrays, {SAVE: _agree(named[spread].store), PIECES: json.dumps(table)}
 
 
 def load(path: str | PathLike[str], variables: Variables, *, strict: bool = True) -> dict[str, str]:
@@ -96,10 +103,14 @@ def load(path: str | PathLike[str], variables: Variables, *, strict: bool = True
     common = [name for name in named if name in arrays]
     values = [value_for(named[name].type, arrays[name], name, borrow=True) for name in common]
     stores = [named[name].store for name in common]
-    with Exclusive(stores), together:
+    Exclusive(stores).run(_replace, stores, values)
+    return texts
+
+
+def _replace(stores: Sequence[Store], values: Sequence[Array]) -> None:
+    with together:
         for store, value in zip(stores, values, strict=True):
             store.array = value
-    return texts
 
 
 def read(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:

@@ -3,8 +3,8 @@
     i32 driver(ptr table, ptr sizes, ptr callback, i64 context)
 
 `table` holds one pointer per buffer, `sizes` one i64 per dim expression. A call-out is a call of
-``callback(context, step)``; a result other than 0 ends the run and is returned. A kernel that refuses
-an index ends it too: the driver then returns the number of its step plus 1.
+``callback(context, step)``; any result but `done` ends the run. A kernel that refuses an index ends it
+too. The driver then returns the number of the step plus 1.
 """
 
 from __future__ import annotations
@@ -66,7 +66,16 @@ Call = KernelCall | LoopCall | CallOut
 
 NAME = "symtensor_driver"
 TICK = "symtensor_tick"
+_STEP_BITS = 24
 _PARAMETERS = (("ptr", "table"), ("ptr", "sizes"), ("ptr", "callback"), ("i64", "context"))
+
+
+def done(context: int, step: int) -> int:
+    """Return what a call-out returns when all went well; no other call-out does.
+
+    An error that ctypes catches, as of a signal before the first line in Python, leaves any result.
+    """
+    return (context << _STEP_BITS) + step
 
 
 def emit_driver(calls: Sequence[Call], name: str = NAME, ticks: int | None = None) -> str:
@@ -89,8 +98,9 @@ def emit_driver(calls: Sequence[Call], name: str = NAME, ticks: int | None = Non
         f.do(f"%block = alloca i64, i64 {max(words)}, align 8")
     for number, call in enumerate(calls):
         if isinstance(call, CallOut):
-            code = f.op(f"call i32 %callback(i64 %context, i64 {call.step})")
-            f.return_if(f.op(f"icmp ne i32 {code}, 0"), f"i32 {code}")
+            result = f.op(f"call i64 %callback(i64 %context, i64 {call.step})")
+            wanted = f.add(f.op(f"shl i64 %context, {_STEP_BITS}"), call.step)
+            f.return_if(f.compare("ne", result, wanted), f"i32 {call.step + 1}")
         elif isinstance(call, LoopCall):
             for packing in call.before:
                 _kernel_call(f, packing)

@@ -16,11 +16,12 @@ from typing import Any
 
 from symtensor.codegen import stage
 from symtensor.codegen.call import Call, readable
+from symtensor.codegen.driver import done
 from symtensor.codegen.frame import Binding, Frame, supported
 from symtensor.codegen.layout import Layout, Shapes, make_layout, slot_bytes
 from symtensor.codegen.memory import MemoryUse, aligned_bytes
 from symtensor.codegen.program import Program
-from symtensor.codegen.schedule import KernelStep
+from symtensor.codegen.schedule import CallStep, KernelStep
 from symtensor.errors import IndexOutOfRange, SymbolicValueError
 from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
@@ -29,7 +30,8 @@ from symtensor.ops.interpret import Array, RunBody, run_graph
 _DRIVER = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
 )
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_int64)
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+_numbers = itertools.count(1)
 
 
 class Executable:
@@ -48,7 +50,6 @@ class Executable:
         self._layouts: dict[Any, Layout] = {}
         self._arenas: list[Array] = []
         self._calls: dict[int, Call] = {}
-        self._numbers = itertools.count(1)
         self._variables = program.graph.variables()
         self._arguments = [*program.graph.inputs, *self._variables]
         self._frame: Frame | None = None
@@ -72,7 +73,7 @@ class Executable:
         layout = self._layout(tuple(x.shape for x in arguments), env)
         given = dict(zip(self._arguments, arguments, strict=True))
         call = Call(self.program, layout, given, self._take_arena(layout.arena), self._run_body)
-        number = next(self._numbers)
+        number = next(_numbers)
         self._calls[number] = call
         try:
             failed = self._driver(
@@ -108,14 +109,16 @@ class Executable:
             call.run_step(step)
         except BaseException as error:  # must not cross native frames; raised again after them
             call.error = error
-            return 1
-        return 0
+            return 0
+        return done(number, step)
 
     def _refusal(
         self, step: int, arguments: Sequence[Array], env: Mapping[Symbol, int]
     ) -> BaseException:
         """Return the error of a step that refused an index: the interpreter finds and names it."""
         found = self.program.schedule.steps[step]
+        if isinstance(found, CallStep):  # ctypes caught what a signal handler raised
+            return KeyboardInterrupt(f"{found.node.op.name} was interrupted")
         assert isinstance(found, KernelStep)
         graph, count = self.program.graph, len(self.program.graph.inputs)
         checking = tuple(node for node in found.inlined if stage.checks_indices(node))

@@ -17,9 +17,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
+from symtensor import forks
 from symtensor.codegen import entry
 from symtensor.codegen.entry import INPUT_WORDS, OUTPUT_WORDS, InputWord, OutputWord, Word
 from symtensor.codegen.jit import load_entry
@@ -59,6 +61,9 @@ def supported(program: Program) -> bool:
     return len(set(stored)) == len(stored) and all(kind == "output" for kind in kinds)
 
 
+_frames: WeakSet[Frame] = WeakSet()
+
+
 class Frame:
     """The words that the entry reads, and everything they point to."""
 
@@ -79,6 +84,7 @@ class Frame:
         self._set_records(binding)
         self._set_words(binding, callback)
         self.entry = self._make_builtin()
+        _frames.add(self)
 
     def _set_records(self, binding: Binding) -> None:
         count = len(self.program.graph.inputs)
@@ -158,6 +164,12 @@ class Frame:
         self.layout = layout
         self.words[Word.READY] = 1
 
+    def renew(self) -> None:
+        """Make the frame free; no call may be using it."""
+        self.filling = threading.Lock()
+        self.layout = None
+        self.words[Word.READY] = self.words[Word.BUSY] = 0
+
     def __del__(self) -> None:
         if sys.is_finalizing():
             return
@@ -166,6 +178,15 @@ class Frame:
             for word in (OutputWord.FIRST, OutputWord.SECOND):
                 if record[word]:
                     release(ctypes.c_void_p(int(record[word])))
+
+
+def _renew_frames() -> None:
+    """In a child process: calls of other threads do not go on there."""
+    for frame in list(_frames):
+        frame.renew()
+
+
+forks.in_child(_renew_frames)
 
 
 class _MethodDef(ctypes.Structure):

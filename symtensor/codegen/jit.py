@@ -7,6 +7,7 @@ parts, which threads compile side by side.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib
@@ -20,6 +21,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite.binding import ffi
 
+from symtensor import forks
 from symtensor.codegen import cache, entry, gemm, pool
 from symtensor.codegen.parts import parts_of
 from symtensor.codegen.target import Target, host, threads_wanted
@@ -28,6 +30,8 @@ from symtensor.errors import LoweringError
 from symtensor.ir.dtypes import DType
 
 _lock = threading.RLock()  # LLVM's parser, code generator and linker are entered one at a time
+forks.wait_for(getattr(ffi.lib, "_lock", contextlib.nullcontext()))  # llvmlite's, taken inside ours
+forks.wait_for(_lock)
 _names = itertools.count()
 _engine: Any = None
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import os
-import sys
 import threading
 from typing import Any
 
+from symtensor import forks
 from symtensor.codegen import pool
 from symtensor.codegen.jit import load_pool
 from symtensor.codegen.memory import aligned_bytes
@@ -90,5 +89,4 @@ def _forget() -> None:
 
 
 atexit.register(stop)
-if hasattr(os, "register_at_fork") and sys.platform != "win32":
-    os.register_at_fork(after_in_child=_forget)
+forks.in_child(_forget)

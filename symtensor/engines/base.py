@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from symtensor import forks
 from symtensor.config import get as get_setting
 from symtensor.errors import EngineError, SymtensorWarning
 from symtensor.ir.binding import bind_shapes
@@ -107,6 +108,7 @@ def bind_sizes(arguments: Sequence[Node], arrays: Sequence[Array]) -> dict[Symbo
 
 _engines: dict[str, Engine] = {}
 _lock = threading.RLock()
+forks.wait_for(_lock)
 _BUILTIN = {
     "numpy": "symtensor.engines.numpy:NumpyEngine",
     "llvm": "symtensor.engines.llvm:LLVMEngine",

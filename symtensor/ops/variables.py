@@ -8,12 +8,13 @@ copy unless the caller says ``borrow=True``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 
+from symtensor import forks
 from symtensor.errors import DTypeError, SymbolicValueError
 from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dtypes import as_dtype
@@ -28,8 +29,11 @@ from symtensor.vocabulary import require_name
 Array = np.ndarray[Any, Any]
 
 
+Result = TypeVar("Result")
+
 together = threading.RLock()  # reentrant: a finalizer may call a function at any point
 """Held for the moment in which variables are read or written together."""
+forks.wait_for(together)
 
 
 Part = tuple[int, int, list[tuple[tuple[int, ...], Array]] | None]
@@ -55,6 +59,9 @@ class Elsewhere(Protocol):
         must call it."""
 
 
+_stores: WeakSet[Store] = WeakSet()
+
+
 class Store:
     """The box that holds a variable's array; identity is the object.
 
@@ -71,6 +78,7 @@ class Store:
         self._elsewhere: Elsewhere | None = None
         self._fetched: Array | None = None
         self.lock = threading.RLock()
+        _stores.add(self)
         self.default_update: Tensor | None = None
         """Next value that every function reading the variable stores, unless told otherwise."""
 
@@ -131,23 +139,44 @@ class Store:
 
 
 class Exclusive:
-    """Holds the locks of variables, taken in one order so that no two calls block each other."""
+    """Runs functions under the locks of variables.
+
+    They are taken in one order, so that no two calls block each other.
+    """
 
     def __init__(self, stores: Sequence[Store]) -> None:
         self._locks = [store.lock for store in sorted(set(stores), key=id)]
 
-    def __enter__(self) -> None:
-        for lock in self._locks:
-            lock.acquire()
+    def run(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Return what the function returns; no signal handler's error leaves a lock taken."""
+        if len(self._locks) == 1:
+            with self._locks[0]:
+                return function(*args)
+        taken: list[Any] = []
+        # calls into C, each one whole: Python handles signals between them, not in them
+        release = map(_release, taken)
+        try:
+            taken.extend(filter(_acquire, self._locks))
+            return function(*args)
+        finally:
+            any(release)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for lock in self._locks:
+
+_RLock = type(threading.RLock())
+_acquire, _release = _RLock.acquire, _RLock.release
+
+
+def _renew_locks() -> None:
+    """In a child process: a lock that another thread held at the fork would never be given back."""
+    for store in list(_stores):
+        lock: Any = store.lock
+        if lock.acquire(blocking=False):  # free, or of the thread that forked
             lock.release()
+        else:
+            lock._at_fork_reinit()  # as the standard library does
+
+
+forks.in_child(_renew_locks)
 
 
 VARIABLE = define(

@@ -90,7 +90,7 @@ class Program:
 def build_program(graph: Graph, target: Target) -> Program:
     """Return the program of a graph with its LLVM text, not yet turned into machine code."""
     plan, module = schedule(graph, target), _Module(target)
-    placed = Placement(graph, plan, module.table)
+    placed = Placement(graph, plan, module.table, module.lowered)
     placed.make_slots(dict.fromkeys((storage_node(root) for root in graph.roots), "output"))
     text = module.text(_Builder(module, placed).driver(NAME))
     return Program(
@@ -119,10 +119,6 @@ def load_program(program: Program, target: Target) -> Program:
     return program
 
 
-Repeat = tuple[KernelCall, Kernel, tuple[int, ...]]
-"""The call of a kernel, the kernel, and which of the nodes it touches its buffers are."""
-
-
 class _Module:
     """What the graph and the bodies of its loops share: one table, one text."""
 
@@ -131,8 +127,10 @@ class _Module:
         self.table = Table(target)
         self.texts: dict[str, str] = {}
         """Kernel text with a neutral name -> its real name."""
-        self.repeats: dict[Hashable, Repeat] = {}
-        """Form of a kernel -> what lowering one of that form gave."""
+        self.forms: dict[Hashable, tuple[Kernel, tuple[int, ...]]] = {}
+        """Form of a kernel -> one of that form, and which of the nodes it touches its buffers are."""
+        self.calls: dict[Hashable, KernelCall] = {}
+        """Form of a kernel -> a call of it."""
         self.ranges: dict[str, str] = {}
         """Name of a shared kernel -> its range function."""
         self.functions: list[str] = []
@@ -143,6 +141,31 @@ class _Module:
         self.checks: list[Checks] = []
         self.drivers: dict[str, list[Call]] = {}
         self.loops = 0
+
+    def lowered(self, step: KernelStep) -> tuple[Kernel, tuple[Node, ...]]:
+        """Return a kernel and the stored nodes that its buffers are; those of one form are lowered once."""
+        form, touched = form_of(step)
+        if form not in self.forms:
+            self.forms[form] = self._lower(step, touched)
+        kernel, order = self.forms[form]
+        return kernel, tuple(touched[i] for i in order)
+
+    def _lower(self, step: KernelStep, touched: Sequence[Node]) -> tuple[Kernel, tuple[int, ...]]:
+        buffers: dict[Node, Buffer] = {}
+
+        def buffer(node: Node) -> Buffer:
+            stored = storage_node(node)
+            if stored not in buffers:
+                buffers[stored] = Buffer(len(buffers), stored.tensor_type.dtype)
+            return buffers[stored]
+
+        reader = stage.Reader(lambda node: node in step.inlined, buffer)
+        roots = [(root, buffer(root)) for root in step.roots]
+        kernel = lower_kernel(*read_kernel(roots, reader, stage.loops_over(step.inlined)))
+        keep_rows(kernel, lambda value: instructions(value, self.target))
+        number = {node: i for i, node in enumerate(touched)}
+        by_buffer = {b: number[node] for node, b in buffers.items()}
+        return kernel, tuple(by_buffer[b] for b in kernel.buffers)
 
     def text(self, driver: str) -> str:
         """Return the module with its main driver."""
@@ -175,7 +198,7 @@ class _Builder:
     def _lower(self, number: int, step: Step) -> Call:
         match step:
             case KernelStep():
-                return self._lower_repeat(step)
+                return self._lower_kernel(step)
             case ContractStep():
                 return self._lower_contraction(step)
             case DrawStep():
@@ -185,37 +208,20 @@ class _Builder:
             case CallStep():
                 return CallOut(number)
 
-    def _lower_repeat(self, step: KernelStep) -> KernelCall:
-        """Return the call of a kernel; kernels of one form are lowered once."""
-        form, touched = form_of(step)
-        if form not in self.module.repeats:
-            self.module.repeats[form] = self._lower_kernel(step, touched)
-        call, kernel, order = self.module.repeats[form]
-        self.module.kernels[step] = call.name, kernel
-        return replace(call, buffers=tuple(self.place[touched[i]] for i in order))
-
-    def _lower_kernel(self, step: KernelStep, touched: Sequence[Node]) -> Repeat:
-        """Return the call of a kernel, the kernel, and the places among `touched` of its buffers."""
-        buffers: dict[Node, Buffer] = {}
-
-        def buffer(node: Node) -> Buffer:
-            stored = storage_node(node)
-            if stored not in buffers:
-                buffers[stored] = Buffer(len(buffers), stored.tensor_type.dtype)
-            return buffers[stored]
-
-        reader = stage.Reader(lambda node: node in step.inlined, buffer)
-        roots = [(root, buffer(root)) for root in step.roots]
-        kernel = lower_kernel(*read_kernel(roots, reader, stage.loops_over(step.inlined)))
-        keep_rows(kernel, lambda value: instructions(value, self.module.target))
-        emitted = emit_kernel(kernel, "kernel", self.module.target)
-        self.module.declarations |= emitted.declarations
-        number = {node: i for i, node in enumerate(touched)}
-        by_buffer = {b: number[node] for node, b in buffers.items()}
-        order = tuple(by_buffer[b] for b in kernel.buffers)
-        places = [self.place[touched[i]] for i in order]
-        call = self._call(emitted.text, places, kernel.sizes, emitted.share)
-        return replace(call, may_refuse=kernel.may_refuse), kernel, order
+    def _lower_kernel(self, step: KernelStep) -> KernelCall:
+        """Return the call of a kernel; those of one form are emitted once."""
+        module = self.module
+        kernel, nodes = module.lowered(step)
+        form, _ = form_of(step)
+        places = tuple(self.place[node] for node in nodes)
+        if form not in module.calls:
+            emitted = emit_kernel(kernel, "kernel", module.target)
+            module.declarations |= emitted.declarations
+            call = self._call(emitted.text, places, kernel.sizes, emitted.share)
+            module.calls[form] = replace(call, may_refuse=kernel.may_refuse)
+        call = module.calls[form]
+        module.kernels[step] = call.name, kernel
+        return replace(call, buffers=places)
 
     def _lower_contraction(self, step: ContractStep) -> KernelCall:
         found, (left, right, *addend) = contraction.plan(step.node, step.addend)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symtensor.codegen import contraction
-from symtensor.codegen.in_place import over_operands
+from symtensor.codegen.in_place import Lowering, over_operands
 from symtensor.codegen.loops import Carry, LoopPlan, Rows
 from symtensor.codegen.microkernels import blocking
 from symtensor.codegen.packing import Packing
@@ -90,11 +90,13 @@ class Placement:
     """
 
     def __init__(
-        self, graph: Graph, plan: Schedule, table: Table, start: float = 0.0, unit: float = 1.0
-    ) -> None:
+        self, graph: Graph, plan: Schedule, table: Table, lowering: Lowering, start: float = 0.0,
+        unit: float = 1.0,
+    ) -> None:  # fmt: skip
         self.graph = graph
         self.schedule = plan
         self.table = table
+        self.lowering = lowering
         self.start = start
         self.unit = unit
         self.last_read = self._last_reads()
@@ -163,9 +165,10 @@ class Placement:
     def _over_operands(self, step: Step, time: float) -> dict[Node, Node]:
         """Return the results of a step that can lie over an operand that nothing reads later."""
         roots = {storage_node(root) for root in self.graph.roots}
+        body = self.schedule.bodies.get(step.roots[0])
         return {
             root: operand
-            for root, operand in over_operands(step, self.schedule.bodies.get(step.roots[0]))
+            for root, operand in over_operands(step, body, self.lowering)
             if self.table.slots[self.place[operand]].kind == "temporary"
             and self.last_read[operand] <= time
             and operand not in roots
@@ -183,7 +186,8 @@ class Placement:
         """Give a place to everything in a loop: its body's buffers and the spares of its carries."""
         plan, body = self.schedule.bodies[step.node], step.node.attrs["body"]
         unit = self.unit * 0.7 / (len(plan.steps) + 1)
-        inner = Placement(body, plan, self.table, self._time(number + 0.1), unit)
+        start = self._time(number + 0.1)
+        inner = Placement(body, plan, self.table, self.lowering, start, unit)
         self.bodies[step.node] = inner
         loop, direct = self._plan_loop(step.node)
         kinds = dict.fromkeys((storage_node(root) for root in body.outputs), "kept")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen import frame
+from symtensor.codegen.memory import Arenas
 
 
 def compiled(inputs, outputs, **options):
@@ -238,17 +238,17 @@ def test_two_threads_with_different_shapes_do_not_fill_one_frame_together(monkey
     x = st.placeholder((None, 4))
     f = compiled([x], [x * 2, st.sum(x, 0)])
     few, many = np.ones((3, 4), "f4"), np.ones((50, 4), "f4")
-    inner = frame.aligned_bytes
     others = [threading.Thread(target=f, args=(few,))]
 
-    def interrupted(size):
-        if others:
-            other = others.pop()
-            other.start()
-            other.join()
-        return inner(size)
+    class Interrupted(Arenas):
+        def take(self, size):
+            if others:
+                other = others.pop()
+                other.start()
+                other.join()
+            return super().take(size)
 
-    monkeypatch.setattr(frame, "aligned_bytes", interrupted)
+    monkeypatch.setattr(f.executable._run._frame, "arenas", Interrupted())
     f(many)
     assert not others
     for given in (few, many, few, few):

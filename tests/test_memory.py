@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
+from symtensor.codegen.memory import Arenas
 
 RNG = np.random.default_rng(11)
 
@@ -70,6 +71,31 @@ def test_warm_calls_take_no_memory():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4096  # a 0-d result and Python's own bookkeeping
+
+
+def test_calls_in_python_and_native_ones_use_one_arena():
+    f = training_step()
+    few, many = [(RNG.standard_normal((n, 32)).astype("float32"),
+                  RNG.standard_normal((n, 8)).astype("float32")) for n in (3, 4096)]  # fmt: skip
+    use = f.memory(many[0].shape, many[1].shape)
+    f(*few)
+    tracemalloc.start()
+    for _ in range(3):  # the first goes through Python
+        f(*many)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert use.temporaries > 1 << 20
+    assert peak < use.temporaries + use.scratch + 3 * use.results + (64 << 10)
+
+
+def test_arenas_are_handed_on():
+    arenas = Arenas()
+    small, large = arenas.take(100), arenas.take(1000)
+    assert small.nbytes >= 100 and not np.shares_memory(small, large)
+    arenas.give_back(large)
+    arenas.give_back(small)
+    assert arenas.take(500) is large  # what is too small is dropped
+    assert arenas.take(10) is not small
 
 
 def test_large_results_begin_at_a_cache_line():

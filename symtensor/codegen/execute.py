@@ -19,7 +19,7 @@ from symtensor.codegen.call import Call, readable
 from symtensor.codegen.driver import done
 from symtensor.codegen.frame import Binding, Frame, supported
 from symtensor.codegen.layout import Layout, Shapes, make_layout, slot_bytes
-from symtensor.codegen.memory import MemoryUse, aligned_bytes
+from symtensor.codegen.memory import Arenas, MemoryUse
 from symtensor.codegen.program import Program
 from symtensor.codegen.schedule import CallStep, KernelStep
 from symtensor.errors import IndexOutOfRange, SymbolicValueError
@@ -48,7 +48,7 @@ class Executable:
         self._callback = _CALLBACK(self._call_out)
         self._callback_address = ctypes.cast(self._callback, ctypes.c_void_p).value
         self._layouts: dict[Any, Layout] = {}
-        self._arenas: list[Array] = []
+        self._arenas = Arenas()
         self._calls: dict[int, Call] = {}
         self._variables = program.graph.variables()
         self._arguments = [*program.graph.inputs, *self._variables]
@@ -58,7 +58,7 @@ class Executable:
         """Return the native entry for a function's calls, or None where it can't serve them."""
         if not supported(self.program):
             return None
-        self._frame = Frame(self.program, binding, self._callback_address or 0)
+        self._frame = Frame(self.program, binding, self._callback_address or 0, self._arenas)
         entry: Callable[..., Any] = self._frame.entry
         return entry
 
@@ -72,7 +72,7 @@ class Executable:
         arguments = [readable(x) for x in (*inputs, *variables)]
         layout = self._layout(tuple(x.shape for x in arguments), env)
         given = dict(zip(self._arguments, arguments, strict=True))
-        call = Call(self.program, layout, given, self._take_arena(layout.arena), self._run_body)
+        call = Call(self.program, layout, given, self._arenas.take(layout.arena), self._run_body)
         number = next(_numbers)
         self._calls[number] = call
         try:
@@ -84,7 +84,7 @@ class Executable:
         if failed:
             raise call.error or self._refusal(failed - 1, arguments, layout.env)
         out = call.root_arrays()
-        self._arenas.append(call.arena)
+        self._arenas.give_back(call.arena)
         if self._frame is not None:
             self._frame.fill(layout)
         return out
@@ -139,11 +139,3 @@ class Executable:
                 self._layouts.clear()
             found = self._layouts[key] = make_layout(self.program, shapes, env, self.words)
         return found
-
-    def _take_arena(self, size: int) -> Array:
-        """Return an aligned block of at least `size` bytes, a used one where there is one."""
-        while self._arenas:
-            arena = self._arenas.pop()
-            if arena.nbytes >= size:
-                return arena
-        return aligned_bytes(size)

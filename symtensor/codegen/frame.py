@@ -1,7 +1,7 @@
 """Frames: what the native entry needs to run one function for the shapes of its last call.
 
 A frame is bound to a function once and filled anew whenever a call with other shapes has gone
-through Python. It owns an arena and a table of its own, so it never meets the calls that run in
+through Python. It holds an arena and has a table of its own, so it never meets the calls that run in
 Python. It serves programs whose every step is native and whose every root has memory of its own.
 """
 
@@ -25,7 +25,7 @@ from symtensor import forks
 from symtensor.codegen import entry
 from symtensor.codegen.entry import INPUT_WORDS, OUTPUT_WORDS, InputWord, OutputWord, Word
 from symtensor.codegen.jit import load_entry
-from symtensor.codegen.memory import aligned_bytes, owner_bytes
+from symtensor.codegen.memory import Arenas, owner_bytes
 from symtensor.codegen.program import Program
 from symtensor.codegen.schedule import CallStep, storage_node
 from symtensor.ir import dims as D
@@ -67,7 +67,7 @@ _frames: WeakSet[Frame] = WeakSet()
 class Frame:
     """The words that the entry reads, and everything they point to."""
 
-    def __init__(self, program: Program, binding: Binding, callback: int) -> None:
+    def __init__(self, program: Program, binding: Binding, callback: int, arenas: Arenas) -> None:
         graph = program.graph
         self.program = program
         self.arguments: list[Node] = [*graph.inputs, *graph.variables()]
@@ -80,6 +80,8 @@ class Frame:
         self.binding = binding
         self.layout: Any = None
         self.filling = threading.Lock()
+        self.arenas = arenas
+        self.arena: Array | None = None
         self.keep: list[Any] = []
         self._set_records(binding)
         self._set_words(binding, callback)
@@ -153,11 +155,14 @@ class Frame:
         ):
             size = math.prod(dims[: root.tensor_type.ndim].tolist())
             record[OutputWord.BYTES] = owner_bytes(size * root.tensor_type.dtype.itemsize)
-        arena = aligned_bytes(layout.arena)
+        if self.arena is not None:
+            before, self.arena = self.arena, None
+            self.arenas.give_back(before)
+        self.arena = arena = self.arenas.take(layout.arena)
         count = len(program.slots) + 1
         table = np.append(layout.table[:count], np.uintp(0))  # the last for what no kernel reads
         table[layout.in_arena] += np.uintp(arena.ctypes.data)
-        self.keep = [arena, table, layout.sizes]
+        self.keep = [table, layout.sizes]
         self.words[Word.TABLE] = table.ctypes.data
         self.words[Word.SIZES] = layout.sizes.ctypes.data
         self.words[Word.RELEASE] = layout.bytes > LONG

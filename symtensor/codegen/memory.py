@@ -76,6 +76,25 @@ def new_result(shape: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray[Any, An
     return np.ndarray(shape, dtype, buffer=owner, offset=-owner.ctypes.data % ALIGNMENT)
 
 
+class Arenas:
+    """Arenas of one program that no call uses, for the calls to come."""
+
+    def __init__(self) -> None:
+        self._free: list[np.ndarray[Any, Any]] = []
+
+    def take(self, size: int) -> np.ndarray[Any, Any]:
+        """Return an aligned block of at least `size` bytes, a used one where there is one."""
+        while self._free:
+            arena = self._free.pop()
+            if arena.nbytes >= size:
+                return arena
+        return aligned_bytes(size)
+
+    def give_back(self, arena: np.ndarray[Any, Any]) -> None:
+        """Take a block that no call uses any more."""
+        self._free.append(arena)
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
     """Bytes that a call needs, worked out before it runs."""

@@ -61,6 +61,17 @@ def test_whole_numbers_and_sizes_known_at_the_call():
         np.testing.assert_array_equal(f(x, y, z), x @ y + z)
 
 
+@pytest.mark.parametrize("columns", [1, 5])
+def test_a_product_added_to_itself(columns):
+    x = st.placeholder((None, columns))
+    product = x @ x.T @ x
+    f = st.function([x], [product + product, x + (product + product)], engine="llvm")
+    a = RNG.standard_normal((4, columns)).astype("f4")
+    wanted = 2 * (a @ a.T @ a)
+    for value, truth in zip(f(a), (wanted, a + wanted), strict=True):
+        np.testing.assert_allclose(value, truth, rtol=1e-4, atol=1e-5)
+
+
 def test_a_sum_of_products_is_a_chain_of_them():
     xs = [st.placeholder((40, n)) for n in (8, 16, 24)]
     ws = [st.placeholder((n, 32)) for n in (8, 16, 24)]

@@ -23,8 +23,8 @@ def sums_of_products(graph: Graph, users: Mapping[Node, Sequence[Node]]) -> dict
     found: dict[Node, Node] = {}
     roots = set(graph.roots)
     for node in graph.nodes():
-        if node.op.name != "add":
-            continue
+        if node.op.name != "add" or node.inputs[0] is node.inputs[1]:
+            continue  # what is added to itself must be there before
         for addend, product in (node.inputs, reversed(node.inputs)):
             alone = contraction.is_native(product) and product not in roots
             if alone and list(users[product]) == [node] and _is_stored(addend, found):

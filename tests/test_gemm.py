@@ -136,6 +136,49 @@ def test_products_of_several_rounds(dtype, m, k, n):
         np.testing.assert_array_equal(c, wanted)  # exact: small whole numbers
 
 
+def placed(x, elements):
+    """Return a copy of an array that begins some elements after a cache line."""
+    room = np.empty(x.size + 64, x.dtype)
+    start = -room.ctypes.data % 64 // x.itemsize + elements
+    copy = room[start : start + x.size].reshape(x.shape)
+    copy[...] = x
+    return copy
+
+
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+@pytest.mark.parametrize("k", [3, 4, 127, 1030])
+@pytest.mark.parametrize("n", [2, 5, 16, 47, 64, 160])
+def test_products_of_a_row_have_the_same_bits_wherever_operands_lie(dtype, k, n):
+    rng, run = np.random.default_rng(k + n), native(dtype)
+    a, b = (rng.standard_normal(s).astype(dtype.numpy) for s in ((1, k), (k, n)))
+    by_rows, by_dots = np.empty((2, 1, n), dtype.numpy)
+    run(placed(a, 0), placed(b, 0), by_rows)
+    run(placed(a, 0), placed(b.T, 0).T, by_dots)
+    bound = (k + 2) * np.finfo(dtype.numpy).eps * (abs(a).astype("f8") @ abs(b).astype("f8"))
+    for got in (by_rows, by_dots):
+        assert np.all(abs(got - a.astype("f8") @ b.astype("f8")) <= bound)
+    for elements in range(1, 64 // dtype.itemsize):
+        there, c = placed(b, elements), placed(np.empty_like(by_rows), (3 * elements) % 16)
+        run(placed(a, elements // 2), there, c)
+        np.testing.assert_array_equal(c, by_rows)
+        run(placed(a, elements // 2), placed(b.T, elements).T, c)
+        np.testing.assert_array_equal(c, by_dots)
+
+
+@pytest.mark.parametrize("dtype", [float32, float64, int32], ids=str)
+def test_a_sum_of_rows_has_the_same_bits_whatever_columns_are_beside_it(dtype):
+    """So threads may cut a product wherever they like."""
+    rng, run = np.random.default_rng(5), native(dtype)
+    a, b = (rng.standard_normal(s) * 100 for s in ((1, 530), (530, 4300)))
+    a, b = a.astype(dtype.numpy), b.astype(dtype.numpy)
+    whole = np.empty((1, 4300), dtype.numpy)
+    run(a, b, whole)
+    for start, end in ((0, 2), (1, 7), (3, 20), (5, 38), (4000, 4297), (16, 4299), (4295, 4300)):
+        some = np.empty((1, end - start), dtype.numpy)
+        run(a, b[:, start:end], some)
+        np.testing.assert_array_equal(some, whole[:, start:end])
+
+
 def test_products_keep_nan_and_infinities():
     rng, run = np.random.default_rng(2), native(float32)
     a, b = (rng.standard_normal((33, 33)).astype("float32") for _ in range(2))

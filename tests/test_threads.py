@@ -101,10 +101,14 @@ def programs():
     yield "product and sums", [x, y], st.exp(x @ y * 0.01 + (y + x @ y + y[0])), (a, b)
     yield "row", [x, y], st.matmul(x[:1], y), (a, b)
     yield "column", [x, y], st.matmul(x, y[:, :1]), (a, b)
-    for dtype in ("float32", "float64"):  # ranges end where the loop of a single row does
+    for dtype in ("float32", "float64"):
         u, v = st.placeholder((1, None), dtype), st.placeholder((None, None), dtype)
         row, matrix = rng.standard_normal((1, 5000)), rng.standard_normal((5000, 300))
         yield f"long row, {dtype}", [u, v], u @ v, (row.astype(dtype), matrix.astype(dtype))
+        few = row[:, :90], rng.standard_normal((90, 5001))  # a sum of one piece: columns are shared
+        yield f"wide matrix, {dtype}", [u, v], u @ v, [x.astype(dtype) for x in few]
+        ragged = row[:, :1003], rng.standard_normal((1003, 517))
+        yield f"ragged matrix, {dtype}", [u, v], u @ v + v[1], [x.astype(dtype) for x in ragged]
     z = st.placeholder((None, 7, None, 10))
     c = rng.standard_normal((70, 7, 100, 10)).astype("f4")
     yield "elementwise", [x, y], st.tanh(x) * 2 + y, (a, b)

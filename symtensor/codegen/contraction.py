@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from symtensor.codegen import stage
-from symtensor.codegen.gemm import ALONE, NAME, PICOSECONDS
+from symtensor.codegen.gemm import ALONE, NAME
 from symtensor.codegen.kernel import Affine, Axis, axis_position, make_affine
 from symtensor.codegen.lanes import memory_type
 from symtensor.codegen.pool import SCRATCH, WORTH
-from symtensor.codegen.sharing import Share
+from symtensor.codegen.product_sharing import PICOSECONDS
+from symtensor.codegen.sharing import BYTE, Share
 from symtensor.codegen.text import FunctionText, V
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
@@ -205,9 +206,9 @@ def emit_contraction(
 class _Contraction:
     def __init__(self, found: Plan, dtype: DType) -> None:
         self.plan = found
+        self.itemsize = dtype.itemsize
         self.entry = self._entry(arithmetic(dtype))
         self.element = memory_type(dtype)
-        self.itemsize = dtype.itemsize
         self.sizes: dict[Dim, str] = {}
 
     def run(self, name: str) -> tuple[str, tuple[Dim, ...], Share | None]:
@@ -236,8 +237,13 @@ class _Contraction:
     def _entry(self, dtype: DType) -> str:
         plan = self.plan
         work = D.product((plan.rows.size, plan.columns.size, plan.inner.size, plan.rounds.size))
-        small = isinstance(work, int) and work * PICOSECONDS * dtype.itemsize < WORTH
+        small = isinstance(work, int) and work * self._picoseconds() < WORTH
         return (ALONE if small and (plan.outer or plan.summed) else NAME).format(dtype.name)
+
+    def _picoseconds(self) -> int:
+        """Return about what a multiply-add takes: those with a vector wait for memory."""
+        by_vector = any(D.same(x.size, 1) for x in (self.plan.rows, self.plan.columns))
+        return (BYTE if by_vector else PICOSECONDS) * self.itemsize
 
     def _share(self) -> Share | None:
         plan = self.plan
@@ -246,7 +252,7 @@ class _Contraction:
         shared = plan.shared
         inside = (plan.rows, plan.columns, plan.inner, plan.rounds)
         rest = (*inside, *plan.outer[len(shared) :], *plan.summed)
-        cost = D.product(label.size for label in rest) * (PICOSECONDS * self.itemsize)
+        cost = D.product(label.size for label in rest) * self._picoseconds()
         return Share(D.product(label.size for label in shared), cost, 1)
 
     def _piece(self, f: FunctionText, i: str, start: Sequence[str]) -> None:

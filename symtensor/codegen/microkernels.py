@@ -15,8 +15,6 @@ from symtensor.codegen.text import FunctionText, V
 from symtensor.ir.dtypes import DType
 
 CACHE_LINE = 64
-WIDE = 8
-"""Vectors of the accumulator of a product row x matrix."""
 SHORT = 128
 """Terms of a sum that does not take long enough to ask for lines that are only written."""
 AHEAD = 16
@@ -83,25 +81,27 @@ class Microkernels:
 
     # --- arithmetic ------------------------------------------------------------------------------
 
-    def multiply_add(self, f: FunctionText, kind: str, x: str, y: str, total: str) -> str:
-        """Return x y + total, fused where that is one instruction."""
+    def multiply_add(self, f: FunctionText, width: int, x: str, y: str, total: str) -> str:
+        """Return x y + total in `width` lanes, fused where that is one instruction."""
+        kind = vector_of(self.element, width)
         if self.dtype.is_integer:
             return f.op(f"add {kind} {f.op(f'mul {kind} {x}, {y}')}, {total}")
         if not self.target.has_fma:
             return f.op(f"fadd {kind} {f.op(f'fmul {kind} {x}, {y}')}, {total}")
-        suffix = f"{'' if kind == self.element else f'v{self.lanes}'}f{self.dtype.bits}"
+        suffix = f"{'' if width == 1 else f'v{width}'}f{self.dtype.bits}"
         self.declarations.add(f"declare {kind} @llvm.fma.{suffix}({kind}, {kind}, {kind})")
         return f.op(f"call {kind} @llvm.fma.{suffix}({kind} {x}, {kind} {y}, {kind} {total})")
 
-    def add(self, f: FunctionText, kind: str, x: str, y: str) -> str:
+    def add(self, f: FunctionText, kind: str, x: V, y: V) -> str:
         return f.op(f"{'add' if self.dtype.is_integer else 'fadd'} {kind} {x}, {y}")
 
-    def splat(self, f: FunctionText, x: str) -> str:
-        one = f.op(f"insertelement {self.vector} poison, {self.element} {x}, i64 0")
-        return f.op(
-            f"shufflevector {self.vector} {one}, {self.vector} poison, "
-            f"<{self.lanes} x i32> zeroinitializer"
-        )
+    def splat(self, f: FunctionText, x: str, width: int) -> str:
+        """Return x in `width` lanes."""
+        if width == 1:
+            return x
+        kind = vector_of(self.element, width)
+        one = f.op(f"insertelement {kind} poison, {self.element} {x}, i64 0")
+        return f.op(f"shufflevector {kind} {one}, {kind} poison, <{width} x i32> zeroinitializer")
 
     def scalar_zero(self) -> str:
         return "0" if self.dtype.is_integer else "0.0"
@@ -138,8 +138,8 @@ class Microkernels:
 
         def step(t: str, state: list[str], ahead: str) -> list[V]:
             at, sums = state[:places], state[places:]
-            # the rows of the next tile, as far as they follow in memory; a single row has no next
-            if access == "strided" and vectors != WIDE:
+            # the rows of the next tile, as far as they follow in memory
+            if access == "strided":
                 self.prefetch(f, f.at("i8", ahead, f.mul(t, CACHE_LINE)))
             b = f.at(self.element, "%b", at[1])
             row = [f.load(self.vector, f.at(self.element, b, v * self.lanes), self.align)
@@ -150,10 +150,10 @@ class Microkernels:
                 start = starts[0] if packed else starts[r]
                 one = f.at(self.element, start, at[0])
                 one = f.at(self.element, one, r) if packed else one
-                x = self.splat(f, f.load(self.element, one, self.align))
+                x = self.splat(f, f.load(self.element, one, self.align), self.lanes)
                 for v in range(vectors):
                     place = grid.index((r, v))
-                    sums[place] = self.multiply_add(f, self.vector, x, row[v], sums[place])
+                    sums[place] = self.multiply_add(f, self.lanes, x, row[v], sums[place])
             steps = (a_step, "%bk", self.block.width)
             return [*map(f.add, at, steps), *sums]
 

@@ -2,7 +2,8 @@
 
 A matrix product copies its right operand into panels as it goes (`symtensor.codegen.gemm`). In a loop
 that captures the operand each round would copy the same numbers: instead the panels are made before
-the loop, and the products in it read them as they are. Results are the same to the last bit.
+the loop, and the products in it read them as they are. Results are the same to the last bit, but for
+those of a single row, which are summed in another order without panels.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen.emit import emit_kernel
 from symtensor.codegen.kernel_parser import parse_kernel
 from symtensor.codegen.kernel_printer import format_kernel
+from symtensor.codegen.phases import emit_kernel
 from symtensor.codegen.program import build_program
 from symtensor.codegen.target import host, named
 from symtensor.inspect import print_schedule

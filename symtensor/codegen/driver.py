@@ -29,6 +29,18 @@ class SharedCall:
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseCall:
+    """Run one of the functions of a kernel."""
+
+    suffix: str = ""
+    """What its name has that the kernel's has not."""
+    share: SharedCall | None = None
+    """How threads share it."""
+    takes_range: bool = False
+    """True when it takes a range of rounds even if one thread runs it, which then is all of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class KernelCall:
     """Run the kernel called `name` on buffers and sizes given by their places."""
 
@@ -37,8 +49,13 @@ class KernelCall:
     sizes: tuple[int, ...]
     may_refuse: bool = False
     """True when it checks indices."""
-    share: SharedCall | None = None
-    """How threads share it."""
+    phases: tuple[PhaseCall, ...] = (PhaseCall(),)
+    """Its functions, in order."""
+
+    @property
+    def shared(self) -> bool:
+        """True when threads share some of it."""
+        return any(phase.share for phase in self.phases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +110,7 @@ def emit_driver(calls: Sequence[Call], name: str = NAME, ticks: int | None = Non
 
     tick()
     tick()
-    words = [len(x.buffers) + len(x.sizes) for x in calls if isinstance(x, KernelCall) and x.share]
+    words = [len(_places(x)) for x in calls if isinstance(x, KernelCall) and x.shared]
     if words:
         f.do(f"%block = alloca i64, i64 {max(words)}, align 8")
     for number, call in enumerate(calls):
@@ -103,27 +120,43 @@ def emit_driver(calls: Sequence[Call], name: str = NAME, ticks: int | None = Non
             f.return_if(f.compare("ne", result, wanted), f"i32 {call.step + 1}")
         elif isinstance(call, LoopCall):
             for packing in call.before:
-                _kernel_call(f, packing)
+                _kernel_call(f, packing, number)
             f.op(f"call i32 @{call.name}(ptr %table, ptr %sizes, ptr %callback, i64 %context)")
         else:
-            code = _kernel_call(f, call)
-            if call.may_refuse:
-                f.return_if(f.op(f"icmp ne i32 {code}, 0"), f"i32 {number + 1}")
+            _kernel_call(f, call, number)
         tick()
     f.do("ret i32 0")
     return f.text()
 
 
-def _kernel_call(f: FunctionText, call: KernelCall) -> str:
-    places = [("ptr", "%table", i) for i in call.buffers]
-    places += [("i64", "%sizes", i) for i in call.sizes]
+def _places(call: KernelCall) -> list[tuple[str, str, int]]:
+    """Return what a kernel takes: types, arrays, and places in these."""
+    buffers = [("ptr", "%table", i) for i in call.buffers]
+    return buffers + [("i64", "%sizes", i) for i in call.sizes]
+
+
+def _kernel_call(f: FunctionText, call: KernelCall, number: int) -> None:
+    """Run the phases of a kernel, step `number`."""
+    places = _places(call)
     values = [(kind, f.load(kind, f.at(kind, array, i), 8)) for kind, array, i in places]
-    if call.share is None:
-        return f.op(f"call i32 @{call.name}({', '.join(f'{kind} {x}' for kind, x in values)})")
-    for i, (kind, x) in enumerate(values):
-        f.store(kind, x, f.at("i64", "%block", i), 8)
+    if call.shared:
+        for i, (kind, x) in enumerate(values):
+            f.store(kind, x, f.at("i64", "%block", i), 8)
+    for phase in call.phases:
+        code = _phase_call(f, f"{call.name}{phase.suffix}", phase, values)
+        if call.may_refuse:
+            f.return_if(f.op(f"icmp ne i32 {code}, 0"), f"i32 {number + 1}")
+
+
+def _phase_call(
+    f: FunctionText, name: str, phase: PhaseCall, values: Sequence[tuple[str, str]]
+) -> str:
+    if phase.share is None:
+        rounds = [("i64", "0"), ("i64", "0"), ("i64", "0")] if phase.takes_range else []
+        given = ", ".join(f"{kind} {x}" for kind, x in (*values, *rounds))
+        return f.op(f"call i32 @{name}({given})")
     extent, cost = (
-        f.load("i64", f.at("i64", "%sizes", i), 8) for i in (call.share.extent, call.share.cost)
+        f.load("i64", f.at("i64", "%sizes", i), 8) for i in (phase.share.extent, phase.share.cost)
     )
-    return f.op(f"call i32 @{PARALLEL}(ptr @{range_name(call.name)}, ptr %block, i64 {extent}, "
-                f"i64 {cost}, i64 {call.share.multiple})")  # fmt: skip
+    return f.op(f"call i32 @{PARALLEL}(ptr @{range_name(name)}, ptr %block, i64 {extent}, "
+                f"i64 {cost}, i64 {phase.share.multiple})")  # fmt: skip

@@ -1,8 +1,8 @@
-"""Kernel -> LLVM text. One function per kernel, explicit vectors, loops already in their final form.
+"""Kernel -> LLVM text: explicit vectors, loops already in their final form.
 
     define i32 @name(ptr %b0, ..., i64 %s0, ...)
 
-A kernel that is one loop also takes the range of it that is to run (`symtensor.codegen.sharing`).
+Which functions a kernel is, and what else they take, is up to `symtensor.codegen.phases`.
 
 A vector loop is emitted twice: steps of `width` lanes, then single elements for the rest, from the
 same tree and with the same instructions per element. The text depends on the structure of the kernel
@@ -11,8 +11,7 @@ only, so equal kernels of different graphs are the same text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from symtensor.codegen.accesses import REFUSED, AccessBuilder
 from symtensor.codegen.kernel import (
@@ -33,7 +32,6 @@ from symtensor.codegen.kernel import (
 from symtensor.codegen.lanes import Lanes, LaneScalars
 from symtensor.codegen.panels import emit_panels, takes_panels
 from symtensor.codegen.reductions import emit_reduce, emit_update
-from symtensor.codegen.sharing import Share, share_of, shared_loop
 from symtensor.codegen.streaming import emit_streaming, takes_streaming
 from symtensor.codegen.target import Target
 from symtensor.codegen.tiles import emit_tiles
@@ -46,22 +44,6 @@ LONG = 64
 """Instructions per element from which on a body counts as long."""
 SIDE_BY_SIDE = 2
 """Vectors that a long body takes at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Emitted:
-    """A kernel as text."""
-
-    text: str
-    declarations: set[str]
-    """What its module must declare."""
-    share: Share | None
-    """How threads share it, None for a kernel that runs in one."""
-
-
-def emit_kernel(kernel: Kernel, name: str, target: Target) -> Emitted:
-    """Return a kernel as a function of that name."""
-    return Emitter(kernel, target).run(name)
 
 
 def kernel_width(kernel: Kernel, target: Target) -> int:
@@ -88,32 +70,40 @@ def _vector_axes(body: list[Stmt]) -> set[Axis]:
 class Emitter(AccessBuilder):
     """Appends the text of one kernel; `tiles`, `panels` and `reductions` write some of its loops."""
 
-    def __init__(self, kernel: Kernel, target: Target) -> None:
+    def __init__(self, kernel: Kernel, target: Target, shared: Loop | None = None) -> None:
         super().__init__(LaneScalars(target), kernel, kernel_width(kernel, target))
         self.kernel = kernel
-        self.shared = shared_loop(kernel)
+        self.shared = shared
         """The loop of which a call runs a range."""
         self.block_start = "0"
         """First index of the block being folded."""
 
-    def run(self, name: str) -> Emitted:
-        """Return the kernel as a function of that name."""
-        arguments = [f"ptr {p}" for p in self.pointers.values()]
-        arguments += [f"i64 {s}" for s in self.sizes.values()]
-        if self.shared is not None:
-            arguments += ["i64 %first", "i64 %last", "i64 %number"]
-        self.block(self.kernel.body)
+    def function(
+        self,
+        name: str,
+        arguments: Sequence[tuple[str, str]],
+        body: Callable[[], None],
+        pointers: Sequence[tuple[str, str]] = (),
+    ) -> str:
+        """Return the function of that name, whose text `body` appends.
+
+        It takes `pointers` behind the kernel's buffers and `arguments` behind its sizes.
+        """
+        body()
+        given = [*(("ptr", p) for p in self.pointers.values()), *pointers]
+        given += [*(("i64", s) for s in self.sizes.values()), *arguments]
+        listed = ", ".join(f"{kind} {text}" for kind, text in given)
         probe = ' "no-stack-arg-probe"' if self.panel_bytes else ""
-        lines = [
-            f"define i32 @{name}({', '.join(arguments)}) nounwind{probe} {{",
-            "entry:",
-            *self.lines(),
-            "  ret i32 0",
-            *([f"{REFUSED}:", "  ret i32 1"] if self.kernel.may_refuse else []),
-            "}",
-        ]
-        share = None if self.shared is None else share_of(self.shared, self.base, self.cost)
-        return Emitted("\n".join(lines), self.s.intrinsics, share)
+        return "\n".join(
+            [
+                f"define i32 @{name}({listed}) nounwind{probe} {{",
+                "entry:",
+                *self.lines(),
+                "  ret i32 0",
+                *([f"{REFUSED}:", "  ret i32 1"] if self.kernel.may_refuse else []),
+                "}",
+            ]
+        )
 
     # --- statements -----------------------------------------------------------------------------
 

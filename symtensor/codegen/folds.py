@@ -89,6 +89,10 @@ class Fold:
         """Return the state after a block that was folded apart and began at index `start`."""
         return [self.combine(state[0], block[0])]
 
+    def followed(self, state: State, later: State) -> State:
+        """Return the scalar state of elements, and of others after them, that were folded apart."""
+        return self.take_block(state, later)
+
     def total(self, state: State) -> Lanes:
         """Return the accumulated value in the accumulator's dtype."""
         return state[0]
@@ -115,6 +119,10 @@ class SumFold(Fold):
         virtual = s.sub(total, high)
         error = s.add(s.sub(high, s.sub(total, virtual)), s.sub(value, virtual))
         return [total, s.add(low, error)]
+
+    def followed(self, state: State, later: State) -> State:
+        high, low = self.take_block(state, later)
+        return [high, self.s.add(low, later[1])]
 
     def total(self, state: State) -> Lanes:
         """Return high + low; an infinite sum has no meaningful low part."""
@@ -156,6 +164,9 @@ class IndexFold(Fold):
         assert start is not None
         index = self.s.add(self.s.cast(block[1], int64), start)
         return self._chosen(self._is_better(block[0], state[0]), [block[0], index], state)
+
+    def followed(self, state: State, later: State) -> State:
+        return self._chosen(self._is_better(later[0], state[0]), later, state)
 
     def update(self, state: State, x: Lanes, index: Lanes | None) -> State:
         """Return the state after a later element: only a better one replaces what is there."""

@@ -185,6 +185,10 @@ class LoopBuilder:
         """Return a + b."""
         return self.s.emit(f"add nsw i64 {a}, {b}", int64, 1).text
 
+    def times(self, a: str, b: str) -> str:
+        """Return a * b."""
+        return self.s.emit(f"mul nsw i64 {a}, {b}", int64, 1).text
+
     def difference(self, a: str, b: str) -> str:
         """Return a - b."""
         return self.s.emit(f"sub nsw i64 {a}, {b}", int64, 1).text

@@ -107,7 +107,7 @@ class MemoryUse:
     temporaries: int
     """Of everything in between, which shares memory by lifetimes and is kept from call to call."""
     scratch: int
-    """Of panels that matrix products pack; kept from call to call."""
+    """Of panels that matrix products pack, and of states of folds; kept from call to call."""
     unshared: int
     """What temporaries would take if each had memory of its own."""
     call_outs: int = 0

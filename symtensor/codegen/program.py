@@ -19,16 +19,18 @@ from symtensor.codegen.driver import (
     CallOut,
     KernelCall,
     LoopCall,
+    PhaseCall,
     SharedCall,
     emit_driver,
 )
-from symtensor.codegen.emit import emit_kernel, instructions
+from symtensor.codegen.emit import instructions
 from symtensor.codegen.fusion import schedule
 from symtensor.codegen.jit import LoadedCode, load_module, load_pool
 from symtensor.codegen.kernel import Buffer, Kernel
 from symtensor.codegen.loops import emit_copy, emit_loop
 from symtensor.codegen.lower import lower_kernel
 from symtensor.codegen.packing import Packing, declaration, emit_packing, over_panels
+from symtensor.codegen.phases import Phase, emit_kernel
 from symtensor.codegen.philox import emit_philox
 from symtensor.codegen.product_blocks import scratch_bytes
 from symtensor.codegen.repeats import form_of
@@ -67,6 +69,8 @@ class Program:
     llvm_ir: str
     products: frozenset[DType]
     """Dtypes of the matrix products that it calls."""
+    partial_bytes: int
+    """Bytes of the states that the folds of a kernel leave, at most."""
     shared: bool
     """True when threads share some of its kernels."""
     drivers: dict[str, list[Call]]
@@ -77,8 +81,9 @@ class Program:
 
     @property
     def scratch_bytes(self) -> int:
-        """Bytes that the largest matrix product packs its operands into."""
-        return max((scratch_bytes(self.target, dtype) for dtype in self.products), default=0)
+        """Bytes that the largest matrix product packs its operands into, or folds leave their states in."""
+        products = (scratch_bytes(self.target, dtype) for dtype in self.products)
+        return max(self.partial_bytes, *products, 0)
 
     @property
     def driver(self) -> int:
@@ -103,6 +108,7 @@ def build_program(graph: Graph, target: Target) -> Program:
         module.kernels,
         text,
         frozenset(module.products),
+        module.partial_bytes,
         bool(module.ranges),
         module.drivers,
         place=placed.place,
@@ -129,14 +135,16 @@ class _Module:
         """Kernel text with a neutral name -> its real name."""
         self.forms: dict[Hashable, tuple[Kernel, tuple[int, ...]]] = {}
         """Form of a kernel -> one of that form, and which of the nodes it touches its buffers are."""
-        self.calls: dict[Hashable, KernelCall] = {}
-        """Form of a kernel -> a call of it."""
+        self.emitted: dict[Hashable, tuple[KernelCall, bool]] = {}
+        """Form of a kernel -> a call of it, and whether it takes scratch behind its buffers."""
         self.ranges: dict[str, str] = {}
         """Name of a shared kernel -> its range function."""
         self.functions: list[str] = []
         """Loops and the drivers of their bodies."""
         self.declarations: set[str] = set()
         self.products: set[DType] = set()
+        self.partial_bytes = 0
+        """Bytes of scratch that folds in parts need."""
         self.kernels: dict[KernelStep, tuple[str, Kernel]] = {}
         self.checks: list[Checks] = []
         self.drivers: dict[str, list[Call]] = {}
@@ -169,11 +177,16 @@ class _Module:
 
     def text(self, driver: str) -> str:
         """Return the module with its main driver."""
-        functions = [text.replace("@kernel(", f"@{name}(", 1) for text, name in self.texts.items()]
+        functions = [_named(text, name) for text, name in self.texts.items()]
         functions += [*self.ranges.values(), *self.functions]
         if self.loops:
             functions.append(emit_copy())
         return "\n\n".join([*sorted(self.declarations), *functions, driver])
+
+
+def _named(text: str, name: str) -> str:
+    """Return the functions of a kernel by its real name."""
+    return text.replace("@kernel(", f"@{name}(").replace("@kernel.", f"@{name}.")
 
 
 class _Builder:
@@ -185,6 +198,8 @@ class _Builder:
         self.place = placed.place
         self.rounds = rounds
         """How often it runs in one call."""
+        self.scratch = len(placed.table.slots)
+        """The place of the scratch, behind all slots."""
 
     def driver(self, name: str) -> str:
         """Return the driver of this graph, after adding its kernels to the module."""
@@ -213,15 +228,23 @@ class _Builder:
         module = self.module
         kernel, nodes = module.lowered(step)
         form, _ = form_of(step)
-        places = tuple(self.place[node] for node in nodes)
-        if form not in module.calls:
-            emitted = emit_kernel(kernel, "kernel", module.target)
-            module.declarations |= emitted.declarations
-            call = self._call(emitted.text, places, kernel.sizes, emitted.share)
-            module.calls[form] = replace(call, may_refuse=kernel.may_refuse)
-        call = module.calls[form]
+        if form not in module.emitted:
+            module.emitted[form] = self._emit(kernel)
+        call, takes_scratch = module.emitted[form]
         module.kernels[step] = call.name, kernel
-        return replace(call, buffers=places)
+        places = [self.place[node] for node in nodes]
+        return replace(call, buffers=(*places, self.scratch) if takes_scratch else tuple(places))
+
+    def _emit(self, kernel: Kernel) -> tuple[KernelCall, bool]:
+        """Return the call of a kernel, buffers left out, and whether it takes scratch behind them."""
+        module = self.module
+        emitted = emit_kernel(kernel, "kernel", module.target)
+        module.declarations |= emitted.declarations
+        module.partial_bytes = max(module.partial_bytes, emitted.partial_bytes)
+        takes_scratch = emitted.partial_bytes > 0
+        sizes = (*kernel.sizes, *emitted.sizes)
+        call = self._code(emitted.text, len(kernel.buffers) + takes_scratch, sizes, emitted.phases)
+        return replace(call, may_refuse=kernel.may_refuse), takes_scratch
 
     def _lower_contraction(self, step: ContractStep) -> KernelCall:
         found, (left, right, *addend) = contraction.plan(step.node, step.addend)
@@ -234,7 +257,7 @@ class _Builder:
         text, sizes, share = contraction.emit_contraction(found, dtype, "kernel")
         self.module.declarations |= {*contraction.declarations(dtype), *pool.DECLARATIONS}
         self.module.products.add(contraction.arithmetic(dtype))
-        return self._call(text, [*places, len(self.module.table.slots)], sizes, share)
+        return self._call(text, [*places, self.scratch], sizes, share)
 
     def _lower_draw(self, step: DrawStep) -> KernelCall:
         (state,) = step.node.inputs
@@ -264,13 +287,26 @@ class _Builder:
     def _call(
         self, text: str, places: Sequence[int], sizes: Sequence[Dim], share: Share | None
     ) -> KernelCall:
+        """Return the call of a kernel that is one function; adds its text to the module."""
+        phase = Phase("", share, takes_range=share is not None)
+        call = self._code(text, len(places), sizes, [phase])
+        return replace(call, buffers=tuple(places))
+
+    def _code(
+        self, text: str, pointers: int, sizes: Sequence[Dim], phases: Sequence[Phase]
+    ) -> KernelCall:
+        """Return the call of a kernel, buffers left out; adds its text and range functions."""
         module, table = self.module, self.module.table
         name = module.texts.setdefault(text, f"kernel{len(module.texts)}")
-        numbers = tuple(table.size(dim) for dim in sizes)
-        shared = None
-        if share is not None:
-            module.declarations |= set(pool.DECLARATIONS)
-            module.ranges[name] = emit_range(name, ["ptr"] * len(places) + ["i64"] * len(sizes))
-            extent, cost = table.size(share.extent), table.size(share.cost)
-            shared = SharedCall(extent, cost, share.multiple)
-        return KernelCall(name, tuple(places), numbers, share=shared)
+        kinds = ["ptr"] * pointers + ["i64"] * len(sizes)
+        calls = []
+        for phase in phases:
+            shared, function = None, f"{name}{phase.suffix}"
+            if phase.share is not None:
+                module.declarations |= set(pool.DECLARATIONS)
+                module.ranges[function] = emit_range(function, kinds)
+                extent, cost = table.size(phase.share.extent), table.size(phase.share.cost)
+                shared = SharedCall(extent, cost, phase.share.multiple)
+            calls.append(PhaseCall(phase.suffix, shared, phase.takes_range))
+        places = tuple(table.size(dim) for dim in sizes)
+        return KernelCall(name, (), places, phases=tuple(calls))

@@ -27,16 +27,20 @@ FEW = 3
 
 def emit_reduce(e: Emitter, stmt: Reduce) -> None:
     """Emit a reduction and define its results."""
+    for result, state in emit_fold(e, stmt).items():
+        e.define(result, fold_of(e.s, result).finish(state))
+
+
+def emit_fold(e: Emitter, stmt: Reduce, first: str = "0", last: str = "") -> dict[Value, State]:
+    """Emit a reduction over some rounds of its outer loop, else all; return the states that it ends in."""
     outer, e.states = e.states, {}
     for result in stmt.results:
         e.states[result] = fold_of(e.s, result).identity(_state_width(e, result))
     (nest,) = stmt.body
     assert isinstance(nest, Loop)
-    _reduce_loop(e, nest)
-    finished = {x: fold_of(e.s, x).finish(e.states[x]) for x in stmt.results}
-    e.states = outer
-    for result, lanes in finished.items():
-        e.define(result, lanes)
+    _reduce_loop(e, nest, first, last)
+    found, e.states = e.states, outer
+    return found
 
 
 def _widths(e: Emitter, body: list[Stmt]) -> list[int]:
@@ -51,26 +55,27 @@ def _state_width(e: Emitter, result: Value) -> int:
     return e.width if e.vector_axis in result.axes else 1
 
 
-def _reduce_loop(e: Emitter, loop: Loop) -> None:
+def _reduce_loop(e: Emitter, loop: Loop, first: str = "0", last: str = "") -> None:
     """Emit a loop of a reduction nest; the innermost one goes through in blocks."""
     extent = str(loop.axis.extent) if _is_short(e, loop) else e.size(loop.axis.extent)
+    last = last or extent
     innermost = any(isinstance(s, Update) for s in loop.body)
     if not innermost:
-        e.counted(loop.axis, "0", extent, 1, lambda: _reduce_body(e, loop))
+        e.counted(loop.axis, first, last, 1, lambda: _reduce_body(e, loop))
         return
     if not loop.vector or e.width == 1 or e.vector_axis is not None:
-        _blocks(e, loop, "0", extent, 1)
+        _blocks(e, loop, first, last, 1)
         return
-    end, before = "0", 0
+    end, before = first, 0
     for width in _widths(e, loop.body):
-        start, end = end, e.main_end(extent, width)
+        start, end = end, e.main_end(last, width, first)
         fold = partial(_fold_lanes, e, loop, start, end, width)
         if before:  # less than a step of those is left, often nothing
             e.counted(Axis("rest", 0), start, end, before, fold)
         else:
             fold()
         before = width
-    _blocks(e, loop, end, extent, 1)
+    _blocks(e, loop, end, last, 1)
 
 
 def _fold_lanes(e: Emitter, loop: Loop, start: str, end: str, width: int) -> None:

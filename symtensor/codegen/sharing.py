@@ -1,8 +1,8 @@
-"""Sharing kernels out among threads: which loop is cut, what one round of it costs, and the code.
+"""Sharing kernels out among threads: which loops can be cut, what one round of them costs, and the code.
 
-A kernel that is one outermost loop takes a range of it: its last arguments are first, last and the
-number of the thread. A *range function* unpacks the other arguments from a block of words, as the
-pool wants them (`symtensor.codegen.pool`).
+What is shared takes a range of a loop: its last arguments are first, last and the number of the thread. A
+*range function* unpacks the other arguments from a block of words, as the pool wants them
+(`symtensor.codegen.pool`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from symtensor.codegen.kernel import Indirect, Kernel, Let, Loop, Reduce, Stmt, Store, Value
+from symtensor.codegen.kernel import Indirect, Let, Loop, Reduce, Stmt, Store, Value
 from symtensor.codegen.text import FunctionText
 from symtensor.ir.dims import Dim
 
@@ -34,14 +34,10 @@ class Share:
     """Rounds that stay together."""
 
 
-def shared_loop(kernel: Kernel) -> Loop | None:
-    """Return the loop of a kernel that is nothing but one loop and what it reads before it."""
-    if not kernel.body:
-        return None
-    *lets, last = kernel.body
-    if not isinstance(last, Loop) or not all(isinstance(stmt, Let) for stmt in lets):
-        return None
-    return None if _scatters(last.body) else last
+def can_be_cut(stmt: Loop | Reduce) -> bool:
+    """Return True for loops and folds whose rounds can be run in any order: none writes another's place."""
+    running = isinstance(stmt, Reduce) and any(x.data.is_running for x in stmt.results)
+    return not running and not _scatters(stmt.body)
 
 
 def _scatters(body: Sequence[Stmt]) -> bool:
@@ -58,6 +54,13 @@ def share_of(loop: Loop, lanes: int, cost: Callable[[Value], int]) -> Share:
     """Return how to share a loop out; `cost` counts the instructions of a value."""
     round_ = _work(loop.body, lanes if loop.vector else 1, lanes, cost)
     return Share(loop.axis.extent, round_, STRETCH if loop.vector or loop.tiled else 1)
+
+
+def share_of_parts(
+    nest: Loop, length: Dim, parts: Dim, lanes: int, cost: Callable[[Value], int]
+) -> Share:
+    """Return how to share out the parts of a fold, each of `length` rounds of its outer loop."""
+    return Share(parts, _work(nest.body, lanes if nest.vector else 1, lanes, cost) * length, 1)
 
 
 def _work(body: Sequence[Stmt], width: int, lanes: int, cost: Callable[[Value], int]) -> Dim:

@@ -98,7 +98,7 @@ class _Kernels:
         function, kernel = self.program.kernels[step]
         stored = {
             buffer: self.program.slots[place].node
-            for buffer, place in zip(kernel.buffers, call.buffers, strict=True)
+            for buffer, place in zip(kernel.buffers, call.buffers, strict=False)
         }
         found = traffic_of(kernel)
         return records.Kernel(
@@ -116,7 +116,7 @@ class _Kernels:
             bytes_read=bytes_touched(found.read, stored),
             bytes_written=bytes_touched(found.written, stored),
             lanes=kernel_width(kernel, self.program.target) if has_lanes(kernel.body) else 1,
-            shared=call.share is not None,
+            shared=call.shared,
         )
 
     def _product(self, step: ContractStep, name: str, function: str) -> records.Kernel:

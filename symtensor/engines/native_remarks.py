@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from symtensor.codegen.driver import NAME, LoopCall
+from symtensor.codegen.phases import lone_loop
 from symtensor.codegen.program import Program
 from symtensor.codegen.schedule import (
     ContractStep,
@@ -17,7 +18,6 @@ from symtensor.codegen.schedule import (
     Schedule,
     is_alias,
 )
-from symtensor.codegen.sharing import shared_loop
 from symtensor.engines import records
 from symtensor.engines.native_records import kernels_of
 from symtensor.ir import dims as D
@@ -84,11 +84,15 @@ def _kernel_remarks(
         )
         yield records.Remark("scalar", root, why, (), name)
     if record.shared:
-        loop = shared_loop(program.kernels[step][1])
-        extent = "" if loop is None else f"ranges of {loop.axis} < {loop.axis.extent}"
+        loop = lone_loop(program.kernels[step][1])
+        extent = "parts of its folds and ranges of its loops, one after the other"
+        if loop is not None:
+            extent = f"ranges of {loop.axis} < {loop.axis.extent}"
         yield records.Remark("threads", root, extent, (), name)
     else:
-        yield records.Remark("one thread", root, "it is not one loop over its result", (), name)
+        yield records.Remark(
+            "one thread", root, "it is short, or its elements need those before them", (), name
+        )
 
 
 def _product_remarks(plan: Schedule, node: Node, name: str, lanes: int) -> Iterator[records.Remark]:

@@ -1,0 +1,211 @@
+"""Kernels of several loops and folds: each is shared by threads, and nothing depends on how."""
+
+import numpy as np
+import pytest
+
+import symtensor as st
+from symtensor.codegen import driver, jit, phases, program, target, threads
+
+RNG = np.random.default_rng(5)
+PART = phases.PART
+EDGES = [
+    0,
+    1,
+    PART - 1,
+    2 * PART,
+    2 * PART + 1,
+    5 * PART - 7,
+    63 * PART + 13,
+    70 * PART,
+    131 * PART + 1,
+]
+
+
+@pytest.fixture(params=[1, 2, 3, 7])
+def number_of_threads(request, monkeypatch):
+    monkeypatch.setenv("SYMTENSOR_NUM_THREADS", str(request.param))
+    threads.stop()
+    threads.start()
+    yield request.param
+    monkeypatch.undo()
+    threads.stop()
+    threads.start()
+
+
+def compiled(inputs, outputs):
+    return st.function(inputs, outputs, engine="llvm")
+
+
+def has_phases(f):
+    return any(
+        call.phases[1:] and call.shared for call in f.executable.program.drivers[driver.NAME]
+    )
+
+
+FOLDS = {
+    "sum": (
+        lambda x: st.sum(x),
+        lambda a: np.sum(a, dtype=np.float64 if a.dtype.kind == "f" else None),
+    ),
+    "max": (lambda x: st.max(x, initial=0), lambda a: np.max(a, initial=0)),
+    "min": (lambda x: st.min(x, initial=0), lambda a: np.min(a, initial=0)),
+    "any": (lambda x: st.any(x > 3), lambda a: np.any(a > 3)),
+    "all": (lambda x: st.all(x > -4), lambda a: np.all(a > -4)),
+}
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float64", "float16", "bfloat16", "int8", "int64", "uint32"]
+)
+def test_folds_to_one_value_are_right_at_the_ends_of_parts(fold, dtype):
+    build, truth = FOLDS[fold]
+    x = st.placeholder((None,), dtype)
+    f = compiled([x], build(x))
+    assert has_phases(f)
+    for n in EDGES:
+        given = (RNG.standard_normal(n) * 2).astype(x.dtype.numpy)
+        if dtype == "uint32":
+            given = given % 90
+        wanted = truth(given.astype("float32") if dtype == "bfloat16" else given)
+        tolerance = {"float16": 2e-3, "bfloat16": 1e-2}.get(dtype, 1e-6)
+        found, near = np.asarray(f(given), "float64"), max(tolerance, 1e-9 * n)  # sums cancel
+        np.testing.assert_allclose(found, np.float64(wanted), rtol=tolerance, atol=near)
+
+
+def test_products_and_integers_are_exact():
+    x = st.placeholder((None,), "int64")
+    f = compiled([x], [st.prod(x), st.sum(x)])
+    for n in EDGES[1:]:
+        given = RNG.integers(1, 1 << 40, n) | 1
+        product, total = f(given)
+        assert product == np.prod(given) and total == np.sum(given)
+
+
+@pytest.mark.parametrize("find, truth", [(st.argmax, np.argmax), (st.argmin, np.argmin)])
+def test_the_first_extremum_is_found_over_all_parts(find, truth):
+    x = st.placeholder((None,))
+    f = compiled([x], find(x, 0))
+    assert has_phases(f)
+    for n in EDGES[1:]:
+        for given in (
+            RNG.integers(-3, 3, n).astype("float32"),  # many of equal value
+            np.zeros(n, "float32"),
+            np.full(n, np.inf if find is st.argmin else -np.inf, "float32"),
+            RNG.standard_normal(n).astype("float32"),
+        ):
+            assert f(given) == truth(given)
+            for places in (RNG.integers(0, n, 2), [n - 1]):
+                given[places] = np.nan
+                assert f(given) == truth(given)
+
+
+def test_values_that_are_not_numbers_come_through():
+    x = st.placeholder((None,))
+    f = compiled([x], [st.sum(x), st.max(x), st.min(x)])
+    n = 5 * PART
+    for place in (0, PART, 3 * PART + 5, n - 1):
+        given = RNG.standard_normal(n).astype("float32")
+        given[place] = np.nan
+        assert all(np.isnan(v) for v in f(given))
+        given[place] = np.inf
+        total, largest, smallest = f(given)
+        assert total == np.inf and largest == np.inf and smallest == given.min()
+        given[(place + PART) % n] = -np.inf
+        total, largest, smallest = f(given)
+        assert np.isnan(total) and largest == np.inf and smallest == -np.inf
+
+
+def test_long_sums_stay_as_exact_as_the_compensated_one():
+    x = st.placeholder((None,))
+    f = compiled([x], st.sum(x))
+    given = RNG.standard_normal(131 * PART + 77).astype("float32") + 3
+    exact = given.astype("float64").sum()
+    assert abs(f(given) - exact) <= 2 * np.spacing(np.float32(exact))
+
+
+def several(x, y):
+    """Return kernels of many phases: folds that need others, loops after folds, joins, paddings."""
+    spread = st.sqrt(st.mean((x - st.mean(x)) ** 2))
+    return [
+        spread, (x - st.mean(x)) / spread, st.softmax(x), st.log_softmax(y), st.logsumexp(x * 2),
+        st.concatenate([st.exp(x), y * 2, x - 1]), st.pad(st.tanh(y), 3), st.cumsum(x) / st.max(y),
+        st.sum(x * y) / st.sqrt(st.sum(x * x) * st.sum(y * y)),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [5, 3000, 4 * PART + 11, 40 * PART + 3])
+def test_phases_follow_each_other(n, number_of_threads):
+    xs = [st.placeholder((None,), "float64") for _ in range(2)]
+    f, reference = (st.function(xs, several(*xs), engine=e) for e in ("llvm", "numpy"))
+    given = [np.random.default_rng(seed).standard_normal(n) for seed in (1, 2)]
+    if number_of_threads == 1:
+        for found, wanted in zip(f(*given), reference(*given), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-11)
+    _bits.setdefault(n, f(*given))
+    for _ in range(3):
+        for found, first in zip(f(*given), _bits[n], strict=True):
+            np.testing.assert_array_equal(found.view("int64"), first.view("int64"))
+
+
+_bits = {}
+"""Size -> what the first number of threads gave."""
+
+
+@pytest.mark.parametrize("shape", [(3, 70_000), (70_000, 3), (260, 257), (1, 1), (0, 5), (5, 0)])
+def test_rows_that_do_not_follow_each_other_are_cut_between_rows(shape, number_of_threads):
+    x, b = st.placeholder((None, None)), st.placeholder((None,))
+    f = compiled(
+        [x, b],
+        [
+            st.sum(st.transpose(x) * b[:, None]),
+            st.sum(x[::2] * x[::2]),
+            st.max(x[:, 1:], initial=0),
+        ],
+    )
+    a, c = (
+        RNG.standard_normal(shape).astype("float32"),
+        RNG.standard_normal(shape[1]).astype("float32"),
+    )
+    total, squares, largest = f(a, c)
+    np.testing.assert_allclose(total, (a.T * c[:, None]).sum(dtype="float64"), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(squares, (a[::2].astype("float64") ** 2).sum(), rtol=1e-5)
+    assert largest == a[:, 1:].max(initial=0)
+
+
+def test_refused_indices_are_told_from_every_phase():
+    x, i = st.placeholder((None,)), st.placeholder((None,), "int64")
+    taken = x[i]
+    f = compiled([x, i], [st.sum(taken), taken / st.max(taken)])
+    given, places = np.arange(1.0, 100.0, dtype="float32"), np.zeros(5 * PART, "int64")
+    total, _ = f(given, places)
+    assert total == 5 * PART
+    for place in (0, 2 * PART, 5 * PART - 1):
+        places[place] = 99
+        with pytest.raises(st.IndexOutOfRange, match="99"):
+            f(given, places)
+        places[place] = 0
+
+
+def test_phases_run_in_loops():
+    x = st.placeholder((None, None))
+    norms, _ = st.scan(lambda row: st.sqrt(st.sum(row * row)), [x])
+    f = compiled([x], norms)
+    a = RNG.standard_normal((7, 3 * PART)).astype("float32")
+    np.testing.assert_allclose(f(a), np.linalg.norm(a.astype("float64"), axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["avx512", "avx2", "sse2", "neon", "apple", "windows"])
+def test_phases_compile_for_every_machine(name):
+    x = st.placeholder((None,))
+    chosen = target.named(name)
+    graph = st.Graph((x.node,), (st.softmax(x).node, st.argmax(x, 0).node))
+    assembly = jit.emit_assembly(program.build_program(graph, chosen).llvm_ir, chosen)
+    assert "kernel0.2" in assembly
+
+
+def test_a_short_fold_is_one_function():
+    x = st.placeholder((2, 100))
+    f = compiled([x], st.sum(x))
+    (call,) = f.executable.program.drivers[driver.NAME]
+    assert len(call.phases) == 1 and not call.shared

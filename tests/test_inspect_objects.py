@@ -8,6 +8,7 @@ import pytest
 import symtensor as st
 from symtensor.ir import dims as D
 from symtensor.ops.cost import node_cost
+from symtensor.ops.families import View
 
 RNG = np.random.default_rng(5)
 
@@ -108,6 +109,23 @@ def test_remarks_are_objects_with_reason_and_line():
     text = f.explain()
     assert isinstance(text, str) and text.remarks == f.remarks
     json.dumps([r.to_dict() for r in f.remarks])
+
+
+def test_remarks_tell_of_every_value_that_something_reads_why_it_is_where_it_is():
+    step, _ = mlp_step()
+    image = st.placeholder((None, 8, 8, 3))
+    kernel = st.variable(np.zeros((3, 3, 3, 4), "f4"))
+    pooled = st.sum(st.max_pool(st.relu(st.conv(image, kernel, padding="same")), 2))
+    change = kernel - st.gradients(pooled, kernel)
+    convolve = st.function([image], pooled, updates=[(kernel, change)], engine="llvm")
+    x = st.placeholder((None, 16))
+    parts = [st.exp(st.sort(st.concatenate([x, x + 1]), 0)), st.cumsum(x * 2, 0) + st.pad(x, 0)]
+    for f in (step, convolve, st.function([x], parts, engine="llvm")):
+        users, told = f.optimized.users(), {r.node for r in f.remarks if r.where == "fusion"}
+        silent = {"placeholder", "variable", "constant", "dim_value"}
+        for node in f.optimized.nodes():
+            if users[node] and node.op.name not in silent and not isinstance(node.op.family, View):
+                assert node in told, node
 
 
 def test_remarks_tell_what_was_stabilized_and_called_out():

@@ -172,7 +172,8 @@ class _Fusion:
         uses, roots = self._uses_and_roots(node)
         self.reads[node] = uses
         if node in self.required:
-            self._make_root(node, "" if not roots else "read outside kernels")
+            why = "a product, a call-out, a loop or the caller reads it"
+            self._make_root(node, why if self.users[node] else "")
             return
         if not roots:
             return  # a view that only call-outs read

@@ -15,6 +15,7 @@ from symtensor.codegen.schedule import (
     DrawStep,
     KernelStep,
     LoopStep,
+    NodeStep,
     Schedule,
     is_alias,
 )
@@ -44,6 +45,8 @@ def _steps(
 ) -> Iterator[records.Remark]:
     for number, (step, call) in enumerate(zip(plan.steps, program.drivers[driver], strict=True)):
         name = f"{prefix}{number}"
+        if isinstance(step, NodeStep):
+            yield records.Remark("stored", step.roots[0], _why_stored(step), (), "fusion")
         if isinstance(step, KernelStep):
             yield from _kernel_remarks(program, step, made[name])
         elif isinstance(step, ContractStep):
@@ -59,6 +62,17 @@ def _steps(
             yield records.Remark("call-out", step.node, why_call_out(step.node), (), name)
     for node in _aliases(plan):
         yield records.Remark("in place", node, "the same memory under another shape", (), "fusion")
+
+
+def _why_stored(step: NodeStep) -> str:
+    """Return why no kernel computes inside what is no kernel itself."""
+    if isinstance(step, ContractStep):
+        return "a matrix product writes it by tiles, and kernels read it from memory"
+    if isinstance(step, DrawStep):
+        return "its words are drawn in order"
+    if isinstance(step, LoopStep):
+        return "the rounds of a loop write it"
+    return "NumPy makes it"
 
 
 def _aliases(plan: Schedule) -> Iterable[Node]:

@@ -466,6 +466,26 @@ def test_writing_along_an_axis(axis):
         np.testing.assert_array_equal(found[1], written)
 
 
+@pytest.mark.parametrize("few", [2, 4, 16])
+def test_what_is_summed_over_a_short_axis_and_read_along_it_is_computed_once(few):
+    x, y = st.placeholder((few, None)), st.placeholder((None, few, None))
+    f = compiled([x, y], [x - st.mean(x, 0), st.softmax(y, 1)])
+    assert len(f.executable.kernels()) == 2
+    assert "repeat" not in f.explain()
+    for columns in SIZES:
+        a, b = RNG.standard_normal((few, columns)), RNG.standard_normal((3, few, columns))
+        powers = np.exp(b)
+        wanted = [a - a.mean(0), powers / powers.sum(1, keepdims=True)]
+        for found, truth in zip(f(a.astype("f4"), b.astype("f4")), wanted, strict=True):
+            np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_summed_over_a_long_axis_and_read_along_it_is_stored():
+    x = st.placeholder((17, None))
+    f = compiled([x], x - st.mean(x, 0))
+    assert len(f.executable.kernels()) == 2
+
+
 # --- rows that loops share ---------------------------------------------------------------------------
 
 

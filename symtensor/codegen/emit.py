@@ -31,7 +31,7 @@ from symtensor.codegen.kernel import (
 )
 from symtensor.codegen.lanes import Lanes, LaneScalars
 from symtensor.codegen.panels import emit_panels, takes_panels
-from symtensor.codegen.reductions import emit_reduce, emit_update
+from symtensor.codegen.reductions import emit_reduce, emit_update, is_written_out
 from symtensor.codegen.streaming import emit_streaming, takes_streaming
 from symtensor.codegen.target import Target
 from symtensor.codegen.tiles import emit_tiles
@@ -180,7 +180,8 @@ class Emitter(AccessBuilder):
         """Return the first index of a loop and the one after its last."""
         if loop is self.shared:
             return "%first", "%last"
-        return "0", self.size(loop.axis.extent)
+        extent = loop.axis.extent
+        return "0", str(extent) if is_written_out(self, loop) else self.size(extent)
 
     def is_light(self, body: list[Stmt]) -> bool:
         """Return True for a body of few instructions."""

@@ -1,8 +1,9 @@
 """Accumulators of reductions: how they begin, take an element, join across lanes, and end.
 
-Float sums add up blocks plainly and carry the blocks in a compensated pair, which keeps the error of
-long sums below that of pairwise summation. Combining across lanes is a fixed tree of halves. The index
-of an extremum is carried beside it: the first one wins, and the first NaN wins over all.
+Float sums of more than a block add up blocks plainly and carry them in a compensated pair, which keeps
+the error of long sums below that of pairwise summation. Combining across lanes is a fixed tree of
+halves. The index of an extremum is carried beside it: the first one wins, and the first NaN wins over
+all.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from symtensor.codegen.lanes import (
     part,
     splat_literal,
 )
+from symtensor.ir import dims as D
 from symtensor.ir.dtypes import DType, float32, int32, int64
+
+BLOCK = 64
+"""Steps that a float sum adds up plainly before the block joins the compensated pair."""
 
 State = list[Lanes]
 """Accumulators of one reduction."""
@@ -35,8 +40,13 @@ def fold_of(s: LaneScalars, result: Value, over_lanes: bool = False) -> Fold:
         return StepFold(s, result) if over_lanes else IndexFold(s, result)
     if result.data.is_running:
         return RunningFold(s, result)
-    floating = result.dtype.is_floating
-    return SumFold(s, result) if combiner == "sum" and floating else Fold(s, result)
+    rounding = combiner == "sum" and result.dtype.is_floating
+    return SumFold(s, result) if rounding and not _is_short(result) else Fold(s, result)
+
+
+def _is_short(result: Value) -> bool:
+    terms = D.product(axis.extent for axis in result.data.axes)
+    return isinstance(terms, int) and terms <= BLOCK
 
 
 class Fold:

@@ -9,7 +9,8 @@ consumers' kernel or gets a buffer (becomes a *root*). A node gets a buffer when
 - it would be computed again and again along a broadcast axis, and it is not cheap;
 - it is written piece by piece (joined, padded, scattered) or is a running sum or product;
 - it is a sum that a matrix product computes (`symtensor.codegen.addends`);
-- it is a reduction whose result is not constant along the inner loops of its consumer;
+- it is a reduction whose result is not constant along the inner loops of its consumer, and these are not
+  short ones that may go further inside;
 - the kernel would grow beyond `MAX_COST`.
 
 Roots of one shape that read the same things then share a kernel, unless that would make a cycle.
@@ -22,6 +23,7 @@ from collections.abc import Iterable
 
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.addends import sums_of_products
+from symtensor.codegen.lower import may_go_inside
 from symtensor.codegen.packing import packings
 from symtensor.codegen.root_kernels import loop_type
 from symtensor.codegen.schedule import (
@@ -217,16 +219,31 @@ class _Fusion:
         if len(uses) > MAX_USES and not cheap:
             return f"read at {len(uses)} different positions"
         if not cheap and not all(use.is_prefix for use in uses):
-            if stage.is_reduction(node):
-                return "a reduction that its consumer's inner loops would repeat"
-            if any(use.names_too_often(node) for use in uses):
-                return "it would be recomputed wherever an index names it"
-            if any(use.repeats for use in uses):
-                return "it would be recomputed along a broadcast axis"
+            if reason := self._why_repeated(node, uses):
+                return reason
         own = self.own[node] or 1
         if any(self.weight[id(self.group[r])] + own * len(uses) > MAX_COST for r in roots):
             return "the kernel is large enough"
         return ""
+
+    def _why_repeated(self, node: Node, uses: list[Use]) -> str:
+        """Return why consumers would compute elements of `node` again and again, or ""."""
+        if stage.is_reduction(node):
+            once = all(use.is_prefix or self._may_become_prefix(use) for use in uses)
+            return "" if once else "a reduction that its consumer's inner loops would repeat"
+        if any(use.names_too_often(node) for use in uses):
+            return "it would be recomputed wherever an index names it"
+        if any(use.repeats for use in uses):
+            return "it would be recomputed along a broadcast axis"
+        return ""
+
+    def _may_become_prefix(self, use: Use) -> bool:
+        """Return True where the loops that a value does not vary with may run inside of the others."""
+        domains = [tuple(axes) for axes, _ in self.axes.values()]
+        axes = use.axes
+        others = [axis for axis in use.loops if axis not in axes]
+        plain = len(set(axes)) == len(axes) and use.loops in domains
+        return plain and may_go_inside(others, use.loops)
 
     def _make_root(self, node: Node, reason: str) -> None:
         self.kernels[node] = frozenset({node})

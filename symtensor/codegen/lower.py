@@ -34,6 +34,8 @@ from symtensor.codegen.kernel import (
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
 
+SHORT = 16
+"""Rounds of the loops that may run inside of vector loops."""
 MAX_TILES = 3
 """Transposed loads of one loop: each tile takes a kilobyte of stack."""
 
@@ -45,12 +47,22 @@ def lower_kernel(*specs: KernelSpec) -> Kernel:
     they write at one of its indices may depend on what they write at another.
     """
     shared = _first_axis(specs) if len(specs) > 1 else None
-    merged = [_bring_tiles_inside(merge_axes(spec, shared)) for spec in specs]
+    merged = [_order_axes(merge_axes(spec, shared)) for spec in specs]
     body = [stmt for spec in merged for stmt in _Placement(spec).run()]
     if shared is not None and _first_axis(merged) is shared:
         body = _in_one_loop(body, shared)
     _choose_vector_loops(body)
     return Kernel(_buffers(merged), _sizes(merged), body)
+
+
+def may_go_inside(axes: Sequence[Axis], loops: Sequence[Axis]) -> bool:
+    """Return True for axes that take few rounds together, none of which is the innermost of all."""
+    return loops[-1] not in axes and _are_short(axes)
+
+
+def _are_short(axes: Sequence[Axis]) -> bool:
+    rounds = D.product(axis.extent for axis in axes)
+    return isinstance(rounds, int) and rounds <= SHORT
 
 
 def _first_axis(specs: Sequence[KernelSpec]) -> Axis | None:
@@ -164,7 +176,29 @@ class _Renaming:
         return table.apply(old.data, args, old.dtype) if old.kind == "apply" else old
 
 
-# --- transposed reads ----------------------------------------------------------------------------
+# --- the order of axes ---------------------------------------------------------------------------
+
+
+def _order_axes(spec: KernelSpec) -> KernelSpec:
+    return _bring_tiles_inside(_bring_short_axes_inside(spec))
+
+
+def _bring_short_axes_inside(spec: KernelSpec) -> KernelSpec:
+    """Move short axes inside of those that a reduction varies with, so that it need not be repeated.
+
+    In the gradient of pooling they are the elements of a window, and what is summed over is the same for
+    all of them.
+    """
+    folds = [v for v in spec.values() if v.kind == "reduce"]
+    is_ordered = any(v.data.is_running for v in folds)
+    if is_ordered or any(v.kind == "checked" for v in spec.values()):
+        return spec
+    for fold in sorted(folds, key=lambda fold: len(fold.axes), reverse=True):
+        outer = [axis for axis in spec.axes if axis in fold.axes]
+        inner = [axis for axis in spec.axes if axis not in fold.axes]
+        if inner and fold.axes <= set(spec.axes) and may_go_inside(inner, spec.axes):
+            return KernelSpec((*outer, *inner), spec.stores)
+    return spec
 
 
 def _bring_tiles_inside(spec: KernelSpec) -> KernelSpec:
@@ -360,7 +394,14 @@ def _prefers_outer(loop: Loop, inner: list[Loop | Reduce]) -> bool:
             continue  # a vector read says little about how the matrices lie
         along += D.same(at.coefficient(loop.axis), 1)
         across += innermost is not loop.axis and D.same(at.coefficient(innermost), 1)
-    return along > across and all(isinstance(s, (Reduce, Let, Store)) for s in loop.body)
+    return along > across and all(map(_fits_inside, loop.body))
+
+
+def _fits_inside(stmt: Stmt) -> bool:
+    """Return True for what a vector loop may hold: no loops but reductions and short ones."""
+    if isinstance(stmt, Loop):
+        return _are_short([stmt.axis]) and all(map(_fits_inside, stmt.body))
+    return isinstance(stmt, (Reduce, Let, Store))
 
 
 def _loads_in(body: list[Stmt], axis: Axis) -> Iterator[tuple[Axis, Value]]:

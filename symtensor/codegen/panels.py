@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from symtensor.codegen.folds import Fold, State, fold_of
+from symtensor.codegen.folds import BLOCK, Fold, State, fold_of
 from symtensor.codegen.kernel import Axis, Let, Loop, Reduce, Stmt, Update, Value
 from symtensor.codegen.lanes import memory_type
 from symtensor.codegen.memory import aligned
-from symtensor.codegen.reductions import BLOCK, UNROLL, fold_block
+from symtensor.codegen.reductions import UNROLL, fold_block
 from symtensor.ir.dtypes import DType
 
 if TYPE_CHECKING:

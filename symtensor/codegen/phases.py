@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from symtensor.codegen.emit import Emitter
-from symtensor.codegen.folds import State, fold_of
+from symtensor.codegen.folds import BLOCK, State, fold_of
 from symtensor.codegen.kernel import Axis, Kernel, Let, Loop, Reduce, Stmt, Store
 from symtensor.codegen.lanes import memory_type
-from symtensor.codegen.reductions import BLOCK, UNROLL, emit_fold
+from symtensor.codegen.reductions import UNROLL, emit_fold
 from symtensor.codegen.sharing import Share, can_be_cut, share_of, share_of_parts
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D

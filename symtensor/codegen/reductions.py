@@ -10,15 +10,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from symtensor.codegen.folds import Fold, IndexFold, State, StepFold, fold_of
+from symtensor.codegen.folds import BLOCK, Fold, IndexFold, State, StepFold, fold_of
 from symtensor.codegen.kernel import Axis, Loop, Reduce, Stmt, Update, Value
 from symtensor.codegen.lanes import Lanes
 
 if TYPE_CHECKING:
     from symtensor.codegen.emit import Emitter
 
-BLOCK = 64
-"""Steps that a float sum adds up plainly before the block joins the compensated pair."""
 UNROLL = 4
 """Vectors that a light reduction takes at a time."""
 FEW = 3
@@ -57,7 +55,7 @@ def _state_width(e: Emitter, result: Value) -> int:
 
 def _reduce_loop(e: Emitter, loop: Loop, first: str = "0", last: str = "") -> None:
     """Emit a loop of a reduction nest; the innermost one goes through in blocks."""
-    extent = str(loop.axis.extent) if _is_short(e, loop) else e.size(loop.axis.extent)
+    extent = str(loop.axis.extent) if is_written_out(e, loop) else e.size(loop.axis.extent)
     last = last or extent
     innermost = any(isinstance(s, Update) for s in loop.body)
     if not innermost:
@@ -90,7 +88,8 @@ def _fold_lanes(e: Emitter, loop: Loop, start: str, end: str, width: int) -> Non
         e.states[result] = folds[result].join(state, wide[result])
 
 
-def _is_short(e: Emitter, loop: Loop) -> bool:
+def is_written_out(e: Emitter, loop: Loop) -> bool:
+    """Return True for a short and light loop inside of a vector loop."""
     extent = loop.axis.extent
     few = isinstance(extent, int) and 0 < extent <= FEW
     return few and e.vector_axis is not None and e.is_light(loop.body)

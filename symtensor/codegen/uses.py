@@ -84,7 +84,8 @@ def _reduction_use(user: Node, use: Use) -> Use:
         stage.axis_position_or_zero(reduced[a]) if a in reduced else next(outer)
         for a in range(len(shape))
     )
-    kept = use.loops[: len(use.axes)]
+    varying = set(use.axes)
+    kept = tuple(axis for axis in use.loops if axis in varying)
     return Use(inner, kept + tuple(a for a in reduced.values() if not D.same(a.extent, 1)))
 
 

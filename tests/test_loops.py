@@ -213,3 +213,31 @@ def running(z):
 def test_gradients_by_what_is_added_to_the_rows_of_a_product():
     arrays = [RNG.standard_normal(shape) for shape in ((6, 3, 9), (9, 9), (9,))]
     check_gradients(lambda x, w, b: st.sum(running(x @ w + b)), arrays, order=1, engine="llvm")
+
+
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_layers_of_recurrences_run_forward_once(engine, depth):
+    """The gradient's wider scan of a layer reads the wider one of the layer below: both are shared."""
+    x = st.placeholder((5, 3, 4), "float64")
+    weights = [st.placeholder((4, 4), "float64") for _ in range(depth)]
+
+    def loss(x, *weights):
+        for u in weights:
+            step = lambda row, h, u=u: [st.tanh(row + h @ u)]  # noqa: E731
+            x, _ = st.scan(step, [x], [st.zeros((3, 4), "float64")])
+        return st.sum(st.square(x))
+
+    value = loss(x, *weights)
+    f = st.function([x, *weights], [value, *st.gradients(value, weights)], engine=engine)
+    assert len(loops(f)) == 2 * depth
+    arrays = [0.5 * RNG.standard_normal(t.shape) for t in (x, *weights)]
+    y = arrays[0]
+    for u in arrays[1:]:
+        h, rows = np.zeros((3, 4)), []
+        for row in y:
+            h = np.tanh(row + h @ u)
+            rows.append(h)
+        y = np.stack(rows)
+    np.testing.assert_allclose(f(*arrays)[0], np.sum(y * y), rtol=1e-12)
+    check_gradients(loss, arrays, order=1, engine=engine)

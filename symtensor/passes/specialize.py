@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from symtensor.ir.graph import Graph, replace_nodes
+from symtensor.ir.graph import Graph
 from symtensor.ir.node import RESULT, Node, make_node
 from symtensor.ir.tensor import Tensor
 from symtensor.ops.bodies import inline
@@ -39,26 +39,36 @@ def _inline_branches(graph: Graph, fired: Counter[str]) -> Graph:
 
 
 def _share_scans(graph: Graph, fired: Counter[str]) -> Graph:
-    """Let a scan whose outputs another one computes too read that one (forward and gradient)."""
+    """Let a scan whose outputs another one computes too be that one (forward and gradient).
+
+    What such scans read may be results of others: each is made anew from what its operands became.
+    """
     groups: dict[Any, list[Node]] = {}
     for node in graph.nodes():
         if node.op.name == "scan":
             groups.setdefault(_loop_key(node), []).append(node)
-    replaced: dict[Node, Node] = {}
+    shared: dict[Node, Node] = {}
+    places: dict[Node, int] = {}
     for scans in groups.values():
         widest = max(scans, key=lambda n: len(n.attrs["body"].outputs))
         for scan in scans:
-            if scan is not widest:
-                replaced |= _results_from(graph, scan, widest)
-    if not replaced:
+            found = {} if scan is widest else _places_in(graph, scan, widest)
+            if found:
+                shared[scan] = widest
+                places |= found
+    if not shared:
         return graph
-    for before, after in replaced.items():
-        note(fired, "share a scan", before, after)
-    roots = replace_nodes(graph.roots, replaced)
-    count = len(graph.outputs)
-    targets = [target for target, _ in graph.updates]
-    updates = tuple(zip(targets, roots[count:], strict=True))
-    return Graph(graph.inputs, tuple(roots[:count]), updates)
+
+    def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node in shared:
+            return shared[node].with_inputs(inputs)
+        if node not in places:
+            return node.with_inputs(inputs)
+        result = make_node(RESULT, inputs, {"index": places[node]}, loc=node.loc)
+        note(fired, "share a scan", node, result)
+        return result
+
+    return graph.map(rebuild)
 
 
 def _loop_key(node: Node) -> Any:
@@ -74,21 +84,16 @@ def _loop_key(node: Node) -> Any:
     )
 
 
-def _results_from(graph: Graph, scan: Node, widest: Node) -> dict[Node, Node]:
-    """Return result of `scan` -> the equal result of `widest`; nothing when one is missing."""
-    available = {output: i for i, output in enumerate(widest.attrs["body"].outputs)}
-    carries = scan.attrs["carries"]
-    found: dict[Node, Node] = {}
+def _places_in(graph: Graph, scan: Node, widest: Node) -> dict[Node, int]:
+    """Return result of `scan` -> number of the equal result of `widest`; nothing when one is missing."""
+    carries, made = scan.attrs["carries"], widest.attrs["body"].outputs
+    found: dict[Node, int] = {}
     for node in graph.nodes():
         if node.op is RESULT and node.inputs[0] is scan:
             index = node.attrs["index"]
-            place = index
-            if index >= carries:
-                output = scan.attrs["body"].outputs[index]
-                later = [i for i, o in enumerate(widest.attrs["body"].outputs)
-                         if o is output and i >= carries]  # fmt: skip
-                if not later or output not in available:
-                    return {}
-                place = later[0]
-            found[node] = make_node(RESULT, (widest,), {"index": place}, loc=node.loc)
+            output = scan.attrs["body"].outputs[index]
+            equal = [i for i, x in enumerate(made) if x is output and i >= carries]
+            if index >= carries and not equal:
+                return {}
+            found[node] = index if index < carries else equal[0]
     return found

@@ -12,6 +12,7 @@ from symtensor.checking.checked import CheckedFunction
 from symtensor.engines.numpy import NumpyEngine
 from symtensor.ir.graph import replace_nodes
 from symtensor.ops.elementwise_rule import NUMERIC, elementwise
+from symtensor.ops.interpret import run_graph
 from symtensor.ops.registry import OPS
 from symtensor.passes.pipeline import Pass
 
@@ -158,7 +159,7 @@ def test_the_spread_is_of_the_values_that_cancel():
     assert spread.unexplained(0, np.array(1e6, "float32")).any()
 
 
-# --- NaN and infinity ----------------------------------------------------------------------------
+# --- comparisons ---------------------------------------------------------------------------------
 
 
 def unequal_by_rounding():
@@ -187,6 +188,64 @@ def test_an_equality_that_no_rounding_decides_is_a_fault():
     assert (
         Spread(graph, [np.array(1.5)], [], [np.array(False)]).unexplained(0, np.array(True)).all()
     )
+
+
+def spread_of(build, *arrays):
+    """Return the spread of the results that the reference gives."""
+    xs = [st.placeholder(a.shape, a.dtype) for a in arrays]
+    ys = build(*xs)
+    graph = st.Graph(tuple(x.node for x in xs), tuple(y.node for y in ys))
+    return Spread(graph, arrays, [], run_graph(graph, arrays))
+
+
+def test_no_undecided_comparison_of_many_is_a_fault():
+    """Each of the runs with moved values answers at random, but not the first two."""
+    x = np.random.default_rng(0).uniform(1, 2, 200_000)
+    spread = spread_of(lambda x: [st.less(x * 3.0 / 3.0, x * 7.0 / 7.0 + 1e-16)], x)
+    assert not spread.unexplained(0, ~spread.results[0]).any()
+
+
+def test_computed_floats_that_are_equal_by_chance_are_undecided():
+    x = np.random.default_rng(0).uniform(1, 2, 1000)
+    spread = spread_of(lambda x: [st.equal(x * 3.0 / 3.0, x * 7.0 / 7.0)], x)
+    equal = spread.results[0]
+    assert equal.any() and not spread.unexplained(0, np.zeros_like(equal)).any()
+
+
+def test_the_largest_of_computed_floats_is_one_of_them():
+    x = np.random.default_rng(0).uniform(1, 2, (50, 4))
+    spread = spread_of(lambda x: [st.equal(st.exp(x), st.max(st.exp(x), 1, keepdims=True))], x)
+    assert spread.results[0].sum() == 50
+    assert spread.unexplained(0, ~spread.results[0])[spread.results[0]].all()
+
+
+def test_whole_numbers_that_are_computed_are_decided():
+    x = np.arange(-6.0, 6.0)
+    spread = spread_of(lambda x: [st.equal(st.floor(x / 2.0), st.ceil(x / 2.0))], x + 0.25)
+    assert spread.unexplained(0, ~spread.results[0]).all()
+
+
+def test_a_single_number_is_rounded_as_others_are():
+    """Beyond it single precision is exact, and a unit of it is many of double precision."""
+    x = np.array(1.03, "float32")
+    spread = spread_of(lambda x: [st.cast(st.exp(x), "float64")], x)
+    above = np.nextafter(spread.results[0].astype("float32"), np.float32(9))
+    assert not spread.unexplained(0, above.astype("float64")).any()
+
+
+def test_loops_count_exactly():
+    x = np.array(1.0)
+    spread = spread_of(lambda x: [st.while_loop(lambda s: s < 9.0, lambda s: s + 1.0, x)], x)
+    assert spread.results[0] == 9 and spread.unexplained(0, np.array(10.0)).all()
+
+
+def test_a_reference_that_takes_no_other_values_explains_nothing():
+    x = np.full(40, 1.25)
+    spread = spread_of(lambda x: [st.assert_(x + 1, st.equal(x, 1.25))], x)
+    assert spread.unexplained(0, spread.results[0] + 1e-9).all()
+
+
+# --- NaN and infinity ----------------------------------------------------------------------------
 
 
 def test_the_first_nan_is_traced_to_its_line():

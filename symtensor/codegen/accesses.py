@@ -6,8 +6,10 @@ that lie side by side are moved as one vector, others one by one.
 
 from __future__ import annotations
 
+from symtensor.codegen.cross_lane import part
 from symtensor.codegen.kernel import Affine, Buffer, Indirect, Kernel, Value
-from symtensor.codegen.lanes import Lanes, LaneScalars, memory_type, part
+from symtensor.codegen.lane_scalars import LaneScalars
+from symtensor.codegen.lanes import Lanes, memory_type
 from symtensor.codegen.loop_builder import LoopBuilder, Scope
 from symtensor.codegen.streaming import METADATA
 from symtensor.ir.dims import Dim

@@ -14,7 +14,8 @@ from fractions import Fraction
 
 from symtensor.codegen import coefficients as C
 from symtensor.codegen.formula import Formula, floats, in_double, rare_lanes
-from symtensor.codegen.lanes import Lanes, LaneScalars
+from symtensor.codegen.lane_scalars import LaneScalars
+from symtensor.codegen.lanes import Lanes
 from symtensor.ir.dtypes import float64
 
 # --- sine and cosine -----------------------------------------------------------------------------

@@ -29,7 +29,8 @@ from symtensor.codegen.kernel import (
     const_value,
     values_in,
 )
-from symtensor.codegen.lanes import Lanes, LaneScalars
+from symtensor.codegen.lane_scalars import LaneScalars
+from symtensor.codegen.lanes import Lanes
 from symtensor.codegen.panels import emit_panels, takes_panels
 from symtensor.codegen.reductions import emit_reduce, emit_update, is_written_out
 from symtensor.codegen.streaming import emit_streaming, takes_streaming

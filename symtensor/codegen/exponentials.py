@@ -13,7 +13,8 @@ from collections.abc import Callable
 from symtensor.codegen import coefficients as C
 from symtensor.codegen import pieces
 from symtensor.codegen.formula import Formula, Whole, in_double
-from symtensor.codegen.lanes import Lanes, LaneScalars
+from symtensor.codegen.lane_scalars import LaneScalars
+from symtensor.codegen.lanes import Lanes
 from symtensor.ir.dtypes import float32, float64
 
 # --- exponentials --------------------------------------------------------------------------------

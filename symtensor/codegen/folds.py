@@ -12,16 +12,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from symtensor.codegen.cross_lane import any_lane, first_true, part
 from symtensor.codegen.kernel import Value
-from symtensor.codegen.lanes import (
-    Lanes,
-    LaneScalars,
-    any_lane,
-    first_true,
-    literal,
-    part,
-    splat_literal,
-)
+from symtensor.codegen.lane_scalars import LaneScalars
+from symtensor.codegen.lanes import Lanes, literal, splat_literal
 from symtensor.ir import dims as D
 from symtensor.ir.dtypes import DType, float32, int32, int64
 

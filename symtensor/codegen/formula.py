@@ -11,15 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from symtensor.codegen import coefficients as C
-from symtensor.codegen.lanes import (
-    Lanes,
-    LaneScalars,
-    any_lane,
-    first_lanes,
-    joined,
-    part,
-    register_type,
-)
+from symtensor.codegen.cross_lane import any_lane, first_lanes, joined, part
+from symtensor.codegen.lane_scalars import LaneScalars
+from symtensor.codegen.lanes import Lanes, register_type
 from symtensor.ir.dtypes import DType, float32, float64, int32, int64
 
 MANTISSA = {"float32": 23, "float64": 52}

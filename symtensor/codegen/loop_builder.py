@@ -13,7 +13,8 @@ from typing import Any
 
 from symtensor.codegen.folds import State
 from symtensor.codegen.kernel import Axis, Value
-from symtensor.codegen.lanes import Lanes, LaneScalars, register_type, splat_literal
+from symtensor.codegen.lane_scalars import LaneScalars
+from symtensor.codegen.lanes import Lanes, register_type, splat_literal
 from symtensor.codegen.lower import is_inline
 from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import DType, int64

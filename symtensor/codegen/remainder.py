@@ -8,7 +8,8 @@ go lane by lane to the C library.
 from __future__ import annotations
 
 from symtensor.codegen.formula import Formula, rare_lanes
-from symtensor.codegen.lanes import Lanes, LaneScalars
+from symtensor.codegen.lane_scalars import LaneScalars
+from symtensor.codegen.lanes import Lanes
 from symtensor.ir.dtypes import float64
 
 _WITHOUT_ROUNDING = 2.0**29

@@ -24,7 +24,8 @@ from symtensor.codegen.kernel import (
     variation,
     weighted_sum,
 )
-from symtensor.codegen.lanes import Lanes, LaneScalars, Unsupported
+from symtensor.codegen.lane_scalars import LaneScalars
+from symtensor.codegen.lanes import Lanes, Unsupported
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Shape

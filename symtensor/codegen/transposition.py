@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from symtensor.codegen.lanes import LaneScalars, memory_type, vector_of
+from symtensor.codegen.lane_scalars import LaneScalars
+from symtensor.codegen.lanes import memory_type, vector_of
 from symtensor.ir.dtypes import DType
 
 

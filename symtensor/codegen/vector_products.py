@@ -11,7 +11,7 @@ import functools
 from collections.abc import Sequence
 
 from symtensor.codegen.lanes import vector_of
-from symtensor.codegen.microkernels import PARAMETERS, Microkernels
+from symtensor.codegen.microkernels import CACHE_LINE, PARAMETERS, Microkernels
 from symtensor.codegen.product_blocks import PAGE
 from symtensor.codegen.text import FunctionText, V
 
@@ -27,7 +27,7 @@ SUMS = 16 << 10
 PIECES, PIECE = 8, 128
 """Pieces of a sum of rows at most, and terms of a piece at least: threads take pieces."""
 DOT_ROWS, DOT_VECTORS = 4, 2
-"""Rows, and vectors of each row, that go through dot products together."""
+"""Rows, and vectors of each row, that go through dot products together; one vector if it fills a line."""
 DEPTH = 4096
 """Terms of a block of dot products."""
 
@@ -76,68 +76,77 @@ class VectorProducts(Microkernels):
             ("ptr", "d"), ("i64", "dm"), ("i64", "count"), ("i64", "k")])  # fmt: skip
         adds = self.is_there(f, "%d")
         whole = f.op(f"and i64 %count, -{DOT_ROWS}")
-        f.loop(0, whole, DOT_ROWS, lambda i, _: self.dot_rows(f, i, DOT_ROWS, DOT_VECTORS, adds))
-        f.loop(
-            whole, "%count", 1, lambda i, _: self.dot_rows(f, i, 1, DOT_ROWS * DOT_VECTORS, adds)
-        )
+        vectors = 1 if self.lanes * self.align == CACHE_LINE else DOT_VECTORS
+        f.loop(0, whole, DOT_ROWS, lambda i, _: self.dot_rows(f, i, DOT_ROWS, vectors, adds))
+        f.loop(whole, "%count", 1, lambda i, _: self.dot_rows(f, i, 1, DOT_ROWS * vectors, adds))
         return f.text()
 
     def dot_rows(self, f: FunctionText, first: str, rows: int, vectors: int, adds: str) -> None:
+        """Write the dot products of x with some rows: `vectors` vectors at a time, then one, then less."""
         pointers = [f.at(self.element, "%a", f.mul(f.add(first, r), "%am")) for r in range(rows)]
-        stride = vectors * self.lanes
-        whole = f.round_down("%k", stride)
-        grid = [(r, v) for r in range(rows) for v in range(vectors)]
+        several = f.round_down("%k", vectors * self.lanes)
 
         def step(t: str, sums: list[str]) -> list[V]:
-            x = [self.vector_at(f, "%x", t, v) for v in range(vectors)]
-            return [
-                self.multiply_add(f, self.lanes, x[v], self.vector_at(f, pointers[r], t, v), total)
-                for (r, v), total in zip(grid, sums, strict=True)
-            ]
+            return [total for v in range(vectors) for total in self.add_products(
+                f, pointers, f.add(t, v * self.lanes), self.lanes, sums[v * rows : (v + 1) * rows]
+            )]  # fmt: skip
 
-        first_sums: list[tuple[str, V]] = [(self.vector, "zeroinitializer")] * len(grid)
-        sums = f.loop(0, whole, stride, step, first_sums)
-        totals = [self.across(f, sums[r * vectors : (r + 1) * vectors]) for r in range(rows)]
-
-        def rest(t: str, sums: list[str]) -> list[V]:
-            x = f.load(self.element, f.at(self.element, "%x", t), self.align)
-            return [
-                self.multiply_add(
-                    f, 1, x,
-                    f.load(self.element, f.at(self.element, pointers[r], t), self.align), total,
-                )
-                for r, total in enumerate(sums)
-            ]  # fmt: skip
-
-        totals = f.loop(whole, "%k", 1, rest, [(self.element, total) for total in totals])
+        zeros: list[tuple[str, V]] = [(self.vector, "zeroinitializer")] * (rows * vectors)
+        sums = f.loop(0, several, vectors * self.lanes, step, zeros)
+        sums[:rows] = f.loop(
+            several, f.round_down("%k", self.lanes), self.lanes,
+            lambda t, sums: self.add_products(f, pointers, t, self.lanes, sums),
+            [(self.vector, total) for total in sums[:rows]],
+        )  # fmt: skip
+        totals = self.across(f, pointers, [self.together(f, sums[r::rows]) for r in range(rows)])
         for r, total in enumerate(totals):
             place = f.at(self.element, "%c", f.mul(f.add(first, r), "%cm"))
             addend = f.at(self.element, "%d", f.mul(f.add(first, r), "%dm"))
             self.write_sum(f, self.element, place, total, adds, addend)
 
-    def vector_at(self, f: FunctionText, pointer: str, t: V, v: int) -> str:
-        row = f.at(self.element, pointer, t)
-        return f.load(self.vector, f.at(self.element, row, v * self.lanes), self.align)
+    def add_products(
+        self, f: FunctionText, rows: list[str], t: V, width: int, totals: Sequence[str]
+    ) -> list[V]:
+        """Return a vector of sums for each row, with the products from term t on added."""
+        kind = vector_of(self.element, width)
+        x, *ys = (
+            f.load(kind, f.at(self.element, pointer, t), self.align) for pointer in ("%x", *rows)
+        )
+        return [self.multiply_add(f, width, x, y, total)
+                for y, total in zip(ys, totals, strict=True)]  # fmt: skip
 
-    def across(self, f: FunctionText, sums: list[str]) -> str:
-        """Return the sum of all lanes of some vectors, by halves."""
+    def together(self, f: FunctionText, sums: list[str]) -> str:
+        """Return the sum of some vectors, a power of two of them."""
         while len(sums) > 1:
             sums = [self.add(f, self.vector, x, y)
                     for x, y in zip(sums[::2], sums[1::2], strict=True)]  # fmt: skip
-        (total,), width = sums, self.lanes
+        return sums[0]
+
+    def across(self, f: FunctionText, rows: list[str], totals: list[str]) -> list[str]:
+        """Return the sums of all lanes, made by halves; what is left of each row joins on the way."""
+        width = self.lanes
         while width > 1:
-            kind, half = vector_of(self.element, width), width // 2
-            parts = []
-            for start in (0, half):
-                if half == 1:
-                    parts.append(f.op(f"extractelement {kind} {total}, i64 {start}"))
-                    continue
-                picked = ", ".join(f"i32 {start + i}" for i in range(half))
-                parts.append(
-                    f.op(f"shufflevector {kind} {total}, {kind} poison, <{half} x i32> <{picked}>")
-                )
-            total, width = self.add(f, vector_of(self.element, half), *parts), half
-        return total
+            start, half = f.round_down("%k", width), width // 2
+            totals = [self.half_sums(f, total, width) for total in totals]
+            more = f.compare("ne", f.op(f"and i64 %k, {half}"), 0)
+            add = functools.partial(self.add_products, f, rows, start, half, totals)
+            kinds = [vector_of(self.element, half)] * len(totals)
+            totals, width = f.branch(more, add, functools.partial(list, totals), kinds), half
+        return totals
+
+    def half_sums(self, f: FunctionText, total: str, width: int) -> str:
+        """Return the sum of the halves of a vector."""
+        kind, half = vector_of(self.element, width), width // 2
+        parts = []
+        for start in (0, half):
+            if half == 1:
+                parts.append(f.op(f"extractelement {kind} {total}, i64 {start}"))
+                continue
+            picked = ", ".join(f"i32 {start + i}" for i in range(half))
+            parts.append(
+                f.op(f"shufflevector {kind} {total}, {kind} poison, <{half} x i32> <{picked}>")
+            )
+        return self.add(f, vector_of(self.element, half), *parts)
 
     # --- sums of rows ----------------------------------------------------------------------------
 

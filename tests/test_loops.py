@@ -241,3 +241,32 @@ def test_layers_of_recurrences_run_forward_once(engine, depth):
         y = np.stack(rows)
     np.testing.assert_allclose(f(*arrays)[0], np.sum(y * y), rtol=1e-12)
     check_gradients(loss, arrays, order=1, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+def test_what_is_known_of_a_sum_is_added_before_the_loop(engine):
+    """Offsets and second products join the first one, wherever the sum had them; sums of sums too."""
+    x, y = st.placeholder((5, 3, 9), "float64"), st.placeholder((5, 3, 9), "float64")
+    w, v, u = (st.placeholder((9, 9), "float64") for _ in range(3))
+    b = st.placeholder((9,), "float64")
+
+    def step(row, other, h):
+        first = (row @ w + h @ u) + b
+        second = b + (st.tanh(first) @ u + other @ v + row @ w)
+        return [st.tanh(second)]
+
+    states, _ = st.scan(step, [x, y], [st.zeros((3, 9), "float64")])
+    inputs = [x, y, w, v, u, b]
+    f = st.function(inputs, states, engine=engine)
+    (loop,) = loops(f)
+    assert loop.attrs["sequences"] == 2  # the two sums
+    assert count(loop.attrs["body"], "contract") == 2
+    assert count(loop.attrs["body"], "add") == 2
+    arrays = [0.3 * RNG.standard_normal(t.shape) for t in inputs]
+    xs, ys, w, v, u, b = arrays
+    h, wanted = np.zeros((3, 9)), []
+    for row, other in zip(xs, ys, strict=True):
+        first = row @ w + h @ u + b
+        h = np.tanh(np.tanh(first) @ u + other @ v + row @ w + b)
+        wanted.append(h)
+    np.testing.assert_allclose(f(*arrays), wanted, rtol=1e-12, atol=1e-13)

@@ -3,8 +3,8 @@
 A product of a row with the same matrix in every step is one product of the whole sequence; a state
 that only adds up products is one product of stacks. Both are large where the loop's were small.
 
-    Before: scan { %3 = contract row, W  %4 = f(%3, state) }
-    After:  %1 = contract sequence, W    scan over %1 { %4 = f(row, state) }
+    Before: scan { %3 = contract row, W  %4 = f(%3 + g(state) + b) }
+    After:  %1 = contract sequence, W  %2 = add %1, b    scan over %2 { %4 = f(row + g(state)) }
 
     Before: scan { %3 = contract row, g(state)  %4 = add sum, %3 }
     After:  scan { stacks %2 = g(state) }       contract sequence, %2 over the steps too
@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from symtensor.ir import dims as D
 from symtensor.ir import location
-from symtensor.ir.graph import Graph, toposort
+from symtensor.ir.graph import Graph, rebuild_nodes, toposort
 from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
 from symtensor.ops.contraction import split_spec
@@ -65,15 +65,19 @@ def _hoist(loop: LoopForm) -> int:
         {x.parameter: x.outer for x in loop.rows},
         loop.steps,
     )
-    nodes = toposort(loop.roots())
     env.add(loop.roots())
+    _add_known_first(loop, env)
+    env.add(loop.roots())
+    nodes = toposort(loop.roots())
+    products = _products(nodes, env)
+    apart = {x for node in nodes if node not in products for x in node.inputs} | set(loop.roots())
     inside = {x for node in nodes if node not in env.fixed for x in node.inputs}
     moved: dict[Node, Node] = {}
     for node in nodes:
         if node in env.fixed and node in inside and _is_work(node):
             read = Read(env.fixed[node], loop.new_parameter(node))
             loop.captured.append(read)
-        elif node in env.stacked and _is_deep(node) and any(x in env.fixed for x in node.inputs):
+        elif node in products and node in apart:
             read = Read(env.stacked[node], loop.new_parameter(node))
             loop.rows.append(read)
         else:
@@ -82,6 +86,47 @@ def _hoist(loop: LoopForm) -> int:
     if moved:
         loop.replace(moved)
     return len(moved)
+
+
+def _add_known_first(loop: LoopForm, env: Lift) -> None:
+    """Put what is known from outside together in sums that a product before the loop is a term of."""
+    nodes, roots = toposort(loop.roots()), set(loop.roots())
+    sums = [x for x in nodes if x.op.name == "add" and x.tensor_type.dtype.is_floating]
+    count = Counter(x for node in nodes for x in node.inputs)
+    parts = {x for node in sums for x in node.inputs if count[x] == 1 and x not in roots}
+    products, order = _products(nodes, env), dict[Node, list[Node]]()
+    for node in sums:
+        terms = _summands(node, parts)
+        known = [x for x in terms if x in env.fixed or x in env.stacked]
+        if node not in parts and len(known) < len(terms) and not products.isdisjoint(known):
+            known.sort(key=lambda x: (x not in products, x in env.stacked))
+            order[node] = [*known, *(x for x in terms if x not in known)]
+    made: dict[Node, Node] = {}
+
+    def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
+        made[node] = node.with_inputs(inputs)
+        if node in order:
+            with location.at(node.loc):
+                made[node] = functools.reduce(add, [Tensor(made[x]) for x in order[node]]).node
+        return made[node]
+
+    rebuild_nodes(loop.roots(), rebuild)
+    loop.replace({node: made[node] for node in order})
+
+
+def _products(nodes: Sequence[Node], env: Lift) -> set[Node]:
+    """Return the products of rows that are worth a stack, and sums of those and of what is captured.
+
+    The sums cost no pass over memory: products add.
+    """
+    found: set[Node] = set()
+    for node in nodes:
+        known = [x in found or x in env.fixed for x in node.inputs]
+        is_sum = node.op.name == "add" and all(known) and not found.isdisjoint(node.inputs)
+        is_product = _is_deep(node) and any(x in env.fixed for x in node.inputs)
+        if node in env.stacked and (is_sum or is_product):
+            found.add(node)
+    return found
 
 
 def _is_work(node: Node) -> bool:
@@ -136,7 +181,7 @@ def _added_term(loop: LoopForm, carry: Carry) -> Node | None:
 
 def _product_total(loop: LoopForm, term: Node, known: set[Node]) -> Total | None:
     """Return the sum over the steps of a sum of products."""
-    products = _summands(term)
+    products = _summands(term, None)
     if not all(isinstance(x.op.family, Contraction) for x in products):
         return None
     for x in (x for product in products for x in product.inputs):
@@ -147,11 +192,12 @@ def _product_total(loop: LoopForm, term: Node, known: set[Node]) -> Total | None
     return lambda env: functools.reduce(add, [summed_product(env, x) for x in products])
 
 
-def _summands(node: Node) -> list[Node]:
-    found, stack = [], [node]
+def _summands(total: Node, parts: Container[Node] | None) -> list[Node]:
+    """Return the terms of a sum, those of sums within it too: of all of them or of `parts`."""
+    found, stack = [], [total]
     while stack:
         node = stack.pop()
-        if node.op.name == "add":
+        if node.op.name == "add" and (parts is None or node is total or node in parts):
             stack += reversed(node.inputs)
         else:
             found.append(node)

@@ -149,7 +149,7 @@ def test_phases_follow_each_other(n, number_of_threads):
 
 
 _bits = {}
-"""Size -> what the first number of threads gave."""
+"""What is computed -> what the first number of threads gave."""
 
 
 @pytest.mark.parametrize("shape", [(3, 70_000), (70_000, 3), (260, 257), (1, 1), (0, 5), (5, 0)])
@@ -171,6 +171,67 @@ def test_rows_that_do_not_follow_each_other_are_cut_between_rows(shape, number_o
     np.testing.assert_allclose(total, (a.T * c[:, None]).sum(dtype="float64"), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(squares, (a[::2].astype("float64") ** 2).sum(), rtol=1e-5)
     assert largest == a[:, 1:].max(initial=0)
+
+
+COLUMNS = [1, 2, 3, 7, 10, 16, 31, 32, 100, 256, 300, 511]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "bool"])
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_folds_to_a_few_columns_are_right_at_the_ends_of_parts(columns, dtype):
+    x = st.placeholder((None, columns), dtype)
+    f = compiled([x], [st.sum(x, 0), st.max(x, 0, initial=0), st.argmax(x, 0), st.any(x, 0)])
+    assert has_phases(f)
+    least = max(phases.ROUNDS, PART // columns)
+    for n in (1, least - 1, 2 * least + 1, 3 * least + 77):
+        given = (RNG.standard_normal((n, columns)) * 2).astype(dtype)
+        total, largest, place, some = f(given)
+        exact = given.sum(0, dtype="float64") if given.dtype.kind == "f" else given.sum(0)
+        near = {"float16": 0.1}.get(dtype, 1e-7 * n)
+        np.testing.assert_allclose(
+            total.astype("float64"), exact, rtol=2e-3 if near > 0.01 else 1e-6, atol=near
+        )
+        np.testing.assert_array_equal(largest, given.max(0, initial=0))
+        np.testing.assert_array_equal(place, given.argmax(0))
+        np.testing.assert_array_equal(some, given.any(0))
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_statistics_of_channels_have_the_same_bits_with_any_number_of_threads(
+    columns, number_of_threads
+):
+    x, scale = st.placeholder((None, 5, columns)), st.placeholder((columns,))
+    mean = st.mean(x, (0, 1))
+    f = compiled([x, scale], [mean, st.var(x, (0, 1)), st.sum(x * scale * st.relu(x), (0, 1))])
+    n = max(phases.ROUNDS, PART // columns)
+    rng = np.random.default_rng(columns)
+    a, b = (rng.standard_normal(s).astype("float32") for s in ((n, 5, columns), columns))
+    found = f(a, b)
+    if number_of_threads == 1:
+        exact = a.astype("float64")
+        wanted = (
+            exact.mean((0, 1)),
+            exact.var((0, 1)),
+            (exact * b * np.maximum(exact, 0)).sum((0, 1)),
+        )
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    first = _bits.setdefault(("channels", columns), found)
+    for one, other in zip(found, first, strict=True):
+        np.testing.assert_array_equal(one.view("int32"), other.view("int32"))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_a_few_long_rows_are_cut(rows):
+    x = st.placeholder((rows, None))
+    f = compiled([x], [st.sum(x, 1), st.argmax(x, 1), st.std(x, 1)])
+    assert has_phases(f)
+    for n in (1, 2 * PART + 1, 70 * PART + 3):
+        given = RNG.standard_normal((rows, n)).astype("float32")
+        total, place, spread = f(given)
+        np.testing.assert_allclose(total, given.sum(1, dtype="float64"), rtol=1e-5, atol=1e-9 * n)
+        np.testing.assert_array_equal(place, given.argmax(1))
+        np.testing.assert_allclose(spread, given.std(1, dtype="float64"), rtol=1e-5)
 
 
 def test_refused_indices_are_told_from_every_phase():
@@ -199,7 +260,9 @@ def test_phases_run_in_loops():
 def test_phases_compile_for_every_machine(name):
     x = st.placeholder((None,))
     chosen = target.named(name)
-    graph = st.Graph((x.node,), (st.softmax(x).node, st.argmax(x, 0).node))
+    z = st.placeholder((None, 37))
+    roots = st.softmax(x).node, st.argmax(x, 0).node, st.var(z, 0).node
+    graph = st.Graph((x.node, z.node), roots)
     assembly = jit.emit_assembly(program.build_program(graph, chosen).llvm_ir, chosen)
     assert "kernel0.2" in assembly
 

@@ -182,7 +182,7 @@ class LoopBuilder:
         limit = self.s.emit(f"add nuw nsw i64 {first}, {count}", int64, 1)
         return self.s.minimum(limit, self.i64(end)).text
 
-    def plus(self, a: str, b: str | int) -> str:
+    def plus(self, a: str | int, b: str | int) -> str:
         """Return a + b."""
         return self.s.emit(f"add nsw i64 {a}, {b}", int64, 1).text
 

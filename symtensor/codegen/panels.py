@@ -44,17 +44,16 @@ def emit_panels(emitter: Emitter, loop: Loop) -> str:
     return panels.end
 
 
-def _column_widths(e: Emitter, body: list[Stmt]) -> list[int]:
-    """Return the lanes of the loops over columns that are folded, widest first.
+def most_vectors(e: Emitter, body: list[Stmt]) -> int:
+    """Return how many vectors of columns are folded at a time, a power of two.
 
-    Accumulators take up to half of the registers.
+    Accumulators take up to half of the registers; a body of many instructions needs the others.
     """
     if not e.is_light(body):
-        return [e.base]
+        return 1
     taken = max(_registers(e, stmt) for stmt in body if isinstance(stmt, Reduce))
     most = max(e.s.target.vector_registers // 2 // taken, UNROLL)
-    vectors = [1 << (most.bit_length() - 1), UNROLL, 1]
-    return [count * e.base for count in dict.fromkeys(vectors)]
+    return 1 << (most.bit_length() - 1)
 
 
 def _registers(e: Emitter, stmt: Reduce) -> int:
@@ -65,7 +64,10 @@ class _Panels:
     def __init__(self, emitter: Emitter, loop: Loop) -> None:
         self.e = emitter
         self.loop = loop
-        self.widths = widths = _column_widths(emitter, loop.body)
+        most = most_vectors(emitter, loop.body)
+        counts = dict.fromkeys([most, UNROLL, 1] if most > 1 else [1])
+        self.widths = widths = [count * emitter.base for count in counts]
+        """Lanes of the loops over columns that are folded, widest first."""
         self.begin, last = emitter.bounds(loop)
         self.end = emitter.main_end(last, widths[-1], self.begin)
         self.folds: dict[Value, Fold] = {}

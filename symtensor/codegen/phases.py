@@ -5,10 +5,10 @@ and folds that it has one after the other:
 
     i32 @name.0(ptr %b0, ..., ptr %partials, i64 %s0, ..., i64 %length0, i64 %parts0, ..., i64 %first, ...)
 
-A fold is cut into parts whose lengths depend on its sizes alone. Its phase leaves the state of every part
-among the partials; the phases after it join these in order, so the bits of a result do not depend on who
-folded what. What stands between loops and folds is little: each phase that needs it computes it. A last
-phase stores what is stored outside of loops.
+A fold to a single value, or to each of a few columns, is cut into parts whose lengths depend on its sizes
+alone. One phase leaves the state of every part among the partials, and one joins these in order, so the bits
+of a result do not depend on who folded what. What stands between loops and folds is little: each phase that
+needs it computes it. A last phase stores what is stored outside of loops.
 """
 
 from __future__ import annotations
@@ -19,20 +19,28 @@ from functools import partial
 
 from symtensor.codegen.emit import Emitter
 from symtensor.codegen.folds import BLOCK, State, fold_of
-from symtensor.codegen.kernel import Axis, Kernel, Let, Loop, Reduce, Stmt, Store
+from symtensor.codegen.kernel import Axis, Kernel, Let, Loop, Reduce, Stmt, Store, Value
 from symtensor.codegen.lanes import memory_type
+from symtensor.codegen.panels import most_vectors
 from symtensor.codegen.reductions import UNROLL, emit_fold
-from symtensor.codegen.sharing import Share, can_be_cut, share_of, share_of_parts
+from symtensor.codegen.sharing import STRETCH, Share, can_be_cut, share_of, share_of_parts
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
+from symtensor.ir.dtypes import DType
 
 PART = 16_384
 """Elements of a part of a fold, at least."""
 PARTS = 64
 """Parts of a fold, at most."""
+ROUNDS = 512
+"""Rounds of a part of folds to several columns, at least: their states are many."""
 WORD = 8
 """Bytes of a number among the partials."""
+LONG = 8
+"""Parts from which on the folds of several columns are cut."""
+FEW = 8
+"""Rows with folds of their own that are too few to be shared out."""
 
 RANGE = (("i64", "%first"), ("i64", "%last"), ("i64", "%number"))
 
@@ -67,10 +75,12 @@ def emit_kernel(kernel: Kernel, name: str, target: Target) -> Emitted:
     """Return a kernel as functions of that name."""
     lone = lone_loop(kernel)
     if lone is not None and can_be_cut(lone):
+        if _is_few_long_folds(lone):
+            return _in_phases(kernel, lone, name, target)
         return _loop(kernel, lone, name, target)
     nests = [stmt for stmt in kernel.body if isinstance(stmt, (Loop, Reduce))]
     if any(can_be_cut(stmt) and not _is_short(stmt) for stmt in nests):
-        return _in_phases(kernel, name, target)
+        return _in_phases(kernel, None, name, target)
     emitter = Emitter(kernel, target)
     text = emitter.function(name, (), lambda: emitter.block(kernel.body))
     return Emitted(text, emitter.s.intrinsics, (Phase("", None, takes_range=False),))
@@ -95,6 +105,18 @@ def _is_short(stmt: Loop | Reduce) -> bool:
     return isinstance(count, int) and count < 2 * PART
 
 
+def _is_few_long_folds(loop: Loop) -> bool:
+    """Return True for a loop of long folds that has too few rounds to be shared out."""
+    few = 2 * STRETCH if loop.vector else FEW
+    if loop.tiled or not isinstance(loop.axis.extent, int) or loop.axis.extent >= few:
+        return False
+    if not all(isinstance(stmt, (Let, Reduce, Store)) for stmt in loop.body):
+        return False
+    count = D.product(_extents([loop]))
+    folds = any(isinstance(stmt, Reduce) for stmt in loop.body)
+    return folds and not (isinstance(count, int) and count < LONG * PART)
+
+
 def _extents(body: Sequence[Stmt]) -> Iterator[Dim]:
     for stmt in body:
         if isinstance(stmt, Loop):
@@ -117,75 +139,115 @@ class _Cut:
     start: int
     """Byte among the partials at which its states begin."""
     words: int
-    """Numbers in the state of a part."""
+    """Numbers in the state of a part, of one column."""
 
 
-def _in_phases(kernel: Kernel, name: str, target: Target) -> Emitted:
-    cuts = _cuts(kernel, Emitter(kernel, target))
+def _in_phases(kernel: Kernel, columns: Loop | None, name: str, target: Target) -> Emitted:
+    """Return the phases of what a kernel does one after the other, or for each of a few columns."""
+    body = kernel.body if columns is None else columns.body
+    cuts = _cuts(body, columns, Emitter(kernel, target))
     texts, phases, declarations = [], [], set()
-    ends: list[Stmt | None] = [s for s in kernel.body if isinstance(s, (Loop, Reduce))]
-    if any(isinstance(stmt, Store) for stmt in kernel.body):
-        ends.append(None)
-    for number, end in enumerate(ends):
-        writer = _PhaseWriter(kernel, target, cuts, end)
+    for number, (end, joins) in enumerate(_ends(body, cuts)):
+        e = Emitter(kernel, target, _loop_to_share(end))
+        writer = _PhaseWriter(e, cuts, columns, end, joins)
         texts.append(writer.function(f"{name}.{number}"))
         phases.append(Phase(f".{number}", writer.share()))
-        declarations |= writer.e.s.intrinsics
+        declarations |= e.s.intrinsics
     sizes = [size for cut in cuts.values() for size in (cut.length, cut.parts)]
-    total = sum(PARTS * WORD * cut.words for cut in cuts.values())
+    total = sum(PARTS * cut.words for cut in cuts.values()) * WORD * _count(columns)
     return Emitted("\n\n".join(texts), declarations, tuple(phases), tuple(sizes), total)
 
 
-def _cuts(kernel: Kernel, e: Emitter) -> dict[int, _Cut]:
-    """Return how the folds among the statements of a kernel are cut, by identity."""
+def _ends(body: Sequence[Stmt], cuts: dict[int, _Cut]) -> Iterator[tuple[Stmt | None, bool]]:
+    """Yield the statement that each phase ends in, None for the last, and whether it is to join that fold."""
+    for stmt in body:
+        if isinstance(stmt, (Loop, Reduce)):
+            yield stmt, False
+        if id(stmt) in cuts:
+            yield stmt, True
+    if any(isinstance(stmt, Store) for stmt in body):
+        yield None, False
+
+
+def _loop_to_share(end: Stmt | None) -> Loop | None:
+    return end if isinstance(end, Loop) and can_be_cut(end) else None
+
+
+def _count(columns: Loop | None) -> int:
+    if columns is None:
+        return 1
+    assert isinstance(columns.axis.extent, int)
+    return columns.axis.extent
+
+
+def _cuts(body: Sequence[Stmt], columns: Loop | None, e: Emitter) -> dict[int, _Cut]:
+    """Return how the folds among some statements are cut, by identity."""
     found: dict[int, _Cut] = {}
     start = 0
-    for stmt in kernel.body:
+    for stmt in body:
         if isinstance(stmt, Reduce) and can_be_cut(stmt):
             words = sum(len(fold_of(e.s, x).identity(1)) for x in stmt.results)
-            length, parts = _length_and_parts(stmt, e.base)
+            length, parts = _length_and_parts(_nest(stmt), columns, e.base)
             found[id(stmt)] = _Cut(len(found), length, parts, start, words)
-            start += PARTS * WORD * words
+            start += PARTS * WORD * words * _count(columns)
     return found
 
 
-def _length_and_parts(fold: Reduce, lanes: int) -> tuple[Dim, Dim]:
-    """Return the rounds of a part of a fold and the number of parts; whole blocks of vectors if it can be."""
+def _nest(fold: Reduce) -> Loop:
     (nest,) = fold.body
     assert isinstance(nest, Loop)
-    inner = D.product(_extents(nest.body))
-    rounds = D.maximum(D.floordiv(PART, D.maximum(inner, 1)), 1)
+    return nest
+
+
+def _length_and_parts(nest: Loop, columns: Loop | None, lanes: int) -> tuple[Dim, Dim]:
+    """Return the rounds of a part of a fold and the number of parts; whole blocks where it has any."""
+    inner = D.product(_extents(nest.body)) * _count(columns)
+    least = 1 if columns is None else ROUNDS
+    rounds = D.maximum(D.floordiv(PART, D.maximum(inner, 1)), least)
     rounds = D.maximum(rounds, D.ceildiv(nest.axis.extent, PARTS))
     if not any(isinstance(stmt, Loop) for stmt in nest.body):
-        block = BLOCK * UNROLL * lanes
+        block = BLOCK * UNROLL * lanes if nest.vector else BLOCK
         rounds = D.ceildiv(rounds, block) * block
     return rounds, D.ceildiv(nest.axis.extent, rounds)
 
 
 class _PhaseWriter:
-    """Writes the function of the phase that ends in one statement, or of the last."""
+    """Writes the function of the phase that ends in one statement, or of the last.
+
+    A fold has two phases: threads share one that folds its parts, another joins these into the first.
+    """
 
     def __init__(
-        self, kernel: Kernel, target: Target, cuts: dict[int, _Cut], end: Stmt | None
+        self, e: Emitter, cuts: dict[int, _Cut], columns: Loop | None, end: Stmt | None, joins: bool
     ) -> None:
-        self.kernel = kernel
+        self.e = e
         self.cuts = cuts
+        self.columns = columns
+        self.count = _count(columns)
+        self.column = ""
+        """The first of those that are being taken."""
+        self.part = ""
+        """The part that is being folded."""
         self.end = end
-        self.e = Emitter(
-            kernel, target, shared=end if isinstance(end, Loop) and can_be_cut(end) else None
-        )
+        self.joins = joins
+
+    @property
+    def parts(self) -> _Cut | None:
+        """How the fold is cut whose parts the phase folds, None for other phases."""
+        return None if self.joins else self.cuts.get(id(self.end))
 
     def share(self) -> Share | None:
         """Return how threads share the phase."""
-        if self.e.shared is not None:
-            return share_of(self.e.shared, self.e.base, self.e.cost)
-        if id(self.end) not in self.cuts:
+        e, cut = self.e, self.parts
+        if e.shared is not None:
+            return share_of(e.shared, e.base, e.cost)
+        if cut is None:
             return None
         assert isinstance(self.end, Reduce)
-        (nest,) = self.end.body
-        assert isinstance(nest, Loop)
-        cut = self.cuts[id(self.end)]
-        return share_of_parts(nest, cut.length, cut.parts, self.e.base, self.e.cost)
+        nest = _nest(self.end)
+        in_lanes = nest.vector or (self.columns is not None and self.columns.vector)
+        rounds = cut.length * self.count
+        return share_of_parts(nest, rounds, cut.parts, e.base if in_lanes else 1, e.base, e.cost)
 
     def function(self, name: str) -> str:
         """Return the function of the phase."""
@@ -195,55 +257,127 @@ class _PhaseWriter:
         return self.e.function(name, [*sizes, *RANGE], self._body, pointers)
 
     def _body(self) -> None:
-        for stmt in self.kernel.body:
+        body = self.e.kernel.body
+        if self.columns is None:
+            before, last = body, partial(self._end, self.end)
+        else:
+            before = [stmt for stmt in body if stmt is not self.columns]
+            last = partial(self._for_columns, self.columns)
+        self._before(before)
+        if self.parts is None:
+            last()
+            return
+
+        def part() -> None:
+            self.part = self.e.scopes[-1].index
+            last()
+
+        self.e.counted(Axis("part", 0), "%first", "%last", 1, part)
+
+    def _for_columns(self, columns: Loop) -> None:
+        """Emit the phase for many columns at a time, then for fewer."""
+        e, end = self.e, 0
+
+        def column() -> None:
+            self.column = e.scopes[-1].index
+            self._before(columns.body)
+            self._end(self.end)
+
+        for width in self._widths(columns):
+            start, end = end, end + (self.count - end) // width * width
+            with e.lanes(columns.axis, width):
+                e.counted(columns.axis, str(start), e.plus(end, 0), width, column)
+        e.counted(columns.axis, str(end), str(self.count), 1, column)
+
+    def _widths(self, columns: Loop) -> Iterator[int]:
+        """Yield the lanes of the loops over columns, widest first: few of them, and vectors side by side."""
+        if not columns.vector:
+            return
+        base, left = self.e.base, self.count
+        most = most_vectors(self.e, columns.body) * base
+        beside = 1 << (left % most).bit_length() >> 1
+        for width in dict.fromkeys([most, beside, base, base // 4]):
+            if 1 < width <= left:
+                yield width
+                left %= width
+
+    def _before(self, body: Sequence[Stmt]) -> None:
+        """Emit what the phase needs of the statements before the one that it ends in."""
+        for stmt in body:
             if stmt is self.end:
-                self._ends_in(stmt)
                 return
             if isinstance(stmt, Let) or (self.end is None and isinstance(stmt, Store)):
                 self.e.block([stmt])
-            elif id(stmt) in self.cuts:
-                assert isinstance(stmt, Reduce)
-                self._join(stmt)
+            elif isinstance(stmt, Reduce) and id(stmt) in self.cuts:
+                self._define(self._load(stmt, "0"))
 
-    def _ends_in(self, stmt: Stmt) -> None:
-        if id(stmt) in self.cuts:
-            assert isinstance(stmt, Reduce)
-            self.e.counted(Axis("part", 0), "%first", "%last", 1, partial(self._fold, stmt))
-        else:
+    def _end(self, stmt: Stmt | None) -> None:
+        """Emit what the phase is for; the last has done all by now."""
+        if isinstance(stmt, Reduce) and id(stmt) in self.cuts:
+            if self.joins:
+                self._save(stmt, "0", self._joined(stmt))
+            else:
+                self._save(stmt, self.part, self._folded(stmt))
+        elif stmt is not None:
             self.e.block([stmt])
 
-    def _fold(self, fold: Reduce) -> None:
-        """Fold a part and store its state."""
-        e, cut = self.e, self.cuts[id(fold)]
-        (nest,) = fold.body
-        assert isinstance(nest, Loop)
-        part = e.scopes[-1].index
-        start = e.times(part, f"%length{cut.number}")
-        end = e.bounded(start, f"%length{cut.number}", e.size(nest.axis.extent))
-        states = emit_fold(e, fold, start, end)
-        places = self._places(cut, part)
-        for lanes in (lanes for result in fold.results for lanes in states[result]):
-            e.store_at(memory_type(lanes.dtype), e.s.to_memory(lanes), next(places), lanes.dtype)
+    # --- states ----------------------------------------------------------------------------------
 
-    def _join(self, fold: Reduce) -> None:
-        """Join the states of all parts, in order, and define the results."""
-        e, cut = self.e, self.cuts[id(fold)]
-        folds = {result: fold_of(e.s, result) for result in fold.results}
-        outer, e.states = e.states, {x: f.identity(1) for x, f in folds.items()}
+    def _folded(self, fold: Reduce) -> dict[Value, State]:
+        """Fold a part."""
+        e, number = self.e, self.cuts[id(fold)].number
+        first = e.times(self.part, f"%length{number}")
+        last = e.bounded(first, f"%length{number}", e.size(_nest(fold).axis.extent))
+        return emit_fold(e, fold, first, last)
+
+    def _joined(self, fold: Reduce) -> dict[Value, State]:
+        """Join the states of all parts, in order."""
+        e = self.e
+        e.states = {x: fold_of(e.s, x).identity(self.width) for x in fold.results}
 
         def one() -> None:
-            places = self._places(cut, e.scopes[-1].index)
-            for result, state in list(e.states.items()):
-                later: State = [e.load_at(next(places), x.dtype, 1) for x in state]
-                e.states[result] = folds[result].followed(state, later)
+            for result, later in self._load(fold, e.scopes[-1].index).items():
+                e.states[result] = fold_of(e.s, result).followed(e.states[result], later)
 
-        e.counted(Axis("part", 0), "0", f"%parts{cut.number}", 1, one)
-        joined, e.states = e.states, outer
-        for result, state in joined.items():
-            e.define(result, folds[result].finish(state))
+        e.counted(Axis("part", 0), "0", f"%parts{self.cuts[id(fold)].number}", 1, one)
+        found, e.states = e.states, {}
+        return found
 
-    def _places(self, cut: _Cut, part: str) -> Iterator[str]:
-        """Yield pointers to the numbers of the state of a part."""
-        first = self.e.element(f"[{WORD * cut.words} x i8]", "%partials", part)
+    def _define(self, states: dict[Value, State]) -> None:
+        for result, state in states.items():
+            self.e.define(result, fold_of(self.e.s, result).finish(state))
+
+    def _load(self, fold: Reduce, part: str) -> dict[Value, State]:
+        """Return the states of a part."""
+        e, places = self.e, self._places(fold, part)
+        found: dict[Value, State] = {}
+        for result in fold.results:
+            dtypes = [lanes.dtype for lanes in fold_of(e.s, result).identity(1)]
+            found[result] = [e.load_at(self._at(next(places), d), d, self.width) for d in dtypes]
+        return found
+
+    def _save(self, fold: Reduce, part: str, states: dict[Value, State]) -> None:
+        """Store the states of a part."""
+        e, places = self.e, self._places(fold, part)
+        for lanes in (lanes for result in fold.results for lanes in states[result]):
+            text = e.s.to_memory(e.s.widen(lanes, self.width))
+            kind = memory_type(lanes.dtype, self.width)
+            e.store_at(kind, text, self._at(next(places), lanes.dtype), lanes.dtype)
+
+    @property
+    def width(self) -> int:
+        """Columns that are taken at once."""
+        return self.e.width if self.e.vector_axis is not None else 1
+
+    def _places(self, fold: Reduce, part: str) -> Iterator[str]:
+        """Yield pointers to the numbers of the state of a part, those of the first column."""
+        each, cut = WORD * self.count, self.cuts[id(fold)]
+        first = self.e.element(f"[{each * cut.words} x i8]", "%partials", part)
         for number in range(cut.words):
-            yield self.e.element("i8", first, str(cut.start + WORD * number))
+            yield self.e.element("i8", first, str(cut.start + each * number))
+
+    def _at(self, first: str, dtype: DType) -> str:
+        """Return where the number of the present column is."""
+        if self.columns is None:
+            return first
+        return self.e.element(memory_type(dtype), first, self.column)

@@ -57,10 +57,10 @@ def share_of(loop: Loop, lanes: int, cost: Callable[[Value], int]) -> Share:
 
 
 def share_of_parts(
-    nest: Loop, length: Dim, parts: Dim, lanes: int, cost: Callable[[Value], int]
+    nest: Loop, rounds: Dim, parts: Dim, width: int, lanes: int, cost: Callable[[Value], int]
 ) -> Share:
-    """Return how to share out the parts of a fold, each of `length` rounds of its outer loop."""
-    return Share(parts, _work(nest.body, lanes if nest.vector else 1, lanes, cost) * length, 1)
+    """Return how to share out the parts of a fold, each of `rounds` of its outer loop, `width` at a time."""
+    return Share(parts, _work(nest.body, width, lanes, cost) * rounds, 1)
 
 
 def _work(body: Sequence[Stmt], width: int, lanes: int, cost: Callable[[Value], int]) -> Dim:

@@ -4,7 +4,7 @@
     max_pool(x)       max(windows(pad(x, -inf)))
 
 Kernels are not flipped (correlation, as in every library of neural networks). Since windows are views,
-a convolution is a contraction that reads its operand at strides; the pass `fold_products` turns the
+a convolution is a contraction that reads its operand at strides; the pass `fold_windows` turns the
 gradient by the input into a convolution too.
 """
 

@@ -320,6 +320,28 @@ def test_double_precision_does_not_need_fused_multiply_adds(monkeypatch):
             assert ulps(other, mpmath.erfc(abs(q)), np.float64) <= 2
 
 
+def test_halves_do_not_need_instructions_of_their_own(monkeypatch):
+    """All halves, and floats at, beside and between them, are converted by integers where those lack."""
+    without = dataclasses.replace(HOST, has_half=False)
+    monkeypatch.setattr("symtensor.engines.llvm.host", lambda: without)
+    x, y = st.placeholder((None,), "float16"), st.placeholder((None,), "float32")
+    widen, narrow = compiled([x], x[1:].astype("float32")), compiled([y], y.astype("float16"))
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    wide = halves.astype(np.float32)
+    np.testing.assert_array_equal(widen(halves), wide[1:])
+    assert (np.signbit(widen(halves)) == np.signbit(wide[1:])).all()
+    with np.errstate(all="ignore"):
+        middle = (wide + np.nextafter(halves, np.float16(np.inf)).astype(np.float32)) / 2
+        sides = [np.nextafter(v, np.float32(far)) for v in (wide, middle) for far in (-9e9, 9e9)]
+        others = RNG.integers(0, 1 << 32, 100_000, dtype=np.uint32).view(np.float32)
+        floats = np.concatenate([wide, middle, *sides, others])
+        wanted = floats.astype(np.float16)
+    found, numbers = narrow(floats), ~np.isnan(floats)
+    np.testing.assert_array_equal(found[numbers].view("u2"), wanted[numbers].view("u2"))
+    assert np.isnan(found[~numbers]).all()
+    assert compiled([x], st.sum(x))(np.ones(20, np.float16)) == 20
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_lgamma_is_accurate_on_both_sides_of_zero(dtype):
     """Relative to the value; for negative numbers, which have other roots, or to 1/10 near those."""

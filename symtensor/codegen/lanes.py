@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from symtensor.codegen.target import Target
 from symtensor.errors import LoweringError
-from symtensor.ir.dtypes import DType, float64
+from symtensor.ir.dtypes import DType, float16, float32, float64
 
 
 class Unsupported(LoweringError):
@@ -160,7 +160,8 @@ class LaneBuilder:
             return self.emit(f"zext {register_type(dtype, width)} {x.text} to "
                              f"{memory_type(dtype, width)}", dtype, width).text  # fmt: skip
         if dtype.name == "float16":
-            self._require_half()
+            if not self.target.has_half:
+                return self._half_bits(x)
             return self.emit(f"fptrunc {vector_of('float', width)} {x.text} to "
                              f"{vector_of('half', width)}", dtype, width).text  # fmt: skip
         return self._bfloat16_bits(x) if dtype.name == "bfloat16" else x.text
@@ -172,7 +173,8 @@ class LaneBuilder:
             return self.emit(f"icmp ne {kind} {text}, zeroinitializer"
                              if width > 1 else f"icmp ne {kind} {text}, 0", dtype, width)  # fmt: skip
         if dtype.name == "float16":
-            self._require_half()
+            if not self.target.has_half:
+                return self._from_half_bits(text, width)
             return self.emit(f"fpext {kind} {text} to {vector_of('float', width)}", dtype, width)
         if dtype.name == "bfloat16":
             wide = vector_of("i32", width)
@@ -181,9 +183,60 @@ class LaneBuilder:
             return self.emit(f"bitcast {wide} {b} to {vector_of('float', width)}", dtype, width)
         return Lanes(text, dtype, width)
 
-    def _require_half(self) -> None:
-        if not self.target.has_half:
-            raise Unsupported("this target converts half in software")
+    def _from_half_bits(self, text: str, width: int) -> Lanes:
+        """Return halves as floats by integer arithmetic: the exponent is put right by a product."""
+        wide, floats = vector_of("i32", width), vector_of("float", width)
+
+        def step(text: str) -> str:
+            return self.emit(text, float16, width).text
+
+        def splat(value: int) -> str:
+            return _int_splat(value, width)
+
+        low = step(f"bitcast {vector_of('half', width)} {text} to {vector_of('i16', width)}")
+        bits = step(f"zext {vector_of('i16', width)} {low} to {wide}")
+        size = step(f"and {wide} {bits}, {splat(0x7FFF)}")
+        moved = step(f"shl {wide} {size}, {splat(13)}")
+        small = step(f"bitcast {wide} {moved} to {floats}")
+        scale = splat_literal(self.const(2.0**112, float32), width)
+        number = step(f"bitcast {floats} {step(f'fmul {floats} {small}, {scale}')} to {wide}")
+        beyond = step(f"or {wide} {moved}, {splat(0x7F800000)}")  # infinity and NaN
+        finite = step(f"icmp ult {wide} {size}, {splat(0x7C00)}")
+        chosen = step(f"select {vector_of('i1', width)} {finite}, {wide} {number}, {wide} {beyond}")
+        sign = step(f"shl {wide} {step(f'xor {wide} {bits}, {size}')}, {splat(16)}")
+        return self.emit(
+            f"bitcast {wide} {step(f'or {wide} {chosen}, {sign}')} to {floats}", float16, width
+        )
+
+    def _half_bits(self, x: Lanes) -> str:
+        """Return halves, rounded to nearest even, of floats; subnormal ones by a sum that rounds."""
+        w, wide, floats = x.width, vector_of("i32", x.width), vector_of("float", x.width)
+
+        def step(text: str) -> str:
+            return self.emit(text, float16, w).text
+
+        def splat(value: int) -> str:
+            return _int_splat(value, w)
+
+        def select(condition: str, x: str, y: str) -> str:
+            chosen = step(f"icmp {condition}")
+            return step(f"select {vector_of('i1', w)} {chosen}, {wide} {x}, {wide} {y}")
+
+        bits = step(f"bitcast {floats} {x.text} to {wide}")
+        size = step(f"and {wide} {bits}, {splat(0x7FFFFFFF)}")
+        sign = step(f"lshr {wide} {step(f'xor {wide} {bits}, {size}')}, {splat(16)}")
+        half = splat_literal(self.const(0.5, float32), w)
+        shifted = step(f"fadd {floats} {step(f'bitcast {wide} {size} to {floats}')}, {half}")
+        small = step(f"bitcast {floats} {shifted} to {wide}")
+        small = step(f"sub {wide} {small}, {splat(0x3F000000)}")  # the bits of 0.5
+        odd = step(f"and {wide} {step(f'lshr {wide} {size}, {splat(13)}')}, {splat(1)}")
+        near = step(f"add {wide} {size}, {splat(0xFFF - (112 << 23))}")
+        usual = step(f"lshr {wide} {step(f'add {wide} {near}, {odd}')}, {splat(13)}")
+        out = select(f"ult {wide} {size}, {splat(113 << 23)}", small, usual)
+        out = select(f"uge {wide} {size}, {splat(143 << 23)}", splat(0x7C00), out)
+        out = select(f"ugt {wide} {size}, {splat(0x7F800000)}", splat(0x7E00), out)
+        narrow = step(f"trunc {wide} {step(f'or {wide} {out}, {sign}')} to {vector_of('i16', w)}")
+        return step(f"bitcast {vector_of('i16', w)} {narrow} to {vector_of('half', w)}")
 
     def _bfloat16_bits(self, x: Lanes) -> str:
         """Return the upper 16 bits after rounding to nearest even; NaN stays NaN."""

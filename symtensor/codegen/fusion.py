@@ -13,7 +13,9 @@ consumers' kernel or gets a buffer (becomes a *root*). A node gets a buffer when
   short ones that may go further inside;
 - the kernel would grow beyond `MAX_COST`.
 
-Roots of one shape that read the same things then share a kernel, unless that would make a cycle.
+A reduction that a kernel computes for each of its rows, and that others read too, is stored by that
+kernel on its way. Roots of one shape that read the same things then share a kernel. Neither may make a
+cycle.
 Every decision leaves a remark for `explain`.
 """
 
@@ -86,6 +88,7 @@ class _Fusion:
         self.group: dict[Node, list[Node]] = {}
         """Root -> all roots of its kernel (one shared list)."""
         self.weight: dict[int, int] = {}
+        self.folds = self._computed_by_folding()
         self.loops_over = stage.loops_over(self.joins)
         self.axes: dict[Shape, stage.Domain] = {}
         self.remarks = [Decision("fused", x, (total,)) for total, x in self.sums.items()]
@@ -122,6 +125,15 @@ class _Fusion:
                 inside.add(node)
                 found += [node] if is_join else []
         return dict.fromkeys(reversed(found))
+
+    def _computed_by_folding(self) -> set[Node]:
+        """Return the reductions, and what a kernel computes of them."""
+        found: set[Node] = set()
+        for node in self.nodes:
+            passes_on = node in self.fusible and not stage.has_own_kernel(node)
+            if stage.is_reduction(node) or (passes_on and not found.isdisjoint(node.inputs)):
+                found.add(node)
+        return found & self.fusible
 
     def _costs(self) -> dict[Node, int]:
         """Return the instructions per vector to compute each node from stored inputs."""
@@ -175,13 +187,13 @@ class _Fusion:
         self.reads[node] = uses
         if node in self.required:
             why = "a product, a call-out, a loop or the caller reads it"
-            self._make_root(node, why if self.users[node] else "")
+            self._store(node, why if self.users[node] else "", uses, roots)
             return
         if not roots:
             return  # a view that only call-outs read
         reason = self._why_not_inline(node, uses, roots)
         if reason:
-            self._make_root(node, reason)
+            self._store(node, reason, uses, roots)
         else:
             self._inline(node, uses, roots)
 
@@ -245,6 +257,36 @@ class _Fusion:
         plain = len(set(axes)) == len(axes) and use.loops in domains
         return plain and may_go_inside(others, use.loops)
 
+    def _store(self, node: Node, reason: str, uses: list[Use], roots: frozenset[Node]) -> None:
+        """Give a node a buffer, which a kernel fills that computes it for its rows anyway, or its own."""
+        for host in sorted(roots, key=self.rank.__getitem__) if node in self.folds else ():
+            row = self._row_of(node, uses, self.group[host])
+            if row is not None and not self._makes_cycle([*self.group[host], node]):
+                self._make_row(node, reason, row, self.group[host])
+                return
+        self._make_root(node, reason)
+
+    def _row_of(self, node: Node, uses: list[Use], group: list[Node]) -> Use | None:
+        """Return where a kernel computes a node once for each of its rows, None where it does not."""
+        whole, shape = loop_type(group[0]), node.tensor_type.shape
+        if whole is None or any(map(stage.has_own_kernel, group)):
+            return None
+        axes, positions = self._loops(whole)
+        row = Use(tuple(positions[: len(shape)]), tuple(axes))
+        is_row = 0 < len(row.axes) < len(axes) and D.same_shape(shape, whole.shape[: len(shape)])
+        fits = self.weight[id(group)] + (self.own[node] or 1) <= MAX_COST
+        return row if is_row and fits and _is_read_there(row, uses) else None
+
+    def _make_row(self, node: Node, reason: str, row: Use, group: list[Node]) -> None:
+        self.kernels[node] = frozenset({node})
+        self.uses[node] = [row]
+        self.group[node] = group
+        self.weight[id(group)] += self.own[node] or 1
+        group.append(node)
+        self.remarks.append(Decision("fused", node, (group[0],)))
+        if reason:
+            self.remarks.append(Decision("stored", node, why=reason))
+
     def _make_root(self, node: Node, reason: str) -> None:
         self.kernels[node] = frozenset({node})
         self.uses[node] = [own_use(node.tensor_type, self._loops)]
@@ -279,7 +321,9 @@ class _Fusion:
             a, b = self.group[first], self.group[other]
             if a is b:
                 continue
-            if not self._one_loop(first, other) or self._reads_assembly(a + b):
+            if not self._one_loop(a[0], b[0]) or self._reads_assembly(a + b):
+                return False
+            if not all(_is_read_there(self.uses[x][0], self.reads[x]) for x in a + b if self._is_row(x)):
                 return False
             if self.weight[id(a)] + self.weight[id(b)] > MAX_COST or self._makes_cycle(a + b):
                 return False
@@ -288,6 +332,11 @@ class _Fusion:
             for root in b:
                 self.group[root] = a
         return True
+
+    def _is_row(self, root: Node) -> bool:
+        """Return True for a result of the rows of a kernel."""
+        whole = loop_type(self.group[root][0])
+        return whole is not None and root.tensor_type.ndim < whole.ndim
 
     def _loop_shape(self, root: Node) -> Shape | None:
         type_ = loop_type(root)
@@ -306,25 +355,29 @@ class _Fusion:
         )
 
     def _makes_cycle(self, members: list[Node]) -> bool:
-        """Return True when a path leaves the would-be kernel and comes back to it."""
+        """Return True when what is computed elsewhere from results of the would-be kernel comes back."""
         inside = set(members)
-        pending = [u for m in members for u in self.users[m]]
-        seen: set[Node] = set()
+        own = set(members)
+        """Its results, and views of them."""
+        pending, seen = list(members), set(members)
         while pending:
             node = pending.pop()
-            if node in seen or node in inside:
-                continue
-            seen.add(node)
-            homes = self.kernels.get(node)
-            if homes is not None and homes <= inside:
-                continue
-            reached = list(self.users[node])
-            for sibling in self.group.get(node, ()):
-                reached += self.users[sibling]
-            if any(u in inside or self._computes_inside(u, inside) for u in reached):
-                return True
-            pending += reached
+            for user in self.users[node]:
+                if node not in own and self._computes_inside(user, inside):
+                    return True
+                reached = self._filled_by(user, inside)
+                if node in own and user in reached and user in self.kernels:
+                    own.add(user)
+                new = [x for x in reached if x not in seen]
+                seen.update(new)
+                pending += new
         return False
+
+    def _filled_by(self, user: Node, inside: set[Node]) -> list[Node]:
+        """Return what else is in memory when a reader of memory has run: results, or itself for a view."""
+        if user not in self.kernels or isinstance(user.op.family, View):
+            return [user]
+        return [x for root in self.kernels[user] - inside for x in self.group[root]]
 
     def _computes_inside(self, node: Node, inside: set[Node]) -> bool:
         homes = self.kernels.get(node)
@@ -334,7 +387,8 @@ class _Fusion:
         """Let roots of one shape share a kernel when they read the same buffer."""
         by_shape: dict[Shape, list[Node]] = {}
         for node in self.nodes:
-            if node in self.group and (shape := self._loop_shape(node)) is not None:
+            is_whole = node in self.group and not self._is_row(node)
+            if is_whole and (shape := self._loop_shape(node)) is not None:
                 by_shape.setdefault(shape, []).append(node)
         loads = self._loads()
         for roots in by_shape.values():
@@ -350,7 +404,8 @@ class _Fusion:
             return False
         here = own_use(other.tensor_type, self._loops)
         members = set(self.group[root])
-        produced = [m for m in self.group[other] if any(m in loads[r] for r in members)]
+        whole = [m for m in self.group[other] if not self._is_row(m)]
+        produced = [m for m in whole if any(m in loads[r] for r in members)]
         if any(map(stage.has_own_kernel, produced)):
             return False
         return all(use == here for m in produced for use in self.reads[m])
@@ -397,6 +452,11 @@ class _Fusion:
 
     def _is_call(self, node: Node) -> bool:
         return node.op.name not in SOURCES and node.op is not RESULT and not is_alias(node)
+
+
+def _is_read_there(row: Use, uses: list[Use]) -> bool:
+    """Return True when loops that begin as those around `row` read a node there, and nowhere else."""
+    return {use.positions for use in uses if use.loops[:1] == row.loops[:1]} == {row.positions}
 
 
 def _sizes_are_known(node: Node) -> bool:

@@ -1,7 +1,7 @@
 """Kernel IR: loops over buffers, between fused graph nodes and vector code.
 
     kernel  = name, outer axes, stores            every value is demanded by a store
-    store   = buffer[affine] <- value             once per point of the outer axes
+    store   = buffer[affine] <- value             once per point of the outer axes, or of the first of them
     value   = load buffer[affine] | const | index axis | size dim
             | checked value < dim (counts from the end when negative; a kernel refuses others)
             | apply scalar-rule(values)
@@ -212,19 +212,21 @@ class KernelSpec:
 
     axes: tuple[Axis, ...]
     stores: tuple[tuple[Buffer, Affine, Value], ...]
+    rows: tuple[tuple[Buffer, Affine, Value], ...] = ()
+    """What is stored once for all rounds of the inner loops that it is the same in."""
     _order: list[Value] = field(default_factory=list, init=False, repr=False, compare=False)
     """What `values` returned: specs never change, and every step of lowering asks for them."""
 
     def values(self) -> list[Value]:
         """Return all values, those inside reductions too, producers first."""
         if not self._order:
-            roots = (value for store in self.stores for value in demanded(store))
+            roots = (value for store in (*self.rows, *self.stores) for value in demanded(store))
             self._order.extend(value_order(roots, through_reduce=True))
         return self._order
 
     def affines(self) -> Iterator[Affine]:
         """Yield the places that are stored to, read and computed with."""
-        for _, at, _ in self.stores:
+        for _, at, _ in (*self.rows, *self.stores):
             yield at
         for value in self.values():
             if value.kind == "load":

@@ -138,8 +138,11 @@ def _rename_axes(spec: KernelSpec, merged: dict[Axis, Axis | None]) -> KernelSpe
     renaming = _Renaming(merged)
     for value in spec.values():
         renaming.new[value] = renaming.value(value)
-    stores = tuple((b, renaming.affine(at), renaming.new[v]) for b, at, v in spec.stores)
-    return KernelSpec(renaming.axes(spec.axes), stores)
+    rows, stores = (
+        tuple((b, renaming.affine(at), renaming.new[v]) for b, at, v in group)
+        for group in (spec.rows, spec.stores)
+    )
+    return KernelSpec(renaming.axes(spec.axes), stores, rows)
 
 
 class _Renaming:
@@ -197,7 +200,7 @@ def _bring_short_axes_inside(spec: KernelSpec) -> KernelSpec:
         outer = [axis for axis in spec.axes if axis in fold.axes]
         inner = [axis for axis in spec.axes if axis not in fold.axes]
         if inner and fold.axes <= set(spec.axes) and may_go_inside(inner, spec.axes):
-            return KernelSpec((*outer, *inner), spec.stores)
+            return replace(spec, axes=(*outer, *inner))
     return spec
 
 
@@ -211,7 +214,7 @@ def _bring_tiles_inside(spec: KernelSpec) -> KernelSpec:
     if not wanted or outer[-1] in wanted:
         return spec
     outer.remove(wanted[-1])
-    return KernelSpec((*outer, wanted[-1], inner), spec.stores)
+    return replace(spec, axes=(*outer, wanted[-1], inner))
 
 
 def is_transposed(value: Value, outer: Axis, inner: Axis) -> bool:
@@ -256,6 +259,8 @@ class _Placement:
     def run(self) -> list[Stmt]:
         for axis in self.spec.axes:
             self.levels.append(_Level(axis))
+        for row in self.spec.rows:
+            self._place_row(row)
         for store in self.spec.stores:
             buffer, at, value = store
             if value.kind == "reduce" and value.data.is_running:
@@ -267,6 +272,14 @@ class _Placement:
         for axis in reversed(self.spec.axes):
             self._close(axis)
         return self.levels[0].body
+
+    def _place_row(self, store: tuple[Buffer, Affine, Value]) -> None:
+        """Store a value in the outermost loop in which it is known and its place too."""
+        buffer, at, value = store
+        self.place(value)
+        around = value.axes | {axis for axis, _ in at.terms}
+        depths = [depth for depth, level in enumerate(self.levels) if level.axis in around]
+        self.levels[max(depths, default=0)].body.append(Store(buffer, at, value))
 
     def _close(self, axis: Axis) -> None:
         level = self.levels.pop()
@@ -419,7 +432,7 @@ def _loads_in(body: list[Stmt], axis: Axis) -> Iterator[tuple[Axis, Value]]:
 
 
 def _buffers(specs: Sequence[KernelSpec]) -> tuple[Buffer, ...]:
-    found = {b: None for spec in specs for b, _, _ in spec.stores}
+    found = {b: None for spec in specs for b, _, _ in (*spec.rows, *spec.stores)}
     loads = [v for spec in specs for v in spec.values() if v.kind == "load"]
     found |= {v.data[0]: None for v in loads}
     return tuple(sorted(found, key=lambda b: b.index))

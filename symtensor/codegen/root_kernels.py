@@ -58,6 +58,7 @@ def read_kernel(
 ) -> list[KernelSpec]:
     """Return what computes `roots`, all of one `loop_type`, into their buffers, in order.
 
+    Roots of fewer axes than the first one are results of its rows: its loops over the first axes store them.
     `over` gives the loops over all elements of a type.
     """
     node, buffer = roots[0]
@@ -70,14 +71,16 @@ def read_kernel(
         return _written_in_turn(node, buffer, reader, over)
     axes, positions = over(type_)
     stores: list[ElementStore] = []
+    rows: list[ElementStore] = []
     for node, buffer in roots:
+        here = positions[: node.tensor_type.ndim]
         if isinstance(node.op.family, Assembly):
             (group,) = _piece_groups(node)
             stores += _piece_stores(node, group, buffer, reader, positions)
         else:
-            at = linear_offset(type_.shape, positions)
-            stores.append((buffer, at, reader.read(node, positions)))
-    return [KernelSpec(tuple(axes), tuple(stores))]
+            store = (buffer, linear_offset(node.tensor_type.shape, here), reader.read(node, here))
+            (stores if len(here) == len(positions) else rows).append(store)
+    return [KernelSpec(tuple(axes), tuple(stores), tuple(rows))]
 
 
 def _piece_groups(node: Node) -> list[list[Piece]]:

@@ -25,6 +25,7 @@ from collections.abc import Iterable
 
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.addends import sums_of_products
+from symtensor.codegen.kernel import Affine
 from symtensor.codegen.lower import may_go_inside
 from symtensor.codegen.packing import packings
 from symtensor.codegen.root_kernels import loop_type
@@ -187,13 +188,13 @@ class _Fusion:
         self.reads[node] = uses
         if node in self.required:
             why = "a product, a call-out, a loop or the caller reads it"
-            self._store(node, why if self.users[node] else "", uses, roots)
+            self._store(node, why if self.users[node] else "", roots)
             return
         if not roots:
             return  # a view that only call-outs read
         reason = self._why_not_inline(node, uses, roots)
         if reason:
-            self._store(node, reason, uses, roots)
+            self._store(node, reason, roots)
         else:
             self._inline(node, uses, roots)
 
@@ -257,16 +258,16 @@ class _Fusion:
         plain = len(set(axes)) == len(axes) and use.loops in domains
         return plain and may_go_inside(others, use.loops)
 
-    def _store(self, node: Node, reason: str, uses: list[Use], roots: frozenset[Node]) -> None:
+    def _store(self, node: Node, reason: str, roots: frozenset[Node]) -> None:
         """Give a node a buffer, which a kernel fills that computes it for its rows anyway, or its own."""
         for host in sorted(roots, key=self.rank.__getitem__) if node in self.folds else ():
-            row = self._row_of(node, uses, self.group[host])
+            row = self._row_of(node, self.group[host])
             if row is not None and not self._makes_cycle([*self.group[host], node]):
                 self._make_row(node, reason, row, self.group[host])
                 return
         self._make_root(node, reason)
 
-    def _row_of(self, node: Node, uses: list[Use], group: list[Node]) -> Use | None:
+    def _row_of(self, node: Node, group: list[Node]) -> Use | None:
         """Return where a kernel computes a node once for each of its rows, None where it does not."""
         whole, shape = loop_type(group[0]), node.tensor_type.shape
         if whole is None or any(map(stage.has_own_kernel, group)):
@@ -275,9 +276,26 @@ class _Fusion:
         row = Use(tuple(positions[: len(shape)]), tuple(axes))
         is_row = 0 < len(row.axes) < len(axes) and D.same_shape(shape, whole.shape[: len(shape)])
         fits = self.weight[id(group)] + (self.own[node] or 1) <= MAX_COST
-        return row if is_row and fits and _is_read_there(row, uses) else None
+        return row if is_row and fits and self._is_read_there(node, row, group) else None
+
+    def _is_read_there(self, node: Node, row: Use, group: list[Node]) -> bool:
+        """Return True when a kernel reads a node at its rows, and nowhere else."""
+        inside, heads = set(group), {tuple(axes[:1]) for axes, _ in self.axes.values()}
+        found: set[tuple[Affine, ...]] = set()
+        for user in self.users[node]:
+            if not self._computes_inside(user, inside):
+                continue
+            reads = [
+                r for use in self.uses[user] for r in operand_uses(user, node, use, self._loops)
+            ]
+            if not self.kernels[user] <= inside:  # some of them are in other kernels
+                others = heads - {row.loops[:1]}
+                reads = [read for read in reads if read.loops[:1] not in others]
+            found.update(read.positions for read in reads)
+        return found == {row.positions}
 
     def _make_row(self, node: Node, reason: str, row: Use, group: list[Node]) -> None:
+        """Have a kernel store what it computes for its rows."""
         self.kernels[node] = frozenset({node})
         self.uses[node] = [row]
         self.group[node] = group
@@ -285,7 +303,8 @@ class _Fusion:
         group.append(node)
         self.remarks.append(Decision("fused", node, (group[0],)))
         if reason:
-            self.remarks.append(Decision("stored", node, why=reason))
+            why = f"{reason}; the kernel that computes it for its rows stores it"
+            self.remarks.append(Decision("stored", node, why=why))
 
     def _make_root(self, node: Node, reason: str) -> None:
         self.kernels[node] = frozenset({node})
@@ -323,7 +342,8 @@ class _Fusion:
                 continue
             if not self._one_loop(a[0], b[0]) or self._reads_assembly(a + b):
                 return False
-            if not all(_is_read_there(self.uses[x][0], self.reads[x]) for x in a + b if self._is_row(x)):
+            rows = [x for x in a + b if self._is_row(x)]
+            if not all(self._is_read_there(x, self.uses[x][0], a + b) for x in rows):
                 return False
             if self.weight[id(a)] + self.weight[id(b)] > MAX_COST or self._makes_cycle(a + b):
                 return False
@@ -358,24 +378,25 @@ class _Fusion:
         """Return True when what is computed elsewhere from results of the would-be kernel comes back."""
         inside = set(members)
         own = set(members)
-        """Its results, and views of them."""
+        """Its results, and views of them that kernels read through."""
         pending, seen = list(members), set(members)
         while pending:
             node = pending.pop()
             for user in self.users[node]:
                 if node not in own and self._computes_inside(user, inside):
                     return True
-                reached = self._filled_by(user, inside)
-                if node in own and user in reached and user in self.kernels:
+                is_seen_through = isinstance(user.op.family, View) and user in self.kernels
+                if is_seen_through and node in own:
                     own.add(user)
-                new = [x for x in reached if x not in seen]
+                filled = [user] if is_seen_through else self._filled_by(user, inside)
+                new = [x for x in filled if x not in seen]
                 seen.update(new)
                 pending += new
         return False
 
     def _filled_by(self, user: Node, inside: set[Node]) -> list[Node]:
-        """Return what else is in memory when a reader of memory has run: results, or itself for a view."""
-        if user not in self.kernels or isinstance(user.op.family, View):
+        """Return what else is in memory when something that reads memory has run."""
+        if user not in self.kernels:
             return [user]
         return [x for root in self.kernels[user] - inside for x in self.group[root]]
 
@@ -452,11 +473,6 @@ class _Fusion:
 
     def _is_call(self, node: Node) -> bool:
         return node.op.name not in SOURCES and node.op is not RESULT and not is_alias(node)
-
-
-def _is_read_there(row: Use, uses: list[Use]) -> bool:
-    """Return True when loops that begin as those around `row` read a node there, and nowhere else."""
-    return {use.positions for use in uses if use.loops[:1] == row.loops[:1]} == {row.positions}
 
 
 def _sizes_are_known(node: Node) -> bool:

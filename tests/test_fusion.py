@@ -1,0 +1,127 @@
+"""What shares a kernel: results of rows, values of one row at a time, joins of joins; against float64."""
+
+import numpy as np
+import pytest
+
+import symtensor as st
+from symtensor.codegen import jit, program, target, threads
+
+RNG = np.random.default_rng(11)
+SIZES = [0, 1, 2, 7, 16, 17, 65, 130]
+
+
+def compiled(inputs, outputs):
+    return st.function(inputs, outputs, engine="llvm")
+
+
+def kernels(f):
+    return len(f.executable.program.schedule.steps)
+
+
+@pytest.fixture
+def with_threads(monkeypatch):
+    """Return a function that sets how many threads compute."""
+
+    def choose(count):
+        monkeypatch.setenv("SYMTENSOR_NUM_THREADS", str(count))
+        threads.stop()
+        threads.start()
+
+    yield choose
+    monkeypatch.undo()
+    threads.stop()
+    threads.start()
+
+
+# --- results of rows -------------------------------------------------------------------------------
+
+
+def layer_norm(dtype, columns):
+    """Return inputs, and the norm with what the cotangent `w` brings to each of them."""
+    x, w = st.placeholder((33, columns), dtype), st.placeholder((33, columns), dtype)
+    scale, shift = st.placeholder((columns,), dtype), st.placeholder((columns,), dtype)
+    mean = st.mean(x, 1, keepdims=True)
+    spread = st.sqrt(st.mean(st.square(x - mean), 1, keepdims=True) + 1e-3)
+    y = (x - mean) / spread * scale + shift
+    return [x, scale, shift, w], [y, *st.gradients(st.sum(y * w), [x, scale, shift])]
+
+
+def layer_norm_truth(x, scale, shift, w):
+    x, scale, shift, w = (a.astype("float64") for a in (x, scale, shift, w))
+    spread = np.sqrt(x.var(1, keepdims=True) + 1e-3)
+    normal = (x - x.mean(1, keepdims=True)) / spread
+    g = w * scale
+    inner = g - g.mean(1, keepdims=True) - normal * (g * normal).mean(1, keepdims=True)
+    return normal * scale + shift, inner / spread, (w * normal).sum(0), w.sum(0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layer_norm_stores_its_statistics_on_its_way(dtype):
+    for columns in (1, 2, 7, 16, 17, 65, 130):
+        f = compiled(*layer_norm(dtype, columns))
+        assert kernels(f) == 2 or columns == 1  # rows; columns of what is learned
+        given = [RNG.standard_normal(s).astype(dtype) for s in ((33, columns), columns, columns)]
+        given.append(RNG.standard_normal((33, columns)).astype(dtype))
+        for found, wanted in zip(f(*given), layer_norm_truth(*given), strict=True):
+            tolerance = 2e-4 if dtype == "float32" else 1e-11
+            np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+def test_rows_have_the_same_bits_with_any_number_of_threads(with_threads):
+    f = compiled(*layer_norm("float32", 9000))
+    given = [RNG.standard_normal(s).astype("f4") for s in ((33, 9000), 9000, 9000, (33, 9000))]
+    with_threads(1)
+    wanted = f(*given)
+    for count in (2, 5):
+        with_threads(count)
+        np.testing.assert_equal(f(*given), wanted)
+
+
+def test_a_kernel_returns_what_it_folds_for_its_rows():
+    x = st.placeholder((None, None, None), "float64")
+    total, squares = st.sum(x, 2), st.sum(x * x, 2)
+    f = compiled([x], [x - total[:, :, None], total, squares, st.exp(x) * squares[:, :, None]])
+    assert kernels(f) == 1
+    for rows in (0, 1, 5):
+        for columns in SIZES:
+            a = RNG.standard_normal((rows, 3, columns))
+            sums, wide = a.sum(2), (a * a).sum(2)
+            wanted = [a - sums[:, :, None], sums, wide, np.exp(a) * wide[:, :, None]]
+            for found, truth in zip(f(a), wanted, strict=True):
+                np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-12)
+
+
+def test_rows_that_a_kernel_waits_for_have_their_own():
+    """What is computed elsewhere from a sum of rows can't come back to the kernel that sums."""
+    x = st.placeholder((None, 40), "float64")
+    total = st.sum(x, 1)
+    weight = st.cumsum(total)  # a kernel of its own
+    scaled = x * total[:, None] + weight[:, None]
+    crossed = x - total[:, None] + st.sum(total * total) * st.sum(x * x, 1, keepdims=True)
+    a = RNG.standard_normal((40, 40))
+    sums = a.sum(1)
+    found = compiled([x], [scaled, crossed])(a)
+    np.testing.assert_allclose(
+        found[0], a * sums[:, None] + sums.cumsum()[:, None], rtol=1e-11, atol=1e-11
+    )
+    wanted = a - sums[:, None] + (sums**2).sum() * (a * a).sum(1, keepdims=True)
+    np.testing.assert_allclose(found[1], wanted, rtol=1e-11)
+
+
+def test_rows_that_are_read_turned_are_stored_before():
+    x = st.placeholder((None, None), "float64")
+    total = st.sum(x, 1)
+    f = compiled([x], [x - total[:, None], x + total, x * total[::-1, None]])
+    a = RNG.standard_normal((23, 23))
+    sums = a.sum(1)
+    for found, truth in zip(f(a), [a - sums[:, None], a + sums, a * sums[::-1, None]], strict=True):
+        np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("name, register", [("avx2", "ymm"), ("neon", ".2d"), ("sse2", "xmm")])
+def test_row_results_are_vector_code_on_every_machine(name, register):
+    inputs, outputs = layer_norm("float64", 700)
+    graph = st.Graph(tuple(x.node for x in inputs), tuple(x.node for x in outputs))
+    chosen = target.named(name)
+    assembly = jit.emit_assembly(program.build_program(graph, chosen).llvm_ir, chosen)
+    assert assembly.count(register) > 100

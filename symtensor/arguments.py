@@ -19,6 +19,7 @@ from symtensor.errors import DTypeError, FunctionError, ShapeError
 from symtensor.ir.dtypes import DType, as_dtype
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape
+from symtensor.ops.inputs import index_of
 from symtensor.ops.scalars import saturating_cast
 from symtensor.ops.variables import Store, Variable
 from symtensor.vocabulary import require_name, suggestion
@@ -249,12 +250,13 @@ class Arguments:
                 if spec.tensor.node is key.node:
                     return i
             raise FunctionError(f"{self.name}: {key!r} is not among the inputs")
-        if not isinstance(key, int) or not 0 <= key < len(self.inputs):
+        place = index_of(key)
+        if place is None or not 0 <= place < len(self.inputs):
             raise FunctionError(
                 f"{self.name}: expected an input by name or a position below {len(self.inputs)}, "
                 f"found {key!r}"
             )
-        return key
+        return place
 
     def get_default(self, key: Tensor | str | int) -> Array:
         """Return a copy of the value an input has when it is not passed."""

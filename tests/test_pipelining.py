@@ -53,7 +53,7 @@ def test_what_runs_while_it_fills_spoils_no_gradient(engine: str) -> None:
 def test_what_is_no_pipeline() -> None:
     x = st.placeholder((3, 2))
     for stages in (0, 2.0, x):
-        with pytest.raises(st.AttributeValueError, match="expected a number of stages"):
+        with pytest.raises(st.AttributeValueError, match="expected an integer of at least 1"):
             st.pipelined(lambda h: h, x, stages)  # type: ignore[arg-type]
     with pytest.raises(st.ShapeError, match="expected an axis of micro-batches"):
         st.pipelined(lambda h: h, 1.0, 2)

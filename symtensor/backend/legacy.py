@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import symtensor as st
 from symtensor.backend import convolution, shapes
 from symtensor.backend.elementwise import less, less_equal
@@ -52,7 +54,9 @@ def atrous_conv2d(
 
 def is_explicit_shape(shape: Any) -> bool:
     """Return whether a shape is a list or tuple of ints, without unknown or symbolic sizes."""
-    return isinstance(shape, (list, tuple)) and all(isinstance(size, int) for size in shape)
+    return isinstance(shape, (list, tuple)) and all(
+        isinstance(size, (int, np.integer)) for size in shape
+    )
 
 
 def legacy_weight_ordering() -> bool:

@@ -1,4 +1,5 @@
-"""What only the sizes at a call can tell about a graph: equal sizes, empty maxima, slices out of range.
+"""What only the sizes at a call can tell about a graph: negative sizes, equal ones, empty maxima, slices
+out of range.
 
 In: the nodes of a graph, or of the body of a loop. Out: `Checks`, which the layout of a call goes
 through (`symtensor.codegen.layout`).
@@ -6,6 +7,7 @@ through (`symtensor.codegen.layout`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +15,8 @@ from symtensor.codegen import stage
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
 from symtensor.ir.node import Node
+from symtensor.ir.types import TensorType
+from symtensor.ops.scan_primitive import SCAN
 from symtensor.ops.slicing import needs_check
 
 EXTREMA = ("max", "min", "argmax", "argmin")
@@ -45,6 +49,8 @@ class Checks:
     extrema: list[Extremum]
     slices: list[Node]
     """Slices that might leave their operand."""
+    sizes: list[Node]
+    """Nodes of which a size, or the number of steps, might be negative."""
     rounds: Dim
     """How often the nodes run in one call."""
 
@@ -53,7 +59,7 @@ def checks_of(nodes: Iterable[Node], rounds: Dim) -> Checks:
     """Return what must be checked, when the program is called, of nodes that run `rounds` times."""
     nodes = list(nodes)
     slices = [node for node in nodes if needs_check(node)]
-    return Checks(guards_of(nodes), extrema_of(nodes), slices, rounds)
+    return Checks(guards_of(nodes), extrema_of(nodes), slices, unsure_sizes(nodes), rounds)
 
 
 def guards_of(nodes: Iterable[Node]) -> list[Guard]:
@@ -81,3 +87,21 @@ def extrema_of(nodes: Iterable[Node]) -> list[Extremum]:
             if not isinstance(reduced, int):
                 found.append(Extremum(node, reduced, node.tensor_type.size))
     return found
+
+
+def unsure_sizes(nodes: Iterable[Node]) -> list[Node]:
+    """Return the nodes of which a size, or the number of steps, is not known to be 0 or more."""
+    known: dict[Dim, bool] = {}
+
+    def unsure(dim: Dim) -> bool:
+        if dim not in known:
+            known[dim] = D.provably_nonnegative(dim)
+        return not known[dim]
+
+    return [node for node in nodes if any(map(unsure, _sizes_of(node)))]
+
+
+def _sizes_of(node: Node) -> Iterable[Dim]:
+    types = (node.type,) if isinstance(node.type, TensorType) else node.type
+    steps = (node.attrs["steps"],) if node.op is SCAN else ()
+    return itertools.chain(steps, *(t.shape for t in types))

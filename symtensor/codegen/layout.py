@@ -15,12 +15,14 @@ from symtensor.codegen.checks import Checks
 from symtensor.codegen.memory import Lifetime, aligned, assign_offsets
 from symtensor.codegen.program import Program
 from symtensor.codegen.slots import Slot
-from symtensor.errors import IndexOutOfRange, ShapeError
+from symtensor.errors import AttributeValueError, IndexOutOfRange, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dims import Dim, Symbol
 from symtensor.ir.node import Node
+from symtensor.ir.types import refuse_negative_sizes
 from symtensor.ops.interpret import Array, evaluate_node, located
+from symtensor.ops.scan_primitive import SCAN, check_steps
 from symtensor.ops.slicing import check_positions, positions_of
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -143,6 +145,8 @@ def size_or_unknown(dim: Dim, env: Mapping[Symbol, int]) -> int:
 
 
 def _check(checks: Checks, env: Mapping[Symbol, int]) -> None:
+    for node in checks.sizes:
+        _check_sizes(node, env)
     for guard in checks.guards:
         left, right = size_or_unknown(guard.left, env), size_or_unknown(guard.right, env)
         if left != right and -1 not in (left, right):
@@ -155,6 +159,15 @@ def _check(checks: Checks, env: Mapping[Symbol, int]) -> None:
             raise _refusal_of(extremum.node, env, nothing)
     for node in checks.slices:
         _check_slice(node, env)
+
+
+def _check_sizes(node: Node, env: Mapping[Symbol, int]) -> None:
+    try:
+        if node.op is SCAN and isinstance(steps := D.substitute(node.attrs["steps"], env), int):
+            check_steps(steps)
+        refuse_negative_sizes(node.type, env)
+    except (AttributeValueError, ShapeError) as error:
+        raise located(error, node, []) from None
 
 
 def _refusal_of(node: Node, env: Mapping[Symbol, int], otherwise: ShapeError) -> Exception:
@@ -186,10 +199,8 @@ def _check_slice(node: Node, env: Mapping[Symbol, int]) -> None:
 def shape_or_none(slot: Slot, env: Mapping[Symbol, int]) -> tuple[int, ...] | None:
     """Return the shape of a slot, None where a size in it is not known yet."""
     sizes = [D.substitute(d, env) for d in slot.type.shape]
-    shape = tuple(n for n in sizes if isinstance(n, int))
-    if any(n < 0 for n in shape):
-        error = ShapeError(f"a size must not be negative, found shape {sizes}", code="ST0110")
-        raise located(error, slot.node, [])
+    # a loop that runs no round is not checked: its sizes may come out negative
+    shape = tuple(max(n, 0) for n in sizes if isinstance(n, int))
     return shape if len(shape) == len(sizes) else None
 
 

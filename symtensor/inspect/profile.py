@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from symtensor.engines.records import Kernel, MemoryPlan, label
-from symtensor.errors import AttributeValueError, SymtensorError
+from symtensor.errors import SymtensorError
 from symtensor.inspect.files import write_text
 from symtensor.inspect.limits import Limits, machine_limits
 from symtensor.ir import dims as D
@@ -27,6 +27,7 @@ from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph, toposort
 from symtensor.ir.node import Node
 from symtensor.ops.cost import node_cost
+from symtensor.ops.inputs import as_int
 
 Array = np.ndarray[Any, Any]
 
@@ -175,8 +176,7 @@ def _kernel_dict(row: KernelTime) -> dict[str, Any]:
 
 def profile_function(function: Any, arrays: Sequence[Array], repeat: int) -> Profile:
     """Return the profile of a function on converted arguments."""
-    if repeat < 1:
-        raise AttributeValueError(f"expected repeat of at least 1, found {repeat}")
+    repeat = as_int(repeat, "repeat", 1)
     executable = function.executable
     state = [store.array for store in function._stores]
     sizes = function.sizes(*arrays)

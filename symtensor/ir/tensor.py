@@ -281,9 +281,9 @@ class Tensor:
 
     def transpose(self, *axes: Any) -> Tensor:
         """Permute axes; reverse them when none are given."""
-        if len(axes) == 1 and not isinstance(axes[0], int):
-            axes = axes[0]
-        return _bound.transpose(self, axes or None)  # type: ignore[no-any-return]
+        listed = len(axes) == 1 and (axes[0] is None or np.iterable(axes[0]))
+        order: Any = axes[0] if listed else axes
+        return _bound.transpose(self, order if len(axes) else None)  # type: ignore[no-any-return]
 
     def flatten(self) -> Tensor:
         """One axis in C order."""

@@ -62,14 +62,14 @@ def tensor_type(dtype: DType, shape: Sequence[Dim]) -> TensorType:
     return checked
 
 
-def refuse_negative_sizes(type_: NodeType) -> None:
-    """Raise `ShapeError` for a size that is known to be negative."""
+def refuse_negative_sizes(type_: NodeType, env: Mapping[D.Symbol, int] | None = None) -> None:
+    """Raise `ShapeError` for a size that is known to be negative, with what `env` says of symbols."""
     for t in (type_,) if isinstance(type_, TensorType) else type_:
-        for d in t.shape:
-            if isinstance(d, int) and d < 0:
-                raise ShapeError(
-                    f"a size must not be negative, found shape {list(t.shape)}", code="ST0110"
-                )
+        shape = t.shape if env is None else [D.substitute(d, env) for d in t.shape]
+        if any(isinstance(d, int) and d < 0 for d in shape):
+            raise ShapeError(
+                f"a size must not be negative, found shape {list(shape)}", code="ST0110"
+            )
 
 
 @dataclass(frozen=True, slots=True)

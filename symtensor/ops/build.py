@@ -20,7 +20,7 @@ from symtensor.ir.dtypes import DType, as_dtype, promote
 from symtensor.ir.node import Op, describe_operand, make_node, results
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import unify_shapes
-from symtensor.ops.inputs import constant, dim_value
+from symtensor.ops.inputs import constant, dim_value, index_of
 
 TensorLike = Any
 """A Tensor, a NumPy array or scalar, a (nested) list of numbers, a Python number or a Dim."""
@@ -137,12 +137,9 @@ def broadcast(*tensors: Tensor, op: str = "broadcast") -> list[Tensor]:
 
 def normalize_axis(axis: Any, ndim: int) -> int:
     """Return `axis` counted from the front; raises for one outside ``[-ndim, ndim)``."""
-    try:
-        index = int(axis.__index__())
-    except (AttributeError, SymtensorError):
-        raise AttributeValueError(
-            f"expected an integer axis, found {axis!r}", code="ST0301"
-        ) from None
+    index = index_of(axis)
+    if index is None:
+        raise AttributeValueError(f"expected an integer axis, found {axis!r}", code="ST0301")
     if not -ndim <= index < ndim:
         raise AttributeValueError(
             f"axis {index} is out of range for a tensor of {ndim} axes",

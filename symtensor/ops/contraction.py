@@ -35,6 +35,7 @@ from symtensor.ops.build import (
 )
 from symtensor.ops.elementwise import multiply
 from symtensor.ops.families import AxisMap, Contraction, IndexMap, View
+from symtensor.ops.inputs import as_int
 from symtensor.ops.registry import define
 
 LABELS = string.ascii_letters
@@ -155,7 +156,11 @@ DIAGONAL = define(
 def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """Return the diagonal over two axes as a new last axis."""
     x = as_tensor(x)
-    return apply(DIAGONAL, movement.moveaxis(x, (axis1, axis2), (-2, -1)), offset=int(offset))
+    return apply(
+        DIAGONAL,
+        movement.moveaxis(x, (axis1, axis2), (-2, -1)),
+        offset=as_int(offset, "diagonal: offset"),
+    )
 
 
 def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
@@ -306,7 +311,7 @@ def tensordot(x: TensorLike, y: TensorLike, axes: Any = 2) -> Tensor:
     if isinstance(axes, (tuple, list)):
         first, second = (list(p) if isinstance(p, (tuple, list)) else [p] for p in axes)
     else:
-        count = int(axes)
+        count = as_int(axes, "tensordot: axes")
         if not 0 <= count <= min(a.ndim, b.ndim):
             raise AttributeValueError(
                 f"tensordot: {count} axes of {a.type} and {b.type}", code="ST0303"

@@ -18,6 +18,7 @@ from symtensor.ir.types import TensorType, unify_dims
 from symtensor.ops import creation, movement
 from symtensor.ops.bodies import body_graph, check_call, close_body, fresh_placeholders, made_after
 from symtensor.ops.build import apply_multi, as_tensor, cast_to, weak_promote
+from symtensor.ops.inputs import as_dim
 from symtensor.ops.registry import define
 from symtensor.ops.scan_primitive import scan_states
 
@@ -283,7 +284,7 @@ def _bounded(
             cond(running, lambda *s: tuple(_next_state(body, s)), lambda *s: tuple(s), *current)
         )
 
-    return scan_states(step, state, max_steps)
+    return scan_states(step, state, as_dim(max_steps, "while_loop: max_steps", 0))
 
 
 __all__ = ["COND", "WHILE", "cond", "flatten", "unflatten", "while_loop"]

@@ -24,7 +24,7 @@ from symtensor.ir.tensor import Tensor
 from symtensor.ops import creation, elementwise, movement, reduction, slicing
 from symtensor.ops.build import TensorLike, apply, as_tensor, cast_to, weak_promote
 from symtensor.ops.contraction import CONTRACT
-from symtensor.ops.inputs import constant, normalize_dim
+from symtensor.ops.inputs import as_dim, as_int, constant
 from symtensor.ops.windows import overlap_add, per_axis, windows
 
 Ints = tuple[int, ...]
@@ -59,10 +59,18 @@ def padding_pairs(
         raise AttributeValueError(
             f"padding: expected valid, same, causal or amounts, found {padding!r}", code="ST0302"
         )
-    given = [padding] * n if isinstance(padding, int) else list(padding)
+    given = list(padding) if np.iterable(padding) else [padding] * n
     if len(given) != n:
         raise AttributeValueError(f"padding: expected amounts for {n} axes, found {given}")
-    return [(p, p) if isinstance(p, int) else (p[0], p[1]) for p in given]
+    return [_pair(amount) for amount in given]
+
+
+def _pair(amount: Any) -> tuple[Dim, Dim]:
+    sides = list(amount) if np.iterable(amount) else [amount, amount]
+    if len(sides) != 2:
+        raise AttributeValueError(f"padding: expected an amount or a pair, found {amount!r}")
+    before, after = (as_dim(side, "padding", 0) for side in sides)
+    return before, after
 
 
 def _channels_last(x: Tensor, data_format: str) -> Tensor:
@@ -141,7 +149,7 @@ def conv(
     """
     x, kernel = _operands(x, kernel, "conv")
     x = _channels_last(x, data_format)
-    n = x.ndim - 2
+    n, groups = x.ndim - 2, as_int(groups, "conv: groups", 1)
     sizes = _window_sizes(kernel, "conv")
     steps, gaps = per_axis(strides, n, "stride"), per_axis(dilation, n, "dilation")
     pairs = padding_pairs(padding, x.shape[1:-1], sizes, steps, gaps)
@@ -153,8 +161,6 @@ def conv(
 def _checked_channels(x: Tensor, kernel: Tensor, groups: int) -> Tensor:
     """Return `x` with as many channels as the kernel is for; a call checks what is not known."""
     channels, inner, filters = x.shape[-1], kernel.shape[-2], kernel.shape[-1]
-    if groups < 1:
-        raise AttributeValueError(f"conv: groups must be at least 1, found {groups}")
     if D.provably_different(channels, inner * groups):
         raise ShapeError(
             f"conv: the kernel {kernel.type} is for {inner * groups} input channels"
@@ -206,7 +212,7 @@ def conv_transpose(
     n = x.ndim - 2
     sizes = _window_sizes(kernel, "conv_transpose")
     steps, gaps = per_axis(strides, n, "stride"), per_axis(dilation, n, "dilation")
-    shape = [normalize_dim(size) for size in output_shape]
+    shape = [as_dim(size, "conv_transpose: output_shape", 0) for size in output_shape]
     if len(shape) != n:
         raise ShapeError(
             f"conv_transpose: expected {n} spatial sizes, found {list(output_shape)}", code="ST0106"

@@ -16,7 +16,7 @@ from symtensor.ir.types import TensorType
 from symtensor.ops import elementwise, joining, logic, movement, reduction
 from symtensor.ops.build import TensorLike, apply, as_tensor, cast_to, operands
 from symtensor.ops.families import Index
-from symtensor.ops.inputs import constant, normalize_dim
+from symtensor.ops.inputs import as_int, constant, index_of, normalize_dim
 from symtensor.ops.registry import define
 
 IOTA = define(
@@ -76,7 +76,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Te
     bounds = (start, stop, step)
     if any(isinstance(v, Tensor) for v in bounds):
         return _arange_of_tensors(bounds, dtype)
-    if isinstance(step, (int, float)) and step == 0:
+    if isinstance(step, (int, float, np.number)) and step == 0:
         raise AttributeValueError("arange: the step must not be 0")
     out_dtype = None if dtype is None else as_dtype(dtype)
     if not any(isinstance(v, DimExpr) for v in bounds):
@@ -86,7 +86,8 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Te
 
 
 def _arange_of_dims(start: Any, stop: Any, step: Any) -> Tensor:
-    if not isinstance(step, int) or not all(isinstance(v, (int, DimExpr)) for v in (start, stop)):
+    start, stop, step = (v if isinstance(v, DimExpr) else index_of(v) for v in (start, stop, step))
+    if not isinstance(step, int) or start is None or stop is None:
         raise DTypeError(
             "arange: dims go with ints, and with a step whose sign is known",
             help="turn a dim into a tensor with symtensor.dim_value",
@@ -113,8 +114,7 @@ def linspace(
 
     Bounds are numbers or scalar tensors; an integer `dtype` rounds down, as in NumPy.
     """
-    if num < 0:
-        raise AttributeValueError(f"linspace: expected num of at least 0, found {num}")
+    num = as_int(num, "linspace: num", 0)
     if not isinstance(start, Tensor) and not isinstance(stop, Tensor):
         wanted = None if dtype is None else as_dtype(dtype).numpy
         return constant(np.linspace(start, stop, num, endpoint, dtype=wanted))

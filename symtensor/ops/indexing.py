@@ -34,7 +34,7 @@ from symtensor.ops.build import (
     normalize_axis,
 )
 from symtensor.ops.families import Gather, Scatter
-from symtensor.ops.inputs import normalize_dim
+from symtensor.ops.inputs import as_dim
 from symtensor.ops.registry import define
 
 Axes = tuple[int, ...]
@@ -281,7 +281,10 @@ def one_hot(indices: TensorLike, size: Any, dtype: Any = "float32") -> Tensor:
     """Return 1 at the position each index names along a new last axis; all 0 when out of range."""
     index = as_index(indices)
     return logic.cast(
-        logic.equal(movement.expand_dims(index, -1), creation.iota(normalize_dim(size))), dtype
+        logic.equal(
+            movement.expand_dims(index, -1), creation.iota(as_dim(size, "one_hot: size", 0))
+        ),
+        dtype,
     )
 
 

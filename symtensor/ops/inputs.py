@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,13 +90,35 @@ def normalize_dim(size: Any, axis: int = 0) -> Dim:
         return D.dim(size)
     if isinstance(size, DimExpr):
         return size
-    try:
-        return int(size.__index__())
-    except AttributeError:
+    number = index_of(size)
+    if number is None:
         raise AttributeValueError(
             f"size of axis {axis}: expected an int, None, a name or a dim, found {size!r}",
             code="ST0306",
-        ) from None
+        )
+    return number
+
+
+def index_of(value: Any) -> int | None:
+    """Return the int that `value` is by ``__index__``, None for what is none, or not yet, as a tensor."""
+    try:
+        return int(operator.index(value))
+    except TypeError:
+        return None
+
+
+def as_int(value: Any, what: str, least: int | None = None) -> int:
+    """Return an integer that a user gave for `what`; anything with ``__index__`` is one."""
+    number = index_of(value)
+    if number is None or (least is not None and number < least):
+        limit = "" if least is None else f" of at least {least}"
+        raise AttributeValueError(f"{what}: expected an integer{limit}, found {value!r}")
+    return number
+
+
+def as_dim(value: Any, what: str, least: int | None = None) -> Dim:
+    """Return a dim, a name of one, or an integer as `as_int` does; only calls know what dims are."""
+    return normalize_dim(value) if isinstance(value, (DimExpr, str)) else as_int(value, what, least)
 
 
 def placeholder(

@@ -26,7 +26,7 @@ from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dims import DimExpr, Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node, describe_operand, map_attribute
-from symtensor.ir.types import TensorType
+from symtensor.ir.types import TensorType, refuse_negative_sizes
 
 Array = np.ndarray[Any, Any]
 RunBody = Callable[[Graph, dict[Symbol, int]], Callable[..., list[Any]]]
@@ -116,10 +116,21 @@ def evaluate_node(
             return as_declared(value, node.type, env)
         return tuple(as_declared(v, t, env) for v, t in zip(value, node.type, strict=True))
     except Exception as error:
-        found = located(error, node, values)
+        found = located(_plain(error, node, env), node, values)
         if found is error:
             raise  # with the cause that it has
         raise found from error
+
+
+def _plain(error: Exception, node: Node, env: Mapping[Symbol, int]) -> Exception:
+    """Return the refusal of a negative size, where a rule or NumPy stumbled over it."""
+    numpys = isinstance(error, ValueError) and not isinstance(error, SymtensorError)
+    if numpys or isinstance(error, ShapeError):
+        try:
+            refuse_negative_sizes(node.type, env)
+        except ShapeError as refusal:
+            return refusal
+    return error
 
 
 def as_declared(value: Any, type_: TensorType, env: Mapping[Symbol, int]) -> Array:
@@ -130,6 +141,7 @@ def as_declared(value: Any, type_: TensorType, env: Mapping[Symbol, int]) -> Arr
         not isinstance(w, int) or w == n for w, n in zip(wanted, array.shape, strict=True)
     )
     if not fits:
+        refuse_negative_sizes(type_, env)
         raise ShapeError(f"expected a result {type_}, found shape {array.shape}")
     return array.astype(type_.dtype.numpy, copy=False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,7 +27,7 @@ from symtensor.ops.build import (
     weak_promote,
 )
 from symtensor.ops.families import Assembly, Piece
-from symtensor.ops.inputs import normalize_dim
+from symtensor.ops.inputs import as_dim, as_int
 from symtensor.ops.registry import define
 
 
@@ -208,13 +207,6 @@ def _slices(x: Tensor, cuts: Sequence[Any], axis: int) -> list[Tensor]:
     return [slicing.slice_axis(x, axis, a, b) for a, b in pairwise(cuts)]
 
 
-def _count(sections: Any) -> int:
-    count = operator.index(sections)
-    if count < 1:
-        raise AttributeValueError(f"split: expected at least one section, found {count}")
-    return count
-
-
 def split(x: TensorLike, sections: int | Sequence[Any], axis: int = 0) -> list[Tensor]:
     """Return `x` cut along `axis`: into equal parts, or before the given positions.
 
@@ -222,9 +214,9 @@ def split(x: TensorLike, sections: int | Sequence[Any], axis: int = 0) -> list[T
     """
     x = as_tensor(x)
     axis = normalize_axis(axis, x.ndim)
-    if isinstance(sections, (tuple, list, np.ndarray)):
+    if np.iterable(sections) and not isinstance(sections, str):
         return _slices(x, [0, *sections, None], axis)
-    count, size = _count(sections), x.shape[axis]
+    count, size = as_int(sections, "split: sections", 1), x.shape[axis]
     if isinstance(size, int) and size % count:
         raise ShapeError(
             f"split: axis {axis} of {x.type} does not divide into {count}", code="ST0105"
@@ -238,9 +230,9 @@ def array_split(x: TensorLike, sections: int | Sequence[Any], axis: int = 0) -> 
     """Return `x` cut along `axis` like `split`, the first parts one longer where it must be."""
     x = as_tensor(x)
     axis = normalize_axis(axis, x.ndim)
-    if isinstance(sections, (tuple, list, np.ndarray)):
+    if np.iterable(sections) and not isinstance(sections, str):
         return split(x, sections, axis)
-    count, size = _count(sections), x.shape[axis]
+    count, size = as_int(sections, "array_split: sections", 1), x.shape[axis]
     part = D.floordiv(size, count)
     longer = size - part * count  # so many parts have one element more
     cuts = [part * i + D.minimum(longer, i) for i in range(count + 1)]
@@ -258,7 +250,8 @@ def unstack(x: TensorLike, axis: int = 0) -> list[Tensor]:
 def tile(x: TensorLike, reps: int | Sequence[Any]) -> Tensor:
     """Return `x` repeated whole along each axis."""
     x = as_tensor(x)
-    counts = [normalize_dim(r) for r in (reps if isinstance(reps, (tuple, list)) else (reps,))]
+    given = reps if isinstance(reps, (tuple, list, np.ndarray)) else (reps,)
+    counts = [as_dim(count, "tile: reps", 0) for count in given]
     rank = max(x.ndim, len(counts))
     counts = [*[1] * (rank - len(counts)), *counts]
     sizes = (1,) * (rank - x.ndim) + x.shape
@@ -288,7 +281,7 @@ def repeat(x: TensorLike, repeats: Any, axis: int | None = None) -> Tensor:
                 f"repeat: expected {n} counts for axis {axis} of {x.type}, found {repeats!r}"
             )
         return indexing.take(x, np.repeat(np.arange(n), counts), axis)
-    count = normalize_dim(repeats)
+    count = as_dim(repeats, "repeat: repeats", 0)
     wide = (*x.shape[: axis + 1], count, *x.shape[axis + 1 :])
     spread = movement.broadcast_to(movement.expand_dims(x, axis + 1), wide)
     return movement.reshape(spread, (*x.shape[:axis], x.shape[axis] * count, *x.shape[axis + 1 :]))
@@ -316,7 +309,7 @@ def roll(x: TensorLike, shift: Any, axis: Any = None) -> Tensor:
 
 
 def _roll(x: Tensor, shift: Any, axis: int) -> Tensor:
-    size, shift = x.shape[axis], normalize_dim(shift)
+    size, shift = x.shape[axis], as_dim(shift, "roll: shift")
     if not (isinstance(size, int) and isinstance(shift, int)):
         return indexing.take(x, elementwise.remainder(creation.iota(size) - shift, size), axis)
     cut = -shift % size if size else 0
@@ -332,9 +325,8 @@ def pad(x: TensorLike, widths: Any, mode: str = "constant", constant_values: Any
     Modes: constant, edge, reflect, symmetric, wrap, as in NumPy.
     """
     out = as_tensor(x)
-    pairs = [(normalize_dim(a), normalize_dim(b)) for a, b in _pairs(widths, out.ndim, "widths")]
-    if any(isinstance(w, int) and w < 0 for pair in pairs for w in pair):
-        raise AttributeValueError(f"pad: widths must not be negative, found {widths!r}")
+    given = _pairs(widths, out.ndim, "widths")
+    pairs = [(as_dim(a, "pad: widths", 0), as_dim(b, "pad: widths", 0)) for a, b in given]
     if mode == "constant":
         return _pad_constant(out, pairs, _pairs(constant_values, out.ndim, "constant values"))
     if mode not in _PAD_POSITIONS:
@@ -348,9 +340,19 @@ def pad(x: TensorLike, widths: Any, mode: str = "constant", constant_values: Any
             continue
         if D.same(size, 0):
             raise ShapeError(f"pad: mode {mode} has nothing to repeat on axis {axis} of {out.type}")
-        position = creation.iota(before + size + after) - before
-        out = indexing.take(out, _PAD_POSITIONS[mode](position, size), axis)
+        out = indexing.take(out, _PAD_POSITIONS[mode](_around(before, size, after), size), axis)
     return out
+
+
+def _around(before: Dim, size: Dim, after: Dim) -> Tensor:
+    """Return positions from `before` elements before an axis to `after` behind it.
+
+    Widths that only a call knows are sizes of tensors, where a negative one is refused.
+    """
+    if D.provably_nonnegative(before) and D.provably_nonnegative(after):
+        return creation.iota(before + size + after) - before
+    parts = [creation.iota(before) - before, creation.iota(size), creation.iota(after) + size]
+    return concatenate(parts)
 
 
 def _pairs(given: Any, rank: int, what: str) -> list[tuple[Any, Any]]:

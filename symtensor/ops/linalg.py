@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from symtensor.errors import AttributeValueError, DTypeError, ShapeError
+from symtensor.errors import DTypeError, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, Shape
 from symtensor.ir.dtypes import float64
@@ -19,6 +19,7 @@ from symtensor.ir.types import TensorType, unify_dims, unify_shapes
 from symtensor.ops import contraction, creation, elementwise, logic, movement, reduction
 from symtensor.ops.build import TensorLike, apply, apply_multi, as_tensor, cast_to
 from symtensor.ops.contraction import matmul
+from symtensor.ops.inputs import as_int
 from symtensor.ops.registry import define
 
 
@@ -361,8 +362,7 @@ def slogdet(x: TensorLike) -> tuple[Tensor, Tensor]:
 def matrix_power(x: TensorLike, n: int) -> Tensor:
     """Return the n-th power of square matrices; a negative `n` inverts first."""
     base = _matrix(x)
-    if not isinstance(n, int):
-        raise AttributeValueError(f"matrix_power: expected an integer, found {n!r}")
+    n = as_int(n, "matrix_power: n")
     if n < 0:
         base, n = inv(base), -n
     shape: Shape = base.shape

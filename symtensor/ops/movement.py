@@ -18,7 +18,7 @@ from symtensor.ir.types import TensorType, format_shape, unify_dims
 from symtensor.ops import reduction, slicing
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axes, normalize_axis
 from symtensor.ops.families import AxisMap, IndexMap, View
-from symtensor.ops.inputs import normalize_dim
+from symtensor.ops.inputs import as_int, normalize_dim
 from symtensor.ops.registry import define
 
 
@@ -253,14 +253,14 @@ def reshape(x: TensorLike, shape: Any) -> Tensor:
     """Return `x` under another shape of the same size; one size may be -1 and is worked out."""
     x = as_tensor(x)
     given = tuple(shape) if isinstance(shape, (tuple, list, np.ndarray)) else (shape,)
-    unknown = [i for i, size in enumerate(given) if isinstance(size, int) and size == -1]
+    sizes = [normalize_dim(size, i) for i, size in enumerate(given)]
+    unknown = [i for i, size in enumerate(sizes) if isinstance(size, int) and size == -1]
     if len(unknown) > 1:
         raise ShapeError(
             f"reshape: only one size may be -1, found {format_shape(given)}", code="ST0103"
         )
-    sizes = [1 if i in unknown else normalize_dim(size, i) for i, size in enumerate(given)]
     if unknown:
-        rest = D.product(sizes)
+        rest = D.product(size for i, size in enumerate(sizes) if i not in unknown)
         if D.same(rest, 0):
             raise ShapeError(
                 f"reshape: -1 in {format_shape(given)} could be any size", code="ST0103"
@@ -342,7 +342,7 @@ def rot90(x: TensorLike, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
         raise AttributeValueError(
             f"rot90: expected two different axes, found {tuple(axes)}", code="ST0301"
         )
-    turns = k % 4
+    turns = as_int(k, "rot90: k") % 4
     if turns == 1:
         return swapaxes(flip(x, second), first, second)
     if turns == 2:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from symtensor.errors import AttributeValueError, ShapeError
+from symtensor.errors import ShapeError
 from symtensor.ir.tensor import Tensor
 from symtensor.ops import creation, joining, logic, movement
 from symtensor.ops.build import TensorLike, as_tensor
+from symtensor.ops.inputs import as_int
 from symtensor.ops.scan import scan
 
 
@@ -27,8 +28,7 @@ def pipelined(stage: Callable[[Tensor], Tensor], microbatches: TensorLike, stage
     that are not theirs; those results go nowhere.
     """
     x = as_tensor(microbatches)
-    if not isinstance(stages, int) or stages < 1:
-        raise AttributeValueError(f"pipelined: expected a number of stages, found {stages!r}")
+    stages = as_int(stages, "pipelined: stages", 1)
     if x.ndim == 0:
         raise ShapeError(f"pipelined: expected an axis of micro-batches, found {x.type}")
     one = x.shape[1:]

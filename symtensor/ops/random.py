@@ -29,7 +29,7 @@ from symtensor.ir.types import TensorType
 from symtensor.ops import elementwise, indexing, logic, reduction, sort, trigonometry
 from symtensor.ops.build import TensorLike, apply, as_tensor, broadcast, cast_to
 from symtensor.ops.families import Draw
-from symtensor.ops.inputs import normalize_dim
+from symtensor.ops.inputs import as_int, index_of, normalize_dim
 from symtensor.ops.registry import define
 from symtensor.ops.variables import Variable, variable
 
@@ -167,14 +167,14 @@ def binomial(
     state: Tensor, shape: Any, n: int = 1, p: TensorLike = 0.5, dtype: Any = int64
 ) -> Tensor:
     """Return the number of successes in `n` trials of probability `p`; work grows with `n`."""
-    if not isinstance(n, int) or n < 0:
-        raise AttributeValueError(f"binomial: expected a number of trials, found {n!r}")
+    n = as_int(n, "binomial: n", 0)
     trials = bernoulli(state, (n, *_shape(shape)), p, int64)
     return logic.cast(reduction.sum(trials, 0), dtype)
 
 
 def randint(state: Tensor, shape: Any, low: int, high: int, dtype: Any = int64) -> Tensor:
     """Return integers uniform in [low, high); the bias is below (high - low) / 2**64."""
+    low, high = as_int(low, "randint: low"), as_int(high, "randint: high")
     if high <= low:
         raise AttributeValueError(f"randint: expected low < high, found {low} and {high}")
     words = random_bits(state, _shape(shape))
@@ -209,6 +209,13 @@ def shuffle(state: Tensor, x: TensorLike, axis: int = 0) -> Tensor:
 _ADVANCE = np.array([0, 0, 1, 0], np.uint64)
 
 
+def _seed(seed: Any) -> int:
+    number = index_of(seed)
+    if number is None or not 0 <= number < 2**64:
+        raise AttributeValueError(f"expected a seed from 0 to 2**64 - 1, found {seed!r}")
+    return number
+
+
 class RandomStream:
     """A source of draws from one seed; its methods are the functions of this module, less the state.
 
@@ -217,9 +224,7 @@ class RandomStream:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        if not isinstance(seed, (int, np.integer)) or not 0 <= int(seed) < 2**64:
-            raise AttributeValueError(f"expected a seed from 0 to 2**64 - 1, found {seed!r}")
-        self.seed_value = int(seed)
+        self.seed_value = _seed(seed)
         self.states: list[Variable] = []
 
     def state(self) -> Variable:
@@ -233,7 +238,7 @@ class RandomStream:
 
     def seed(self, seed: int) -> None:
         """Start all draws anew from another seed."""
-        self.seed_value = int(seed)
+        self.seed_value = _seed(seed)
         for number, state in enumerate(self.states):
             state.set_value(np.array([self.seed_value, number, 0, 0], np.uint64))
 

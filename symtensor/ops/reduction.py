@@ -32,7 +32,7 @@ from symtensor.ops.build import (
     normalize_axis,
 )
 from symtensor.ops.families import Reduction, Running
-from symtensor.ops.inputs import dim_value
+from symtensor.ops.inputs import as_int, dim_value, index_of
 from symtensor.ops.registry import define
 
 
@@ -416,7 +416,7 @@ def average(
     if weights is None:
         return mean(x, axis, keepdims=keepdims)
     x, w = as_float(x), as_tensor(weights)
-    if w.ndim == 1 and x.ndim > 1 and isinstance(axis, int):
+    if w.ndim == 1 and x.ndim > 1 and index_of(axis) is not None:
         own = normalize_axis(axis, x.ndim)
         w = movement.expand_dims(w, tuple(a for a in range(x.ndim) if a != own))
         x, w = broadcast(x, w)
@@ -492,9 +492,7 @@ def diff(x: TensorLike, n: int = 1, axis: int = -1) -> Tensor:
     """Return the `n`-th differences of neighbours along `axis`; integers wrap, bools differ."""
     out = as_tensor(x)
     axis = normalize_axis(axis, out.ndim)
-    if n < 0:
-        raise AttributeValueError(f"diff: expected an order of at least 0, found {n}")
-    for _ in range(n):
+    for _ in range(as_int(n, "diff: n", 0)):
         earlier, later = _neighbours(out, axis)
         out = logic.logical_xor(later, earlier) if out.dtype.is_bool else later - earlier
     return out

@@ -18,7 +18,7 @@ from symtensor.ir.graph import replace_nodes, toposort
 from symtensor.ir.node import Node, current_serial
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import unify_dims
-from symtensor.ops import creation, joining, movement, slicing
+from symtensor.ops import joining, movement, slicing
 from symtensor.ops.bodies import (
     body_graph,
     check_call,
@@ -27,8 +27,8 @@ from symtensor.ops.bodies import (
     fresh_placeholders,
 )
 from symtensor.ops.build import TensorLike, apply_multi, as_tensor, cast_to, is_weak
-from symtensor.ops.inputs import normalize_dim
-from symtensor.ops.scan_primitive import SCAN
+from symtensor.ops.inputs import as_dim, as_int
+from symtensor.ops.scan_primitive import SCAN, count_up
 from symtensor.ops.variables import Variable
 
 
@@ -76,8 +76,9 @@ def scan(
     `function`. One output is returned bare unless `return_list`.
     """
     given = _as_list(sequences)
+    truncate_gradient = as_int(truncate_gradient, "scan: truncate_gradient", -1)
     if isinstance(n_steps, Tensor):  # a vector as long as the loop says how long it is
-        ticks, step = creation.arange(n_steps), fn
+        ticks, step = count_up(n_steps), fn
         given, n_steps = [ticks, *given], ticks.shape[0]
 
         def fn(tick: Tensor, *arguments: Tensor) -> Any:
@@ -128,9 +129,7 @@ def _sequence_slices(sequences: list[Any], n_steps: Any) -> tuple[list[Tensor], 
 def _step_count(available: list[Dim], n_steps: Any) -> Dim:
     """Return how many steps to run: what was asked for, or what the shortest sequence allows."""
     if n_steps is not None:
-        count = normalize_dim(n_steps)
-        if isinstance(count, int) and count < 0:
-            raise AttributeValueError(f"scan: n_steps must not be negative, found {count}")
+        count = as_dim(n_steps, "scan: n_steps", 0)
     elif available:
         count = available[0]
         for size in available[1:]:
@@ -310,7 +309,7 @@ def _run(
         SCAN, *initial, *slices, *map(Tensor, captured),
         body=body_graph(arguments, captured, nodes), carries=len(initial),
         sequences=len(slices), length=length, reverse=False, until=trace.test is not None,
-        steps=count, truncate=int(truncate),
+        steps=count, truncate=truncate,
     )  # fmt: skip
     updates: dict[Variable, Tensor] = {}
     first_state = len(past)

@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from symtensor.errors import ShapeError
+from symtensor.errors import AttributeValueError, DTypeError, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir import location
 from symtensor.ir.dims import Dim
+from symtensor.ir.dtypes import int64
 from symtensor.ir.graph import Graph, replace_nodes, toposort
 from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
@@ -32,7 +33,6 @@ from symtensor.ops.bodies import (
 )
 from symtensor.ops.build import apply, apply_multi
 from symtensor.ops.families import Elementwise, View
-from symtensor.ops.inputs import normalize_dim
 from symtensor.ops.registry import define
 
 
@@ -57,6 +57,7 @@ def _evaluate_scan(
     xp: Any, *arrays: Any, body: Any, carries: int, sequences: int, length: Any, reverse: bool,
     until: bool, steps: int, truncate: int,
 ) -> tuple[Any, ...]:  # fmt: skip
+    check_steps(steps)
     state = list(arrays[:carries])
     rows, outer = arrays[carries : carries + sequences], arrays[carries + sequences :]
     collected: list[list[Any]] = []
@@ -71,6 +72,12 @@ def _evaluate_scan(
     if reverse:
         collected.reverse()
     return (*state, *_stacked(xp, collected, body, arrays, carries, sequences))
+
+
+def check_steps(steps: int) -> None:
+    """Refuse a negative number of steps."""
+    if steps < 0:
+        raise AttributeValueError(f"expected a number of steps of at least 0, found {steps}")
 
 
 def _stacked(
@@ -277,18 +284,41 @@ SCAN = define(
 )
 
 
+def _infer_count_up(steps: TensorType, *, length: Dim) -> TensorType:
+    if steps.ndim or not steps.dtype.is_integer:
+        raise DTypeError(f"expected a number of steps, an integer scalar, found {steps}")
+    return TensorType(int64, (length,))
+
+
+def _evaluate_count_up(xp: Any, steps: Any, *, length: int | None) -> Any:
+    check_steps(int(steps))
+    return xp.arange(int(steps), dtype=xp.int64)
+
+
+COUNT_UP = define(
+    "count_up",
+    infer=_infer_count_up,
+    evaluate=_evaluate_count_up,
+    doc="0, 1, … for each step of a loop whose number of steps is data.",
+)
+
+
+def count_up(steps: Tensor) -> Tensor:
+    """Return 0, 1, … below an integer scalar; a negative one is an error when it runs."""
+    return apply(COUNT_UP, steps, length=D.symbol())
+
+
 def scan_states(
-    step: Callable[..., Sequence[Tensor]], initial: Sequence[Tensor], steps: Any
+    step: Callable[..., Sequence[Tensor]], initial: Sequence[Tensor], steps: Dim
 ) -> list[Tensor]:
     """Return the last of the states that `step` makes from `initial` in `steps` steps."""
     arguments = fresh_placeholders([x.type for x in initial])
     following = list(step(*arguments))
     varying = depends_on([x.node for x in following], [x.node for x in arguments])
     roots, captured = close_body(arguments, following, varying.__contains__)
-    count = normalize_dim(steps)
     results = apply_multi(
         SCAN, *initial, *map(Tensor, captured), body=body_graph(arguments, captured, roots),
-        carries=len(initial), sequences=0, length=count, reverse=False, until=False, steps=count,
+        carries=len(initial), sequences=0, length=steps, reverse=False, until=False, steps=steps,
         truncate=-1,
     )  # fmt: skip
     return list(results)

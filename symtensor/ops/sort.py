@@ -15,7 +15,7 @@ from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops import indexing, movement, slicing
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axis
-from symtensor.ops.inputs import normalize_dim
+from symtensor.ops.inputs import as_int, normalize_dim
 from symtensor.ops.registry import define
 
 # --- records -------------------------------------------------------------------------------------
@@ -135,8 +135,7 @@ def top_k(x: TensorLike, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
     a ValueError, when building or when it runs.
     """
     x, axis = _along(x, axis)
-    if k < 0:
-        raise AttributeValueError(f"top_k: expected k of at least 0, found {k}")
+    k = as_int(k, "top_k: k", 0)
     if D.provably_different(D.maximum(x.shape[axis], k), x.shape[axis]):
         raise AttributeValueError(f"top_k: k = {k} exceeds the size {x.shape[axis]} of the axis")
     indices = slicing.slice_axis(argsort(x, axis, descending=True), axis, 0, k)

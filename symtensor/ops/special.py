@@ -18,6 +18,7 @@ from symtensor.ir.types import TensorType
 from symtensor.ops.build import TensorLike, apply, operands
 from symtensor.ops.elementwise import exp, masked_multiply, numpy_power, numpy_sigmoid
 from symtensor.ops.elementwise_rule import FLOATING, ElementwiseFunction, elementwise
+from symtensor.ops.inputs import as_int
 from symtensor.ops.registry import define
 
 
@@ -160,4 +161,5 @@ POLYGAMMA = define(
 def polygamma(n: int, x: TensorLike) -> Tensor:
     """Return the n-th derivative of digamma at `x` > 0 (NaN elsewhere for n >= 1)."""
     (x,) = operands((x,), FLOATING)
-    return digamma(x) if n == 0 else apply(POLYGAMMA, x, n=int(n))
+    n = as_int(n, "polygamma: n", 0)
+    return digamma(x) if n == 0 else apply(POLYGAMMA, x, n=n)

@@ -10,9 +10,10 @@ the other's transpose, so both have derivatives of every order.
 from __future__ import annotations
 
 import itertools
-import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from symtensor.errors import AttributeValueError, ShapeError
 from symtensor.ir import dims as D
@@ -22,6 +23,7 @@ from symtensor.ir.types import TensorType
 from symtensor.ops import movement
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axis
 from symtensor.ops.families import AxisMap, IndexMap, View
+from symtensor.ops.inputs import as_dim, index_of
 from symtensor.ops.registry import define
 
 Ints = tuple[int, ...]
@@ -151,16 +153,16 @@ OVERLAP_ADD = define(
 
 def per_axis(value: int | Sequence[int], count: int, what: str) -> Ints:
     """Return a number for each of `count` axes, given one for all of them or one each."""
-    given = value if isinstance(value, Iterable) else (value,) * count
-    values = tuple(operator.index(v) for v in given)
-    if len(values) != count or any(v < 1 for v in values):
-        raise AttributeValueError(f"expected one {what} of at least 1, or {count}, found {value}")
+    given: Any = value if np.iterable(value) else (value,) * count
+    values = tuple(n for n in map(index_of, given) if n is not None and n >= 1)
+    if not len(values) == len(given) == count:
+        raise AttributeValueError(f"expected one {what} of at least 1, or {count}, found {value!r}")
     return values
 
 
 def _axes(axes: int | Sequence[int], ndim: int) -> Ints:
     """Return axes counted from the front, in the order given: sizes belong to them by position."""
-    given = (axes,) if isinstance(axes, int) else axes
+    given: Any = axes if np.iterable(axes) else (axes,)
     return tuple(normalize_axis(axis, ndim) for axis in given)
 
 
@@ -198,12 +200,12 @@ def overlap_add(
     that can't be proved, a call checks it (`ShapeError`).
     """
     x = as_tensor(x)
-    n = 1 if isinstance(axes, int) else len(axes)
+    n = np.size(axes)
     chosen = _axes(axes, x.ndim - n)
     steps, gaps = per_axis(strides, n, "stride"), per_axis(dilations, n, "dilation")
     attrs: dict[str, Any] = {
         "axes": chosen,
-        "shape": tuple(shape),
+        "shape": tuple(as_dim(size, "overlap_add: shape", 0) for size in shape),
         "strides": steps,
         "dilations": gaps,
     }

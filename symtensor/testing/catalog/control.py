@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.ops import control, effects, indexing, logic, random, reduction, scan, trigonometry
+from symtensor.ops import (
+    control,
+    effects,
+    indexing,
+    logic,
+    random,
+    reduction,
+    scan,
+    scan_primitive,
+    trigonometry,
+)  # fmt: skip
 from symtensor.ops.contraction import dot
 from symtensor.testing.samples import Array, Sample
 
@@ -103,6 +113,14 @@ def _scans() -> Iterator[Sample]:
                      (np.array(steps), np.array(1.5)),
                      lambda n, x: x ** np.arange(2.0, n + 2.0), rtol=1e-12,
                      note=f"tensor steps {steps}")  # fmt: skip
+    for steps in (-1, -3):
+        yield Sample("count_up", lambda n: scan_primitive.count_up(n), (np.array(steps),),
+                     raises=ValueError)  # fmt: skip
+    yield Sample("count_up", lambda n: scan_primitive.count_up(n) + 1, (np.array(4),),
+                 lambda n: np.arange(n) + 1, wrt=())  # fmt: skip
+    yield Sample(
+        "count_up", lambda n: scan_primitive.count_up(n), (np.array(4.0),), raises=TypeError
+    )
     yield Sample("scan", lambda x: scan.scan(lambda v: v, x, n_steps=9)[0], (vector,),
                  raises=ValueError, symbolic=(), note="too many steps")  # fmt: skip
     yield Sample("scan", lambda x: scan.scan(lambda v, s: x, x, x[0])[0], (vector,),

@@ -246,13 +246,17 @@ class VectorProducts(Microkernels):
             return add(count, 0, (zero, zero), begun=False)
 
         chains = f.round_down("%k", CHAIN)
-        ends = f.branch(f.compare("ne", chains, 0), lambda: begin(CHAIN), lambda: begin(0),
-                        [kind, kind])  # fmt: skip
-        long = f.compare("sgt", f.mul("%bk", self.align), PAGE)
-        many = f.add(f.round_down(f.sub(chains, CHAIN), LONG_ROWS), CHAIN)
-        many = f.select(long, "i64", many, CHAIN)
-        start: V = CHAIN
-        for stop, count in ((many, LONG_ROWS), (chains, CHAIN), ("%k", 1)):
+        loops: list[tuple[V, int]] = [(chains, CHAIN), ("%k", 1)]
+        ends: Sequence[V] = (zero, zero)
+        start: V = 0
+        if width == self.longest:  # the only one whose code is worth being long
+            ends = f.branch(f.compare("ne", chains, 0), lambda: begin(CHAIN), lambda: begin(0),
+                            [kind, kind])  # fmt: skip
+            long = f.compare("sgt", f.mul("%bk", self.align), PAGE)
+            many = f.add(f.round_down(f.sub(chains, CHAIN), LONG_ROWS), CHAIN)
+            loops.insert(0, (f.select(long, "i64", many, CHAIN), LONG_ROWS))
+            start = CHAIN
+        for stop, count in loops:
             one = functools.partial(add, count)
             ends = f.loop(start, stop, count, one, [(kind, x) for x in ends])
             start = stop

@@ -125,3 +125,66 @@ def test_row_results_are_vector_code_on_every_machine(name, register):
     chosen = target.named(name)
     assembly = jit.emit_assembly(program.build_program(graph, chosen).llvm_ir, chosen)
     assert assembly.count(register) > 100
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_loss_and_its_gradient_read_the_logits_once(dtype):
+    """The statistics of the softmax are stored by the gradient; the loss is a sum of them."""
+    x, t = st.placeholder((None, 12), dtype), st.placeholder((None, 12), dtype)
+    loss = st.sum(st.categorical_crossentropy(t, x, from_logits=True))
+    f = compiled([x, t], [loss, st.gradients(loss, x)])
+    assert kernels(f) == 2
+    for rows in (1, 5, 40):
+        a, b = (RNG.standard_normal((rows, 12)).astype(dtype) for _ in range(2))
+        logits, wide = a.astype("float64"), b.astype("float64")
+        logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        tolerance = 1e-4 if dtype == "float32" else 1e-11
+        np.testing.assert_allclose(f(a, b)[0], -(wide * logs).sum(), rtol=tolerance)
+        wanted = np.exp(logs) * wide.sum(1, keepdims=True) - wide
+        np.testing.assert_allclose(f(a, b)[1], wanted, rtol=tolerance, atol=tolerance)
+
+
+# --- joins of joins ----------------------------------------------------------------------------------
+
+
+def test_pieces_of_pieces_are_written_where_they_belong():
+    x, y = st.placeholder((None, None), "float64"), st.placeholder((None, 4), "float64")
+    padded = st.pad(x * 2, ((0, 0), (1, 2)), constant_values=7)
+    inner = st.concatenate([st.exp(x), padded], 1)
+    f = compiled([x, y], st.pad(st.concatenate([inner, y - 1, padded + 1], 1), ((2, 0), (0, 3))))
+    g = compiled([x, y], st.concatenate([inner, y - 1, st.pad(x, ((0, 0), (2, 0)))], 1))
+    assert (kernels(f), kernels(g)) == (2, 1)  # what is read twice, or computed with, is stored
+    for rows in (1, 5):
+        for columns in SIZES:
+            a, b = RNG.standard_normal((rows, columns)), RNG.standard_normal((rows, 4))
+            wide = np.pad(a * 2, ((0, 0), (1, 2)), constant_values=7)
+            parts = [np.exp(a), wide, b - 1]
+            wanted = np.pad(np.concatenate([*parts, wide + 1], 1), ((2, 0), (0, 3)))
+            np.testing.assert_allclose(f(a, b), wanted, rtol=1e-15)
+            wanted = np.concatenate([*parts, np.pad(a, ((0, 0), (2, 0)))], 1)
+            np.testing.assert_allclose(g(a, b), wanted, rtol=1e-15)
+
+
+def test_a_piece_that_is_replaced_in_part_is_written_before():
+    x, y = st.placeholder((6, None), "float64"), st.placeholder((2, None), "float64")
+    replaced = st.set_at(st.concatenate([x, x[::-1]]), slice(3, 9, 3), y)
+    spread = st.set_at(st.zeros_like(x), slice(None, None, 2), st.pad(x[:2], ((0, 1), (0, 0))))
+    f = compiled([x, y], [replaced, spread])
+    assert kernels(f) == 2
+    for columns in SIZES:
+        a, b = RNG.standard_normal((6, columns)), RNG.standard_normal((2, columns))
+        wanted, zeros = np.concatenate([a, a[::-1]]), np.zeros_like(a)
+        wanted[3:9:3], zeros[::2] = b, np.pad(a[:2], ((0, 1), (0, 0)))
+        np.testing.assert_array_equal(f(a, b)[0], wanted)
+        np.testing.assert_array_equal(f(a, b)[1], zeros)
+
+
+def test_a_join_is_written_once_whoever_pads_it():
+    x = st.placeholder((50, 20), "float64")
+    f = compiled(
+        [x], st.concatenate([x, st.pad(st.concatenate([x, x * x], 1), ((0, 0), (1, 1)))], 1)
+    )
+    assert kernels(f) == 1 and f.memory((50, 20)).temporaries == 0
+    a = RNG.standard_normal((50, 20))
+    wanted = np.concatenate([a, np.pad(np.concatenate([a, a * a], 1), ((0, 0), (1, 1)))], 1)
+    np.testing.assert_array_equal(f(a), wanted)

@@ -7,7 +7,8 @@ consumers' kernel or gets a buffer (becomes a *root*). A node gets a buffer when
 - something other than a kernel reads it (an output, a call-out, a reshape that no loop can read through);
 - several kernels that can't be one read it, and computing it again costs more than storing it;
 - it would be computed again and again along a broadcast axis, and it is not cheap;
-- it is written piece by piece (joined, padded, scattered) or is a running sum or product;
+- it is written piece by piece (joined, padded, scattered), and not as a piece of another such result, or
+  is a running sum or product;
 - it is a sum that a matrix product computes (`symtensor.codegen.addends`);
 - it is a reduction whose result is not constant along the inner loops of its consumer, and these are not
   short ones that may go further inside;
@@ -25,7 +26,6 @@ from collections.abc import Iterable
 
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.addends import sums_of_products
-from symtensor.codegen.kernel import Affine
 from symtensor.codegen.lower import may_go_inside
 from symtensor.codegen.packing import packings
 from symtensor.codegen.root_kernels import loop_type
@@ -50,7 +50,7 @@ from symtensor.ir.dims import Shape
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import RESULT, Node, results
 from symtensor.ir.types import TensorType
-from symtensor.ops.families import Draw, View
+from symtensor.ops.families import Assembly, Draw, View
 
 CHEAP = 10
 """Instructions per vector up to which computing twice beats storing and loading."""
@@ -81,6 +81,8 @@ class _Fusion:
         self.cost = self._costs()
         self.bodies = self._native_bodies()
         self.required = self._required()
+        self.nested = self._nested()
+        """Assemblies that are pieces of others."""
         self.kernels: dict[Node, frozenset[Node]] = {}
         """Node -> the roots in whose kernels it is computed; a root's own set is itself."""
         self.uses: dict[Node, list[Use]] = {}
@@ -175,6 +177,18 @@ class _Fusion:
                     found.add(x)
         return {n for n in found if n.op.name != "constant"}
 
+    def _nested(self) -> set[Node]:
+        """Return the assemblies that another one alone reads, once: it writes their pieces among its own."""
+        found = set()
+        for node in self.nodes:
+            if node in self.required or not isinstance(node.op.family, Assembly):
+                continue
+            users = self.users[node]
+            if len(users) == 1 and isinstance(users[0].op.family, Assembly):
+                if users[0] in self.fusible and users[0].inputs.count(node) == 1:
+                    found.add(node)
+        return found
+
     def _behind_views(self, node: Node) -> Node:
         """Return what a call-out must find in memory: NumPy makes views itself."""
         while stage.view_map(node) is not None or is_alias(node):
@@ -224,6 +238,8 @@ class _Fusion:
         """Return the reason for a buffer, or "" to compute `node` inside its consumers."""
         if stage.view_map(node) is not None:
             return ""  # views compute nothing; what they show decides for itself
+        if node in self.nested:
+            return ""
         if reason := _why_stored(node, uses):
             return reason
         cheap = self.cost[node] <= CHEAP and not stage.is_reduction(node)
@@ -269,29 +285,18 @@ class _Fusion:
 
     def _row_of(self, node: Node, group: list[Node]) -> Use | None:
         """Return where a kernel computes a node once for each of its rows, None where it does not."""
-        whole, shape = loop_type(group[0]), node.tensor_type.shape
+        whole, shape = loop_type(group[0], self.nested.__contains__), node.tensor_type.shape
         if whole is None or any(map(stage.has_own_kernel, group)):
             return None
         axes, positions = self._loops(whole)
-        row = Use(tuple(positions[: len(shape)]), tuple(axes))
+        row = Use(tuple(positions[: len(shape)]), tuple(axes), tuple(axes))
         is_row = 0 < len(row.axes) < len(axes) and D.same_shape(shape, whole.shape[: len(shape)])
         fits = self.weight[id(group)] + (self.own[node] or 1) <= MAX_COST
-        return row if is_row and fits and self._is_read_there(node, row, group) else None
+        return row if is_row and fits and self._is_read_there(node, row) else None
 
-    def _is_read_there(self, node: Node, row: Use, group: list[Node]) -> bool:
-        """Return True when a kernel reads a node at its rows, and nowhere else."""
-        inside, heads = set(group), {tuple(axes[:1]) for axes, _ in self.axes.values()}
-        found: set[tuple[Affine, ...]] = set()
-        for user in self.users[node]:
-            if not self._computes_inside(user, inside):
-                continue
-            reads = [
-                r for use in self.uses[user] for r in operand_uses(user, node, use, self._loops)
-            ]
-            if not self.kernels[user] <= inside:  # some of them are in other kernels
-                others = heads - {row.loops[:1]}
-                reads = [read for read in reads if read.loops[:1] not in others]
-            found.update(read.positions for read in reads)
+    def _is_read_there(self, node: Node, row: Use) -> bool:
+        """Return True when kernels of these loops read a node at their rows, and nowhere else."""
+        found = {use.positions for use in self.reads[node] if use.kernel == row.kernel}
         return found == {row.positions}
 
     def _make_row(self, node: Node, reason: str, row: Use, group: list[Node]) -> None:
@@ -343,7 +348,7 @@ class _Fusion:
             if not self._one_loop(a[0], b[0]) or self._reads_assembly(a + b):
                 return False
             rows = [x for x in a + b if self._is_row(x)]
-            if not all(self._is_read_there(x, self.uses[x][0], a + b) for x in rows):
+            if not all(self._is_read_there(x, self.uses[x][0]) for x in rows):
                 return False
             if self.weight[id(a)] + self.weight[id(b)] > MAX_COST or self._makes_cycle(a + b):
                 return False
@@ -355,11 +360,11 @@ class _Fusion:
 
     def _is_row(self, root: Node) -> bool:
         """Return True for a result of the rows of a kernel."""
-        whole = loop_type(self.group[root][0])
+        whole = loop_type(self.group[root][0], self.nested.__contains__)
         return whole is not None and root.tensor_type.ndim < whole.ndim
 
     def _loop_shape(self, root: Node) -> Shape | None:
-        type_ = loop_type(root)
+        type_ = loop_type(root, self.nested.__contains__)
         return None if type_ is None else type_.shape
 
     def _one_loop(self, first: Node, second: Node) -> bool:

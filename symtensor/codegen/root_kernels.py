@@ -7,7 +7,7 @@ trees of it (`symtensor.codegen.lower`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from symtensor.codegen.kernel import (
     Affine,
@@ -29,7 +29,7 @@ from symtensor.codegen.stage import (
     map_positions,
     named_positions,
     offset_at,
-    pieces_of,
+    pieces_within,
     running_loops,
 )
 from symtensor.ir import dims as D
@@ -39,17 +39,20 @@ from symtensor.ops.families import Assembly, AxisMap, Piece, Scatter
 
 ElementStore = tuple[Buffer, Affine, Value]
 """Where an element goes, and its value."""
+Written = tuple[Node | None, Piece]
+"""A piece and what it holds, None for its number."""
 
 
-def loop_type(node: Node) -> TensorType | None:
+def loop_type(node: Node, is_nested: Callable[[Node], bool]) -> TensorType | None:
     """Return the type over whose elements one loop computes a node, None where that takes several.
 
-    An assembly of pieces that one loop can write runs over the shape of a piece.
+    An assembly of pieces that one loop can write runs over the shape of a piece. `is_nested` tells of an
+    operand that is an assembly too whether it is written within.
     """
     if not has_own_kernel(node):
         return node.tensor_type
-    if isinstance(node.op.family, Assembly) and len(groups := _piece_groups(node)) == 1:
-        return node.tensor_type.with_shape(groups[0][0].shape)
+    if isinstance(node.op.family, Assembly) and len(groups := _piece_groups(node, is_nested)) == 1:
+        return node.tensor_type.with_shape(groups[0][0][1].shape)
     return None
 
 
@@ -66,7 +69,7 @@ def read_kernel(
         return [_running(node, buffer, reader)]
     if isinstance(node.op.family, Scatter):
         return [_copy(node.inputs[0], buffer, reader, over), _scattered(node, buffer, reader, over)]
-    type_ = loop_type(node)
+    type_ = loop_type(node, reader.writes_within)
     if type_ is None:
         return _written_in_turn(node, buffer, reader, over)
     axes, positions = over(type_)
@@ -75,7 +78,7 @@ def read_kernel(
     for node, buffer in roots:
         here = positions[: node.tensor_type.ndim]
         if isinstance(node.op.family, Assembly):
-            (group,) = _piece_groups(node)
+            (group,) = _piece_groups(node, reader.writes_within)
             stores += _piece_stores(node, group, buffer, reader, positions)
         else:
             store = (buffer, linear_offset(node.tensor_type.shape, here), reader.read(node, here))
@@ -83,20 +86,20 @@ def read_kernel(
     return [KernelSpec(tuple(axes), tuple(stores), tuple(rows))]
 
 
-def _piece_groups(node: Node) -> list[list[Piece]]:
+def _piece_groups(node: Node, is_nested: Callable[[Node], bool]) -> list[list[Written]]:
     """Return the pieces of an assembly, those together that one loop can write.
 
     They have one shape and touch no common element, so their order does not matter.
     """
-    groups: list[list[Piece]] = []
-    for piece in pieces_of(node):
+    groups: list[list[Written]] = []
+    for source, piece in pieces_within(node, is_nested):
         if any(D.same(size, 0) for size in piece.shape):
             continue
         last = groups[-1] if groups else []
-        if last and all(_are_apart(piece, other) for other in last):
-            last.append(piece)
+        if last and all(_are_apart(piece, other) for _, other in last):
+            last.append((source, piece))
         else:
-            groups.append([piece])
+            groups.append([(source, piece)])
     return groups
 
 
@@ -117,10 +120,10 @@ def _are_apart(a: Piece, b: Piece) -> bool:
 def _written_in_turn(node: Node, buffer: Buffer, reader: Reader, over: Loops) -> list[KernelSpec]:
     """Return the loops that write pieces of several shapes: one after the other, or within a loop along
     the first axis where all pieces lie along all of it."""
-    groups, size = _piece_groups(node), node.tensor_type.shape[0]
-    domains = [over(node.tensor_type.with_shape(group[0].shape)) for group in groups]
+    groups, size = _piece_groups(node, reader.writes_within), node.tensor_type.shape[0]
+    domains = [over(node.tensor_type.with_shape(group[0][1].shape)) for group in groups]
     whole = all(is_whole_axis(positions[0], size) for _, positions in domains)
-    along = all(p.places[0] == AxisMap(0, ((0, 1),)) for group in groups for p in group)
+    along = all(p.places[0] == AxisMap(0, ((0, 1),)) for group in groups for _, p in group)
     if whole and along and not D.same(size, 1):
         first = Axis("first", size)
         for axes, positions in domains:
@@ -132,14 +135,14 @@ def _written_in_turn(node: Node, buffer: Buffer, reader: Reader, over: Loops) ->
 
 
 def _piece_stores(
-    node: Node, pieces: Sequence[Piece], buffer: Buffer, reader: Reader, positions: list[Affine]
+    node: Node, pieces: Sequence[Written], buffer: Buffer, reader: Reader, positions: list[Affine]
 ) -> tuple[ElementStore, ...]:
     stores = []
-    for piece in pieces:
-        if piece.operand is None:
+    for source, piece in pieces:
+        if source is None:
             value = reader.table.const(piece.fill, buffer.dtype)
         else:
-            value = reader.read(node.inputs[piece.operand], positions)
+            value = reader.read(source, positions)
         at = offset_at(node.tensor_type.shape, map_positions(piece.places, positions))
         stores.append((buffer, at, value))
     return tuple(stores)

@@ -177,6 +177,36 @@ def pieces_of(node: Node) -> tuple[Piece, ...]:
     return found
 
 
+def pieces_within(node: Node, is_nested: Callable[[Node], bool]) -> list[tuple[Node | None, Piece]]:
+    """Return what an assembly is written of, in order, with what each piece holds, None for a number.
+
+    Of an operand that is an assembly itself, written within this one, those are its own pieces.
+    """
+    found: list[tuple[Node | None, Piece]] = []
+    pending = [(node, piece) for piece in reversed(pieces_of(node))]
+    while pending:
+        owner, piece = pending.pop()
+        source = None if piece.operand is None else owner.inputs[piece.operand]
+        if source is None or not is_nested(source):
+            found.append((source, piece))
+            continue
+        pending += [(source, _moved(inner, piece.places)) for inner in reversed(pieces_of(source))]
+    return found
+
+
+def _moved(piece: Piece, around: IndexMap) -> Piece:
+    """Return a piece of a piece that lies where `around` says."""
+    places = []
+    for at in around:
+        offset, terms = at.offset, []
+        for axis, step in at.terms:
+            inner = piece.places[axis]
+            offset = offset + step * inner.offset
+            terms += [(own, step * c) for own, c in inner.terms]
+        places.append(AxisMap(offset, tuple(terms)))
+    return Piece(piece.operand, piece.shape, tuple(places), piece.fill)
+
+
 Domain = tuple[list[Axis], list[Affine]]
 """Loops, and the position that they give on each axis."""
 
@@ -327,6 +357,10 @@ class Reader:
         self._buffer = buffer
         self._memo: dict[tuple[Node, tuple[Affine, ...]], Value] = {}
         self._axes: dict[object, Axis] = {}
+
+    def writes_within(self, node: Node) -> bool:
+        """Return True for an assembly whose pieces this kernel writes as pieces of another one."""
+        return isinstance(node.op.family, Assembly) and self._is_inline(node)
 
     def read(self, node: Node, positions: Sequence[Affine]) -> Value:
         """Return `node` at `positions` (one per axis). Iterative: fused chains may be long."""

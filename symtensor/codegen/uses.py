@@ -23,6 +23,8 @@ class Use(NamedTuple):
     positions: tuple[Affine, ...]
     loops: tuple[Axis, ...]
     """The loops around it, outermost first."""
+    kernel: tuple[Axis, ...]
+    """All loops of the kernel, those too that a fold it stands in is the same in, but no folds."""
 
     @property
     def axes(self) -> list[Axis]:
@@ -60,17 +62,17 @@ class Use(NamedTuple):
 def own_use(type_: TensorType, loops: stage.Loops) -> Use:
     """Return where a kernel that stores a node of this type computes it."""
     axes, positions = loops(type_)
-    return Use(tuple(positions), tuple(axes))
+    return Use(tuple(positions), tuple(axes), tuple(axes))
 
 
 def operand_uses(user: Node, operand: Node, use: Use, loops: stage.Loops) -> list[Use]:
     """Return where `user`, used there, reads its operand, as which it may serve several times."""
     viewed = stage.viewed_positions(user, use.positions)
     if viewed is not None:
-        return [Use(tuple(viewed), use.loops)]
+        return [use._replace(positions=tuple(viewed))]
     if stage.has_own_kernel(user):
         domains = stage.operand_domains(user, operand, loops)
-        return [Use(tuple(positions), tuple(axes)) for axes, positions in domains]
+        return [Use(tuple(at), tuple(axes), tuple(axes)) for axes, at in domains]
     if stage.is_gather(user):
         return _gather_uses(user, operand, use)
     return [_reduction_use(user, use) if stage.is_reduction(user) else use]
@@ -86,7 +88,8 @@ def _reduction_use(user: Node, use: Use) -> Use:
     )
     varying = set(use.axes)
     kept = tuple(axis for axis in use.loops if axis in varying)
-    return Use(inner, kept + tuple(a for a in reduced.values() if not D.same(a.extent, 1)))
+    own = tuple(a for a in reduced.values() if not D.same(a.extent, 1))
+    return use._replace(positions=inner, loops=kept + own)
 
 
 def _gather_uses(user: Node, operand: Node, use: Use) -> list[Use]:
@@ -98,9 +101,9 @@ def _gather_uses(user: Node, operand: Node, use: Use) -> list[Use]:
             _position_named_by(index, use, shape[axis])
             for index, axis in zip(indices, user.attrs["axes"], strict=True)
         ]
-        found.append(Use(stage.named_positions(user, use.positions, named), use.loops))
+        found.append(use._replace(positions=stage.named_positions(user, use.positions, named)))
     if operand in indices:
-        found.append(Use(use.positions[: operand.tensor_type.ndim], use.loops))
+        found.append(use._replace(positions=use.positions[: operand.tensor_type.ndim]))
     return found
 
 

@@ -169,17 +169,17 @@ class Microkernels:
         first += [(self.vector, "zeroinitializer")] * len(grid)
         sums = f.loop(0, "%rounds", 1, one_round, first)[places:]
 
-        def write(added: bool) -> None:
-            for (r, v), total in zip(grid, sums, strict=True):
-                row = f.at(self.element, "%c", f.mul("%cm", r))
-                place = f.at(self.element, row, v * self.lanes)
-                if added:
-                    row = f.at(self.element, "%d", f.mul("%dm", r))
-                    old = f.load(self.vector, f.at(self.element, row, v * self.lanes), self.align)
-                    total = self.add(f, self.vector, old, total)
-                f.store(self.vector, total, place, self.align)
+        def places_in(pointer: str, stride: str) -> list[str]:
+            starts = [f.at(self.element, pointer, f.mul(stride, r)) for r in range(rows)]
+            return [f.at(self.element, starts[r], v * self.lanes) for r, v in grid]
 
-        f.branch(adds, lambda: write(True), lambda: write(False))
+        def added() -> list[V]:
+            old = [f.load(self.vector, x, self.align) for x in places_in("%d", "%dm")]
+            return [self.add(f, self.vector, x, y) for x, y in zip(old, sums, strict=True)]
+
+        totals = f.branch(adds, added, lambda: [*sums], [self.vector] * len(grid))
+        for total, place in zip(totals, places_in("%c", "%cm"), strict=True):
+            f.store(self.vector, total, place, self.align)
         return f.text()
 
     def pack_row(self, f: FunctionText, b: str, row: list[str], to: V, later: V) -> None:

@@ -229,12 +229,12 @@ class VectorProducts(Microkernels):
         first, last = self.first_whole(f, b, width), f.sub(n, width)
         end = f.add(first, f.round_down(f.sub(f.sub(n, first), 1), width))
 
-        def add(count: int, t: V, ends: Sequence[V], begun: bool = True) -> list[V]:
+        def add(count: int, t: V, ends: Sequence[V]) -> list[V]:
             rows = self.rows_of_b(f, b, t, count, width)
 
             def between(j: str, _: list[str]) -> None:
                 place = f.at(self.element, sums, j)
-                before = f.load(kind, place, self.align) if begun else zero
+                before = f.load(kind, place, self.align)
                 f.store(kind, self.add_rows(f, rows, j, width, before), place, self.align)
 
             if width == self.longest:
@@ -242,20 +242,15 @@ class VectorProducts(Microkernels):
             return [self.add_rows(f, rows, 0, width, ends[0]),
                     self.add_rows(f, rows, last, width, ends[1])]  # fmt: skip
 
-        def begin(count: int) -> list[V]:
-            return add(count, 0, (zero, zero), begun=False)
-
         chains = f.round_down("%k", CHAIN)
         loops: list[tuple[V, int]] = [(chains, CHAIN), ("%k", 1)]
-        ends: Sequence[V] = (zero, zero)
-        start: V = 0
-        if width == self.longest:  # the only one whose code is worth being long
-            ends = f.branch(f.compare("ne", chains, 0), lambda: begin(CHAIN), lambda: begin(0),
-                            [kind, kind])  # fmt: skip
+        if width == self.longest:
+            f.loop(first, end, width, lambda j, _: f.store(
+                kind, zero, f.at(self.element, sums, j), self.align))  # fmt: skip
             long = f.compare("sgt", f.mul("%bk", self.align), PAGE)
-            many = f.add(f.round_down(f.sub(chains, CHAIN), LONG_ROWS), CHAIN)
-            loops.insert(0, (f.select(long, "i64", many, CHAIN), LONG_ROWS))
-            start = CHAIN
+            loops.insert(0, (f.select(long, "i64", f.round_down("%k", LONG_ROWS), 0), LONG_ROWS))
+        ends = [zero, zero]
+        start: V = 0
         for stop, count in loops:
             one = functools.partial(add, count)
             ends = f.loop(start, stop, count, one, [(kind, x) for x in ends])

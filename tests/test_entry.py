@@ -1,6 +1,7 @@
 """The native entry of calls: what it takes itself, what it leaves to Python, and whose memory it uses."""
 
 import gc
+import pickle
 import sys
 import threading
 import weakref
@@ -65,6 +66,26 @@ def test_other_arguments_are_converted_as_ever(argument):
     for _ in range(2):
         np.testing.assert_array_equal(f(argument), np.asarray(argument, "f4") * 2)
         np.testing.assert_array_equal(f(np.full(3, 5, "f4")), np.full(3, 10, "f4"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "int64", "bool", "uint16"])
+def test_unpickled_arrays_go_straight_through(monkeypatch, dtype):
+    x, v = st.placeholder((None,), dtype), st.variable(np.zeros(3, "f8"))
+    f = compiled([x], st.cast(x, "float64") + 1, updates=[(v, v + x)])
+    array = np.array([1, 0, 1], dtype)
+    own = pickle.loads(pickle.dumps(array))
+    assert own.dtype == array.dtype and own.dtype is not array.dtype
+    f(array)
+    slow = Counted(f, monkeypatch)
+    np.testing.assert_array_equal(f(own), array + 1.0)
+    assert slow.count == 0
+    np.testing.assert_array_equal(v.get_value(), array * 2.0)
+    for k, other in enumerate((array.astype(array.dtype.newbyteorder()), array.astype("longlong"))):
+        if other.dtype != array.dtype:  # the same bytes are other numbers
+            g = compiled([x], st.cast(x, "float64") + 1, allow_downcast=True)
+            g(array)
+            np.testing.assert_array_equal(g(other), array + 1.0)
+            assert slow.count > k
 
 
 @pytest.mark.parametrize(
@@ -142,12 +163,16 @@ def change_dtype(r):
     r.dtype = "int32"
 
 
+def change_metadata(r):
+    r.dtype = np.dtype("f4", metadata={"unit": "m"})
+
+
 def change_flags(r):
     r.flags.writeable = False
 
 
 @pytest.mark.filterwarnings("ignore:Setting the .* on a NumPy array:DeprecationWarning")
-@pytest.mark.parametrize("change", [change_shape, change_dtype, change_flags])
+@pytest.mark.parametrize("change", [change_shape, change_dtype, change_metadata, change_flags])
 def test_a_result_changed_by_its_owner_is_not_used_again(change):
     x = st.placeholder((None,))
     f = compiled([x], x + 1)
@@ -155,6 +180,7 @@ def test_a_result_changed_by_its_owner_is_not_used_again(change):
     for _ in range(5):
         r = f(a)
         assert r.shape == (10,) and r.dtype == np.float32 and r.flags.writeable
+        assert r.dtype.metadata is None
         np.testing.assert_array_equal(r, a + 1)
         change(r)
 

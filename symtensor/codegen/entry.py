@@ -77,6 +77,7 @@ RESULTS = ("nothing", "one", "list")
 
 # Fields of PyObject and PyArrayObject in bytes: since Python 3 and NumPy 1.7; `frame` verifies them.
 TYPE, DATA, RANK, DIMS, BASE, DTYPE, FLAGS, WEAK = 8, 16, 24, 32, 48, 56, 64, 72
+KIND = 24  # of a dtype: kind, type and byte order as characters, a byte of flags, and the number
 READABLE = 0x0101  # contiguous, aligned
 FRESH = 0x0501  # and writeable
 UINT8 = 2  # NumPy's number
@@ -106,6 +107,21 @@ def _field(f: FunctionText, kind: str, pointer: str, offset: int) -> str:
     return f.load(kind, f.at("i8", pointer, offset), 4 if kind == "i32" else 8)
 
 
+def _is_dtype(f: FunctionText, found: str, dtype: str) -> str:
+    """Return whether a dtype is that object, or means the same: unpickled arrays have their own."""
+
+    def kind(pointer: str) -> str:
+        return _field(f, "i64", f.op(f"inttoptr i64 {pointer} to ptr"), KIND)
+
+    (same,) = f.branch(
+        f.compare("eq", found, dtype),
+        lambda: ["true"],
+        lambda: [f.compare("eq", kind(found), kind(dtype))],
+        ["i1"],
+    )
+    return same
+
+
 def _check_array(
     f: FunctionText, array: str, dtype: str, rank: str, dims: str, flags: int, fail: str
 ) -> None:
@@ -118,7 +134,7 @@ def _check_array(
 
     kind = _field(f, "ptr", array, TYPE)
     require(f.op(f"icmp eq ptr {kind}, @PyArray_Type"))
-    require(f.compare("eq", _field(f, "i64", array, DTYPE), dtype))
+    require(_is_dtype(f, _field(f, "i64", array, DTYPE), dtype))
     found = f.op(f"zext i32 {_field(f, 'i32', array, RANK)} to i64")
     require(f.compare("eq", found, rank))
     masked = f.op(f"and i32 {_field(f, 'i32', array, FLAGS)}, {flags}")
@@ -139,6 +155,8 @@ def _reusable() -> str:
     _return_if_shared(f, "%array")
     dtype, rank = (_record(f, "i64", "%record", x) for x in (OutputWord.DTYPE, OutputWord.RANK))
     dims = _record(f, "ptr", "%record", OutputWord.DIMS)
+    # the very object: with another one a caller may have hung metadata on the array
+    f.return_if(f.compare("ne", _field(f, "i64", "%array", DTYPE), dtype), "i1 false")
     _check_array(f, "%array", dtype, rank, dims, FRESH, "no")
     owner = _field(f, "ptr", "%array", BASE)
     f.branch(f.op(f"icmp ne ptr {owner}, null"), lambda: _return_if_shared(f, owner))

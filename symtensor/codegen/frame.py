@@ -241,9 +241,16 @@ def _layouts_are_known() -> bool:
         and words[entry.BASE // 8] == id(probe.base)
         and words[entry.DTYPE // 8] == id(probe.dtype)
         and words[entry.FLAGS // 8] & 0xFFFFFFFF == probe.flags.num
+        and _tells_kinds(probe.dtype)
         and _finds_weak_references()
         and _words_of(store, Store.__basicsize__).count(id(probe)) == 1
     )
+
+
+def _tells_kinds(dtype: np.dtype[Any]) -> bool:
+    found = ctypes.string_at(id(dtype) + entry.KIND, 8)
+    known = f"{dtype.kind}{dtype.char}{dtype.byteorder}".encode()
+    return found[:3] == known and int.from_bytes(found[4:], sys.byteorder) == dtype.num
 
 
 def _finds_weak_references() -> bool:

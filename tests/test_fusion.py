@@ -144,6 +144,63 @@ def test_a_loss_and_its_gradient_read_the_logits_once(dtype):
         np.testing.assert_allclose(f(a, b)[1], wanted, rtol=tolerance, atol=tolerance)
 
 
+# --- one element a row -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_loss_of_labels_and_its_gradient_read_the_logits_once(dtype):
+    x, t = st.placeholder((None, None), dtype), st.placeholder((None,), "int32")
+    loss = st.sum(st.sparse_categorical_crossentropy(t, x, from_logits=True))
+    f = compiled([x, t], [loss, st.gradients(loss, x)])
+    assert kernels(f) == 2 and "scatter" not in "".join(f.executable.kernels().values())
+    for rows in (1, 6):
+        for columns in SIZES[1:]:
+            logits, labels = RNG.standard_normal((rows, columns)), RNG.integers(columns, size=rows)
+            here = np.arange(rows), labels
+            logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+            slope = np.exp(logs)
+            slope[here] -= 1
+            found = f(logits.astype(dtype), labels.astype("int32"))
+            tolerance = 1e-5 if dtype == "float32" else 1e-12
+            np.testing.assert_allclose(found[0], -logs[here].sum(), rtol=tolerance, atol=tolerance)
+            np.testing.assert_allclose(found[1], slope, rtol=tolerance, atol=tolerance)
+            with pytest.raises(st.errors.IndexOutOfRange):
+                f(logits.astype(dtype), np.full(rows, columns, "int32"))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_writing_one_element_along_an_axis_is_a_selection(axis, dtype):
+    shape = [3, 4, 5]
+    one = [1 if a == axis else n for a, n in enumerate(shape)]
+    x, v, i = st.placeholder(shape, dtype), st.placeholder(one, dtype), st.placeholder(one, "int64")
+    f = compiled([x, v, i], st.put_along_axis(x, i, v, axis))
+    assert "select instead of scattering" in f.explain()
+    a, b = ((RNG.standard_normal(s) * 3).astype(dtype) for s in (shape, one))
+    at = RNG.integers(-shape[axis], shape[axis], one)
+    wanted = a.copy()
+    np.put_along_axis(wanted, at, b, axis)
+    np.testing.assert_array_equal(f(a, b, at), wanted)
+    for wrong in (shape[axis], -shape[axis] - 1):
+        at.flat[-1] = wrong
+        with pytest.raises(st.errors.IndexOutOfRange):
+            f(a, b, at)
+
+
+def test_rows_that_may_meet_are_scattered():
+    x, i = st.placeholder((4, 5), "float64"), st.placeholder((4, 2), "int64")
+    f = compiled([x, i], [st.put_along_axis(x, i, st.ones((4, 2)), 1),
+                          st.gradients(st.sum(x[:, i[:, 0]] ** 2), x)])  # fmt: skip
+    assert "select instead" not in f.explain()
+    a, at = RNG.standard_normal((4, 5)), RNG.integers(5, size=(4, 2))
+    wanted, slope = a.copy(), np.zeros((4, 5))
+    np.put_along_axis(wanted, at, 1.0, 1)
+    for column in at[:, 0]:
+        slope[:, column] += 2 * a[:, column]
+    np.testing.assert_array_equal(f(a, at)[0], wanted)
+    np.testing.assert_allclose(f(a, at)[1], slope)
+
+
 # --- joins of joins ----------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ producer into a consumer is reading through it, and a view never moves data.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -43,6 +44,7 @@ from symtensor.ops.families import (
     Running,
     Scatter,
     View,
+    composed,
 )
 from symtensor.ops.families import Reduction as ReductionFamily
 
@@ -190,21 +192,10 @@ def pieces_within(node: Node, is_nested: Callable[[Node], bool]) -> list[tuple[N
         if source is None or not is_nested(source):
             found.append((source, piece))
             continue
-        pending += [(source, _moved(inner, piece.places)) for inner in reversed(pieces_of(source))]
+        for inner in reversed(pieces_of(source)):
+            places = composed(piece.places, inner.places)
+            pending.append((source, dataclasses.replace(inner, places=places)))
     return found
-
-
-def _moved(piece: Piece, around: IndexMap) -> Piece:
-    """Return a piece of a piece that lies where `around` says."""
-    places = []
-    for at in around:
-        offset, terms = at.offset, []
-        for axis, step in at.terms:
-            inner = piece.places[axis]
-            offset = offset + step * inner.offset
-            terms += [(own, step * c) for own, c in inner.terms]
-        places.append(AxisMap(offset, tuple(terms)))
-    return Piece(piece.operand, piece.shape, tuple(places), piece.fill)
 
 
 Domain = tuple[list[Axis], list[Affine]]

@@ -38,6 +38,19 @@ IndexMap = tuple[AxisMap, ...]
 """One `AxisMap` per input axis."""
 
 
+def composed(outer: IndexMap, inner: IndexMap) -> IndexMap:
+    """Return where `outer` leads from where `inner` leads."""
+    found = []
+    for at in outer:
+        offset, steps = at.offset, dict[int, Dim]()
+        for through, factor in at.terms:
+            offset = offset + factor * inner[through].offset
+            for axis, step in inner[through].terms:
+                steps[axis] = steps.get(axis, 0) + factor * step
+        found.append(AxisMap(offset, tuple(steps.items())))
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Elementwise:
     """All operands and the result have one shape."""

@@ -26,6 +26,7 @@ from symtensor.passes.fold_constants import fold_constants
 from symtensor.passes.fold_windows import fold_windows
 from symtensor.passes.prune_loops import prune_loops
 from symtensor.passes.rewrite import Fired, Rewrite, map_bodies
+from symtensor.passes.select_scattered import select_scattered
 from symtensor.passes.share_padding import share_padding
 from symtensor.passes.simplify_shapes import simplify_shapes
 from symtensor.passes.sizes import has_late_sizes, sizes_are_decided
@@ -88,6 +89,7 @@ PIPELINE = [
     Pass("prune_loops_again", prune_loops, "what left a loop leaves operands unread"),
     Pass("fold_windows", fold_windows, "needs the products that gradients made, whole"),
     Pass("share_padding", share_padding, "after the pass that pads for products"),
+    Pass("select_scattered", select_scattered, "the passes above make no scatters"),
     Pass("widen_products", widen_products, "after the passes that make products"),
     Pass("simplify_shapes_again", simplify_shapes, "algebra removes ops between views"),
 ]

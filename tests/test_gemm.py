@@ -116,6 +116,26 @@ def test_products_beyond_one_block(size):
         check_product(run, rng, float32, *size, layouts, kind)
 
 
+@pytest.mark.parametrize("dtype", [float32, float64, int64], ids=str)
+@pytest.mark.parametrize("n", [32, 45])
+def test_rows_have_the_same_bits_whatever_rows_are_beside_them(dtype, n):
+    """By tiles of any height, added to what the result holds or to another matrix."""
+    rng, run = np.random.default_rng(n), native(dtype)
+    a, b, d = (rng.standard_normal(s) * 100 for s in ((27, 530), (530, n), (27, n)))
+    a, b, d = (x.astype(dtype.numpy) for x in (a, b, d))
+    whole = d.copy()
+    run(a, b, whole, whole)
+    for m in range(2, 27):
+        frame = np.full((m + 2, n), 7, dtype.numpy)
+        in_place = frame[1:-1]
+        in_place[...] = d[:m]
+        run(a[:m], b, in_place, in_place)
+        np.testing.assert_array_equal(in_place, whole[:m])
+        run(a[:m], b, in_place, d[:m])
+        np.testing.assert_array_equal(in_place, whole[:m])
+        np.testing.assert_array_equal(frame[[0, -1]], np.full((2, n), 7))
+
+
 @pytest.mark.parametrize("dtype", [float32, int64], ids=str)
 @pytest.mark.parametrize("m", [1, 30])
 @pytest.mark.parametrize("k", [0, 1, 9, 96, 300, 600])

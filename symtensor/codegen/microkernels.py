@@ -37,17 +37,17 @@ Access = Literal["strided", "packed", "packing"]
 class Blocking:
     """Sizes of the register tile for one target and dtype."""
 
-    rows: tuple[int, ...]
-    """Heights of tiles, highest first, down to 1."""
+    height: int
+    """Rows of the highest tile, and of a packed panel of a: an even number."""
     vectors: int
     """Width of a tile in vectors."""
     lanes: int
     """Elements of a vector."""
 
     @property
-    def height(self) -> int:
-        """Rows of the highest tile, and of a packed panel of a."""
-        return self.rows[0]
+    def heights(self) -> range:
+        """Rows of tiles, highest first: a tile does for one row less, whose last it computes twice."""
+        return range(self.height, 0, -2)
 
     @property
     def width(self) -> int:
@@ -59,10 +59,10 @@ def blocking(target: Target, dtype: DType) -> Blocking:
     """Return the tile that fills the registers: accumulators, one row of b, one element of a."""
     lanes = target.lanes(dtype.bits)
     if target.vector_bits == 512:
-        return Blocking((12, 8, 4, 2, 1), 2, lanes)
+        return Blocking(12, 2, lanes)
     if target.vector_registers == 32:
-        return Blocking((8, 4, 2, 1), 3, lanes)
-    return Blocking((6, 4, 2, 1) if target.has_fma else (4, 2, 1), 2, lanes)
+        return Blocking(8, 3, lanes)
+    return Blocking(6 if target.has_fma else 4, 2, lanes)
 
 
 class Microkernels:
@@ -114,17 +114,19 @@ class Microkernels:
     def tile(self, rows: int, vectors: int, access: Access) -> str:
         """Return ``c = d + a b`` for `rows` x `vectors` in registers, c and d contiguous along columns.
 
+        The last row is `last`: `rows` - 1, or the one before it once more, so that all of d is read
+        before anything is written.
         A packed panel of a holds the rows of a full tile side by side, one t after the other. A tile
         that packs leaves what it read of b in `panel`; it reads a at strides, packed or not.
         """
         f = FunctionText(self.tile_name(rows, vectors, access), [
             ("ptr", "a"), ("i64", "am"), ("i64", "ak"), ("i64", "ar"), ("ptr", "b"), ("i64", "bk"),
             ("i64", "br"), ("ptr", "c"), ("i64", "cm"), ("ptr", "d"), ("i64", "dm"), ("i64", "k"),
-            ("i64", "rounds"), ("ptr", "panel")])  # fmt: skip
+            ("i64", "rounds"), ("i64", "last"), ("ptr", "panel")])  # fmt: skip
         packed, packing = access == "packed", access == "packing"
         grid = [(r, v) for r in range(rows) for v in range(vectors)]
-        starts = ["%a"] if packed else [f.at(self.element, "%a", f.mul("%am", r))
-                                        for r in range(rows)]  # fmt: skip
+        numbers: list[V] = [*range(rows - 1), "%last"]
+        starts = ["%a"] if packed else [f.at(self.element, "%a", f.mul("%am", r)) for r in numbers]
         a_step: V = self.block.height if packed else "%ak"
         following = f.at(self.element, "%a", f.mul("%am", rows))
         later = f.mul("%bk", AHEAD) if packing else 0
@@ -132,14 +134,14 @@ class Microkernels:
         places = 3 if packing else 2
         deep = f.compare("sgt", f.mul("%k", "%rounds"), SHORT)
         adds, elsewhere = self.is_there(f, "%d"), f.op("icmp ne ptr %d, %c")
-        f.branch(adds, lambda: self.ask_for_rows(f, "%d", "%dm", rows, vectors))
+        f.branch(adds, lambda: self.ask_for_rows(f, "%d", "%dm", vectors))
         asks = f.both(elsewhere, deep)
-        f.branch(asks, lambda: self.ask_for_rows(f, "%c", "%cm", rows, vectors))
+        f.branch(asks, lambda: self.ask_for_rows(f, "%c", "%cm", vectors))
 
         def step(t: str, state: list[str], ahead: str) -> list[V]:
             at, sums = state[:places], state[places:]
             # the rows of the next tile, as far as they follow in memory
-            if access == "strided":
+            if access == "strided" and rows == self.block.height:
                 self.prefetch(f, f.at("i8", ahead, f.mul(t, CACHE_LINE)))
             b = f.at(self.element, "%b", at[1])
             row = [f.load(self.vector, f.at(self.element, b, v * self.lanes), self.align)
@@ -170,7 +172,7 @@ class Microkernels:
         sums = f.loop(0, "%rounds", 1, one_round, first)[places:]
 
         def places_in(pointer: str, stride: str) -> list[str]:
-            starts = [f.at(self.element, pointer, f.mul(stride, r)) for r in range(rows)]
+            starts = [f.at(self.element, pointer, f.mul(stride, r)) for r in numbers]
             return [f.at(self.element, starts[r], v * self.lanes) for r, v in grid]
 
         def added() -> list[V]:
@@ -194,9 +196,7 @@ class Microkernels:
         """Return whether a pointer is not null."""
         return f.op(f"icmp ne ptr {pointer}, null")
 
-    def ask_for_rows(
-        self, f: FunctionText, pointer: str, stride: str, rows: int, vectors: int
-    ) -> None:
+    def ask_for_rows(self, f: FunctionText, pointer: str, stride: str, vectors: int) -> None:
         """Ask for what a tile will add to, or write, when its sums are done."""
 
         def one(r: str, _: list[str]) -> None:
@@ -204,7 +204,7 @@ class Microkernels:
             for v in range(vectors):
                 self.prefetch(f, f.at(self.element, row, v * self.lanes), write=1)
 
-        f.loop(0, rows, 1, one)
+        f.loop(0, f.add("%last", 1), 1, one)
 
     def prefetch(self, f: FunctionText, pointer: str, write: int = 0) -> None:
         """Ask for a cache line; any address will do."""
@@ -218,19 +218,17 @@ class Microkernels:
         """
         widths = range(1, self.block.vectors + 1)
         found: list[tuple[int, int, Access]] = [
-            (r, v, "strided") for r in self.block.rows for v in widths
+            (r, v, "strided") for r in self.block.heights for v in widths
         ]
         found += [(self.block.height, v, "packed") for v in widths]
         return [*found, (self.block.height, self.block.vectors, "packing")]
 
     def tiles_of(self, f: FunctionText, rows: V, packed: str) -> str:
-        """Return where the table has the tiles of a height of `Blocking.rows`."""
-        place: V = 0
-        for i, height in enumerate(self.block.rows):
-            here = f.compare("eq", rows, height)
-            place = f.select(here, "i64", i, place)
-        full = f.both(packed, f.compare("eq", rows, self.block.height))
-        place = f.select(full, "i64", len(self.block.rows), place)
+        """Return where the table has the tiles for some rows, not above the height of a full tile."""
+        height = self.block.height
+        place = f.op(f"lshr i64 {f.sub(height, rows)}, 1")
+        full = f.both(packed, f.compare("eq", rows, height))
+        place = f.select(full, "i64", len(self.block.heights), place)
         return f.at("ptr", "@tiles", f.sub(f.mul(place, self.block.vectors), 1))
 
     def call_tile(

@@ -6,7 +6,6 @@ rows lie in is packed by the tiles of the first rows, in passing, as they read i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from symtensor.codegen.microkernels import PARAMETERS, blocking
@@ -23,7 +22,7 @@ DEEPEST = 2304
 COLUMNS = 1024
 """Columns of b packed at a time: a is packed again for each so many."""
 ROWS = 24
-"""Rows of a that one panel of b is read for before the next is: whole tiles of any height."""
+"""Rows of a that one panel of b is read for before the next is: whole tiles."""
 PAGE = 4096
 """Rows this far apart, or a multiple of it, fall into the same few places of an L1 cache."""
 
@@ -221,45 +220,6 @@ class ProductBlocks(PanelCopies):
 
         f.loop(0, rows, height, panel)
 
-    def while_below(
-        self, f: FunctionText, end: V, body: Callable[[str, list[str]], list[V]]
-    ) -> None:
-        name = f"W{f.fresh()[2:]}"
-        f.do(f"br label %{name}.pre")
-        f.label(f"{name}.pre")
-        f.do(f"br label %{name}.head")
-        f.label(f"{name}.head")
-        place = len(f.lines)
-        at = f.fresh()
-        more = f.compare("slt", at, end)
-        f.do(f"br i1 {more}, label %{name}.body, label %{name}.exit")
-        f.label(f"{name}.body")
-        (following,) = body("", [at])
-        f.do(f"br label %{name}.latch")
-        f.label(f"{name}.latch")
-        f.do(f"br label %{name}.head")
-        f.label(f"{name}.exit")
-        f.lines.insert(
-            place, f"  {at} = phi i64 [ 0, %{name}.pre ], [ {following}, %{name}.latch ]"
-        )
-
-    def next_tile(self, f: FunctionText, left: V, full: str, packed_a: str) -> list[str]:
-        """Return the height of the next tile for `left` rows, and where the table has such tiles."""
-
-        def low() -> list[V]:
-            rows = self.rows_of(f, left)
-            return [rows, self.tiles_of(f, rows, packed_a)]
-
-        height = self.block.height
-        return f.branch(f.compare("sge", left, height), lambda: [height, full], low, ["i64", "ptr"])
-
-    def rows_of(self, f: FunctionText, left: V) -> V:
-        """Return the height of the next tile for `left` rows."""
-        rows: V = 1
-        for height in reversed(self.block.rows[:-1]):
-            rows = f.select(f.compare("sge", left, height), "i64", height, rows)
-        return rows
-
     def column_panels(
         self, f: FunctionText, a: str, packed_a: str, rows: V, b: Panels, packing: str,
         c: str, n: V, k: V, rounds: V, addend: Addend,
@@ -273,7 +233,6 @@ class ProductBlocks(PanelCopies):
         step_a = f.select(packed_a, "i64", depth, "%am")  # from one panel of a to the next
         step_in_scratch = f.mul(k, width)
         loose = f.op(f"xor i1 {b.ahead}, true")
-        full_tiles = self.tiles_of(f, height, packed_a)
         dense = f.both(f.compare("eq", "%cn", 1), self.is_dense(f))
 
         def panel(j: str, _: list[str]) -> None:
@@ -289,9 +248,8 @@ class ProductBlocks(PanelCopies):
             to_stride = f.select(direct, "i64", "%cm", width)
             beside = f.at(self.element, addend.at, f.mul(j, addend.columns))
 
-            def tile(_: str, state: list[str]) -> list[V]:
-                (i,) = state
-                height_now, tiles = self.next_tile(f, f.sub(rows, i), full_tiles, packed_a)
+            def tile(i: str, _: list[str]) -> None:
+                count = f.minimum(f.sub(rows, i), height)
                 now = f.both(packs, f.compare("eq", i, 0))
                 behind = f.either(packed_before, f.compare("ne", i, 0))
                 in_scratch = f.either(f.both(behind, b.packed), partial)
@@ -301,18 +259,15 @@ class ProductBlocks(PanelCopies):
                 place = f.at(self.element, f.at(self.element, c, f.mul(j, "%cn")), f.mul(i, "%cm"))
                 to = f.select(direct, "ptr", place, "%tile")
                 d = f.at(self.element, beside, f.mul(i, addend.rows))
-                within = f.op(f"urem i64 {i}, {height}")
-                start = f.at(self.element, a,
-                             f.add(f.mul(f.sub(i, within), step_a), f.mul(within, am)))  # fmt: skip
-                self.call_tile(f, tiles, vectors, now,
+                start, last = f.at(self.element, a, f.mul(i, step_a)), f.sub(count, 1)
+                self.call_tile(f, self.tiles_of(f, count, packed_a), vectors, now,
                     f"ptr {start}, i64 {am}, i64 {ak}, i64 {ar}, ptr {source}, i64 {stride}, i64 {step}, "
                     f"ptr {to}, i64 {to_stride}, ptr {f.select(direct, 'ptr', d, 'null')}, "
-                    f"i64 {addend.rows}, i64 {k}, i64 {rounds}, ptr {packed}")  # fmt: skip
+                    f"i64 {addend.rows}, i64 {k}, i64 {rounds}, i64 {last}, ptr {packed}")  # fmt: skip
                 copied = (f"ptr %tile, ptr {place}, i64 %cm, i64 %cn, ptr {d}, i64 {addend.rows}, "
-                          f"i64 {addend.columns}, i64 {height_now}, i64 {columns}")  # fmt: skip
+                          f"i64 {addend.columns}, i64 {count}, i64 {columns}")  # fmt: skip
                 f.branch(direct, lambda: None, lambda: f.do(f"call void @copy_tile({copied})"))
-                return [f.add(i, height_now)]
 
-            self.while_below(f, rows, tile)
+            f.loop(0, rows, height, tile)
 
         f.loop(0, n, width, panel)

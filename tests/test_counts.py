@@ -170,3 +170,26 @@ def test_widths_that_are_differences_of_sizes(mode):
         np.testing.assert_array_equal(padded, np.pad(x, (2, 3), mode))
         counts = [(padded == v).sum() for v in x]
         np.testing.assert_allclose(slope, 2 * x * counts)
+
+
+NOTHING = {
+    "reflected, then its maximum": lambda v: st.max(st.pad(v, 3, mode="reflect")),
+    "a maximum, then reflected": lambda v: st.max(v) + st.pad(v, 3, mode="reflect"),
+    "indexed": lambda v: v[st.constant([0, 1])],
+    "set": lambda v: st.put_along_axis(v, st.constant([0, 1]), 1.0, 0),
+    "after a guard": lambda v: st.specify_shape(v, (2,)) + v[st.constant([0, 1])],
+    "before a guard": lambda v: v[st.constant([0, 1])] + st.specify_shape(v * 2, (2,)),
+    "in a loop": lambda v: st.map_(lambda i: v[st.cast(i, "int64")], st.arange(3)),
+}
+
+
+@pytest.mark.parametrize("op", NOTHING)
+def test_nothing_is_refused_alike(op):
+    """Of two things wrong with the sizes the first one is told."""
+    said = []
+    for engine in ("numpy", "llvm"):
+        f = st.function([V], NOTHING[op](V), engine=engine, passes=[])
+        with pytest.raises((st.IndexOutOfRange, st.ShapeError)) as caught:
+            f(np.ones(0, "float32"))
+        said.append((type(caught.value), caught.value.message))
+    assert said[0] == said[1]

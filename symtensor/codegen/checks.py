@@ -1,5 +1,5 @@
-"""What only the sizes at a call can tell about a graph: negative sizes, equal ones, empty maxima, slices
-out of range.
+"""What only the sizes at a call can tell about a graph: negative sizes, equal ones, maxima of nothing,
+elements of nothing, slices out of range.
 
 In: the nodes of a graph, or of the body of a loop. Out: `Checks`, which the layout of a call goes
 through (`symtensor.codegen.layout`).
@@ -7,6 +7,7 @@ through (`symtensor.codegen.layout`).
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,63 +43,87 @@ class Extremum:
 
 
 @dataclass(frozen=True, slots=True)
+class Indexing:
+    """A gather or scatter, which refuses all of its `count` indices where an axis is empty."""
+
+    node: Node
+    axes: tuple[tuple[int, Dim], ...]
+    """The axes that may be, with their sizes."""
+    count: Dim
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A slice that might leave its operand."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """A node of which a size, or the number of steps, might be negative."""
+
+    node: Node
+
+
+Check = Guard | Extremum | Indexing | Slice | Sizes
+
+
+@dataclass(frozen=True, slots=True)
 class Checks:
     """What only the sizes at a call can tell about a graph, or about a body if it runs at all."""
 
-    guards: list[Guard]
-    extrema: list[Extremum]
-    slices: list[Node]
-    """Slices that might leave their operand."""
-    sizes: list[Node]
-    """Nodes of which a size, or the number of steps, might be negative."""
+    checks: list[Check]
+    """In the order in which the reference would come upon them."""
     rounds: Dim
     """How often the nodes run in one call."""
 
 
 def checks_of(nodes: Iterable[Node], rounds: Dim) -> Checks:
     """Return what must be checked, when the program is called, of nodes that run `rounds` times."""
-    nodes = list(nodes)
-    slices = [node for node in nodes if needs_check(node)]
-    return Checks(guards_of(nodes), extrema_of(nodes), slices, unsure_sizes(nodes), rounds)
-
-
-def guards_of(nodes: Iterable[Node]) -> list[Guard]:
-    """Return the equalities of sizes that the nodes assume and nothing proves."""
-    guards = []
+    unsure = functools.cache(lambda dim: not D.provably_nonnegative(dim))
+    found: list[Check] = []
     for node in nodes:
-        if node.op.name == "specify_shape":
-            (x,) = node.inputs
-            pairs = list(zip(x.tensor_type.shape, node.attrs["shape"], strict=True))
-        elif node.op.name == "reshape":
-            pairs = [(node.inputs[0].tensor_type.size, node.tensor_type.size)]
-        else:
-            continue
-        guards += [Guard(node, a, b) for a, b in pairs if not D.same(a, b)]
-    return guards
+        if any(map(unsure, _sizes_of(node))):
+            found.append(Sizes(node))
+        found += _guards(node)
+        found += _extremum(node)
+        found += _indexing(node)
+        if needs_check(node):
+            found.append(Slice(node))
+    return Checks(found, rounds)
 
 
-def extrema_of(nodes: Iterable[Node]) -> list[Extremum]:
-    """Return the native maxima and minima whose operands may turn out empty."""
-    found = []
-    for node in nodes:
-        if stage.is_reduction(node) and node.op.family.combiner in EXTREMA:
-            shape = node.inputs[0].tensor_type.shape
-            reduced = D.product(shape[axis] for axis in node.attrs["axes"])
-            if not isinstance(reduced, int):
-                found.append(Extremum(node, reduced, node.tensor_type.size))
-    return found
+def _guards(node: Node) -> list[Guard]:
+    """Return the equalities of sizes that a node assumes and nothing proves."""
+    pairs: list[tuple[Dim, Dim]] = []
+    if node.op.name == "specify_shape":
+        (x,) = node.inputs
+        pairs = list(zip(x.tensor_type.shape, node.attrs["shape"], strict=True))
+    elif node.op.name == "reshape":
+        pairs = [(node.inputs[0].tensor_type.size, node.tensor_type.size)]
+    return [Guard(node, a, b) for a, b in pairs if not D.same(a, b)]
 
 
-def unsure_sizes(nodes: Iterable[Node]) -> list[Node]:
-    """Return the nodes of which a size, or the number of steps, is not known to be 0 or more."""
-    known: dict[Dim, bool] = {}
+def _extremum(node: Node) -> list[Extremum]:
+    """Return a native maximum or minimum if its operand may turn out empty."""
+    if not (stage.is_reduction(node) and node.op.family.combiner in EXTREMA):
+        return []
+    shape = node.inputs[0].tensor_type.shape
+    reduced = D.product(shape[axis] for axis in node.attrs["axes"])
+    return [] if isinstance(reduced, int) else [Extremum(node, reduced, node.tensor_type.size)]
 
-    def unsure(dim: Dim) -> bool:
-        if dim not in known:
-            known[dim] = D.provably_nonnegative(dim)
-        return not known[dim]
 
-    return [node for node in nodes if any(map(unsure, _sizes_of(node)))]
+def _indexing(node: Node) -> list[Indexing]:
+    """Return a gather or scatter if there may be nothing to index."""
+    if not stage.checks_indices(node):
+        return []
+    shape = node.inputs[0].tensor_type.shape
+    axes = [
+        (axis, shape[axis]) for axis in node.attrs["axes"] if (D.lower_bound(shape[axis]) or 0) < 1
+    ]
+    count = stage.index_operands(node)[0].tensor_type.size
+    return [Indexing(node, tuple(axes), count)] if axes else []
 
 
 def _sizes_of(node: Node) -> Iterable[Dim]:

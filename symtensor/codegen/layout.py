@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from symtensor.codegen.checks import Checks
+from symtensor.codegen.checks import Checks, Extremum, Guard, Indexing, Sizes, Slice
 from symtensor.codegen.memory import Lifetime, aligned, assign_offsets
 from symtensor.codegen.program import Program
 from symtensor.codegen.slots import Slot
@@ -21,6 +21,7 @@ from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dims import Dim, Symbol
 from symtensor.ir.node import Node
 from symtensor.ir.types import refuse_negative_sizes
+from symtensor.ops.indexing import nothing_to_index
 from symtensor.ops.interpret import Array, evaluate_node, located
 from symtensor.ops.scan_primitive import SCAN, check_steps
 from symtensor.ops.slicing import check_positions, positions_of
@@ -145,20 +146,38 @@ def size_or_unknown(dim: Dim, env: Mapping[Symbol, int]) -> int:
 
 
 def _check(checks: Checks, env: Mapping[Symbol, int]) -> None:
-    for node in checks.sizes:
-        _check_sizes(node, env)
-    for guard in checks.guards:
-        left, right = size_or_unknown(guard.left, env), size_or_unknown(guard.right, env)
-        if left != right and -1 not in (left, right):
-            text = f"expected {guard.right} = {right}, found {guard.left} = {left}"
-            raise _refusal_of(guard.node, env, ShapeError(text, code="ST0104"))
-    for extremum in checks.extrema:
-        empty = size_or_unknown(extremum.reduced, env) == 0
-        if empty and size_or_unknown(extremum.kept, env) > 0:
-            nothing = ShapeError("no extremum of nothing", code="ST0109")
-            raise _refusal_of(extremum.node, env, nothing)
-    for node in checks.slices:
-        _check_slice(node, env)
+    for check in checks.checks:
+        match check:
+            case Sizes(node):
+                _check_sizes(node, env)
+            case Guard():
+                _check_guard(check, env)
+            case Extremum():
+                _check_extremum(check, env)
+            case Indexing():
+                _check_indexing(check, env)
+            case Slice(node):
+                _check_slice(node, env)
+
+
+def _check_guard(guard: Guard, env: Mapping[Symbol, int]) -> None:
+    left, right = size_or_unknown(guard.left, env), size_or_unknown(guard.right, env)
+    if left != right and -1 not in (left, right):
+        text = f"expected {guard.right} = {right}, found {guard.left} = {left}"
+        raise _refusal_of(guard.node, env, ShapeError(text, code="ST0104"))
+
+
+def _check_extremum(extremum: Extremum, env: Mapping[Symbol, int]) -> None:
+    empty = size_or_unknown(extremum.reduced, env) == 0
+    if empty and size_or_unknown(extremum.kept, env) > 0:
+        nothing = ShapeError("no extremum of nothing", code="ST0109")
+        raise _refusal_of(extremum.node, env, nothing)
+
+
+def _check_indexing(indexing: Indexing, env: Mapping[Symbol, int]) -> None:
+    for axis, size in indexing.axes:
+        if size_or_unknown(size, env) == 0 and size_or_unknown(indexing.count, env) > 0:
+            raise located(nothing_to_index(axis), indexing.node, [])
 
 
 def _check_sizes(node: Node, env: Mapping[Symbol, int]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from symtensor.codegen import contraction
+from symtensor.codegen.checks import Guard
 from symtensor.codegen.driver import NAME, Call, CallOut, KernelCall, LoopCall
 from symtensor.codegen.emit import kernel_width
 from symtensor.codegen.kernel_printer import format_kernel
@@ -46,7 +47,8 @@ def kernels_of(program: Program) -> tuple[records.Kernel, ...]:
 def _guarded_sizes(program: Program) -> dict[Symbol, Dim]:
     """Return the symbols that a guard makes equal to an older one: costs need only one of them."""
     equal: dict[Symbol, Dim] = {}
-    for guard in (guard for checks in program.checks[:1] for guard in checks.guards):
+    found = [check for checks in program.checks[:1] for check in checks.checks]
+    for guard in (check for check in found if isinstance(check, Guard)):
         pair = [D.as_symbol(D.substitute(dim, equal)) for dim in (guard.left, guard.right)]
         if None not in pair and pair[0] is not pair[1]:
             old, new = sorted((s for s in pair if s is not None), key=lambda s: s.serial)

@@ -61,10 +61,17 @@ def _selected(x: TensorType, index: TensorType, axes: Sequence[int]) -> Shape:
     return index.shape + rest
 
 
+def nothing_to_index(axis: int) -> Exception:
+    """Return the error of any index into an axis without elements."""
+    return IndexOutOfRange(f"axis {axis} has size 0: any index is out of range", code="ST0401")
+
+
 def _out_of_range(shape: Sequence[int], axes: Sequence[int], indices: Sequence[Any]) -> Exception:
     """Return the error that names the first index outside its axis."""
     for axis, index in zip(axes, indices, strict=True):
         size = shape[axis]
+        if size == 0 and index.size:
+            return nothing_to_index(axis)
         for value in np.ravel(index):
             if not -size <= int(value) < size:
                 return IndexOutOfRange(

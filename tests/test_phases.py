@@ -267,8 +267,10 @@ def test_phases_compile_for_every_machine(name):
     assert "kernel0.2" in assembly
 
 
-def test_a_short_fold_is_one_function():
-    x = st.placeholder((2, 100))
-    f = compiled([x], st.sum(x))
-    (call,) = f.executable.program.drivers[driver.NAME]
-    assert len(call.phases) == 1 and not call.shared
+@pytest.mark.parametrize(
+    "fold, shape", [(st.sum, (2, 100)), (st.var, (100, 256)), (st.std, (4, 900))]
+)
+def test_short_folds_are_one_function(fold, shape):
+    x = st.placeholder(shape)
+    f = compiled([x], fold(x, 0))
+    assert not has_phases(f)

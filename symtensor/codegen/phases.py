@@ -101,7 +101,7 @@ def _loop(kernel: Kernel, loop: Loop, name: str, target: Target) -> Emitted:
 
 def _is_short(stmt: Loop | Reduce) -> bool:
     """Return True where a loop or fold surely has so few elements that it is not worth cutting."""
-    count = D.product(_extents([stmt]))
+    count = _elements(stmt)
     return isinstance(count, int) and count < 2 * PART
 
 
@@ -112,17 +112,18 @@ def _is_few_long_folds(loop: Loop) -> bool:
         return False
     if not all(isinstance(stmt, (Let, Reduce, Store)) for stmt in loop.body):
         return False
-    count = D.product(_extents([loop]))
+    count = _elements(loop)
     folds = any(isinstance(stmt, Reduce) for stmt in loop.body)
     return folds and not (isinstance(count, int) and count < LONG * PART)
 
 
-def _extents(body: Sequence[Stmt]) -> Iterator[Dim]:
-    for stmt in body:
-        if isinstance(stmt, Loop):
-            yield stmt.axis.extent
-        if isinstance(stmt, (Loop, Reduce)):
-            yield from _extents(stmt.body)
+def _elements(stmt: Loop | Reduce) -> Dim:
+    """Return how many elements the longest loops in a statement go through."""
+    most: Dim = 1
+    for inner in stmt.body:
+        if isinstance(inner, (Loop, Reduce)):
+            most = D.maximum(most, _elements(inner))
+    return most * stmt.axis.extent if isinstance(stmt, Loop) else most
 
 
 # --- phases --------------------------------------------------------------------------------------
@@ -201,11 +202,11 @@ def _nest(fold: Reduce) -> Loop:
 
 def _length_and_parts(nest: Loop, columns: Loop | None, lanes: int) -> tuple[Dim, Dim]:
     """Return the rounds of a part of a fold and the number of parts; whole blocks where it has any."""
-    inner = D.product(_extents(nest.body)) * _count(columns)
-    least = 1 if columns is None else ROUNDS
-    rounds = D.maximum(D.floordiv(PART, D.maximum(inner, 1)), least)
+    inner = [_elements(stmt) for stmt in nest.body if isinstance(stmt, Loop)]
+    each = D.maximum(inner[0] if inner else 1, 1) * _count(columns)
+    rounds = D.maximum(D.floordiv(PART, each), 1 if columns is None else ROUNDS)
     rounds = D.maximum(rounds, D.ceildiv(nest.axis.extent, PARTS))
-    if not any(isinstance(stmt, Loop) for stmt in nest.body):
+    if not inner:
         block = BLOCK * UNROLL * lanes if nest.vector else BLOCK
         rounds = D.ceildiv(rounds, block) * block
     return rounds, D.ceildiv(nest.axis.extent, rounds)

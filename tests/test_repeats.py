@@ -53,10 +53,10 @@ def test_equal_forms_have_equal_code(outputs: Outputs) -> None:
     for step in steps:
         form, touched = form_of(step)
         module.forms.clear()  # so that each is lowered and emitted by itself
-        module.calls.clear()
+        module.emitted.clear()
         call, (kernel, nodes) = builder._lower_kernel(step), module.lowered(step)
         order = tuple(touched.index(node) for node in nodes)
-        found.setdefault(form, set()).add((call.name, call.sizes, call.share, order))
+        found.setdefault(form, set()).add((call.name, call.sizes, call.phases, order))
         codes.add(call.name)
         assert [touched[i] for i in order if i < len(step.roots)] == list(step.roots)
         assert len(kernel.buffers) == len(order)

@@ -1,4 +1,4 @@
-"""LLVM text and assembly, taken apart by function."""
+"""LLVM text and assembly, taken apart by function; the phases of a kernel are under its name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 
 _DEFINE = re.compile(r'^define [^@]*@"?([^("]+)"?\(')
 _LABEL = re.compile(r"^_?([A-Za-z$][\w.$]*):")
+_PHASE = re.compile(r"\.\d+$")
+"""What ends the name of a phase."""
 _NOISE = re.compile(
     r"^\s*(\.(cfi_|size|type|p2align|globl|def|scl|endef|seh_|addrsig|file|text|intel_syntax|build_version)"
     r"|\.L?func_(begin|end)|\.subsections|[#;@]+\s*--? ?(Begin|End) function)"
@@ -19,7 +21,7 @@ def functions_of_llvm(text: str | None) -> dict[str, str]:
     for line in (text or "").splitlines():
         start = _DEFINE.match(line)
         if start:
-            current = found.setdefault(start[1], [])
+            current = found.setdefault(_PHASE.sub("", start[1]), [])
         if current is not None:
             current.append(line)
             if line == "}":
@@ -34,7 +36,7 @@ def functions_of_assembly(text: str | None) -> dict[str, str]:
     for line in (text or "").splitlines():
         label = _LABEL.match(line)
         if label and not label[1].startswith(("L", "Lfunc")):
-            current = found.setdefault(label[1], [])
+            current = found.setdefault(_PHASE.sub("", label[1]), [])
         if line.lstrip().startswith((".section", ".data", ".rodata")):
             current = None
         if current is not None and line.strip() and not _NOISE.match(line):

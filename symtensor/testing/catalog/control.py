@@ -115,7 +115,7 @@ def _scans() -> Iterator[Sample]:
                      note=f"tensor steps {steps}")  # fmt: skip
     for steps in (-1, -3):
         yield Sample("count_up", lambda n: scan_primitive.count_up(n), (np.array(steps),),
-                     raises=ValueError)  # fmt: skip
+                     raises=ValueError, note=f"{steps} steps")  # fmt: skip
     yield Sample("count_up", lambda n: scan_primitive.count_up(n) + 1, (np.array(4),),
                  lambda n: np.arange(n) + 1, wrt=())  # fmt: skip
     yield Sample(

@@ -101,6 +101,8 @@ def _constants() -> Iterator[Sample]:
                  lambda n: np.arange(n) * 2, note="tensor bound")  # fmt: skip
     yield Sample("arange", lambda a, b: creation.arange(a, b, 0.5), (np.array(1.0), np.array(3.0)),
                  lambda a, b: np.arange(a, b, 0.5), wrt=(), note="floats")  # fmt: skip
+    yield Sample("arange", lambda a, s: creation.arange(a, 2.8, s), (np.array(1.0), np.array(0.5)),
+                 lambda a, s: np.arange(a, 2.8, s), note="between its elements")  # fmt: skip
     yield Sample("constant", lambda x: x + np.array([[1.0, 2, 3]]), (np.ones((2, 3)),),
                  lambda x: x + np.array([[1.0, 2, 3]]), symbolic=())  # fmt: skip
     yield Sample("dim_value", lambda x: x * x.shape[0], (np.ones(3),), lambda x: x * len(x),

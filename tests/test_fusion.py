@@ -245,3 +245,53 @@ def test_a_join_is_written_once_whoever_pads_it():
     a = RNG.standard_normal((50, 20))
     wanted = np.concatenate([a, np.pad(np.concatenate([a, a * a], 1), ((0, 0), (1, 1)))], 1)
     np.testing.assert_array_equal(f(a), wanted)
+
+
+CUTS = [(0, 9), (1, 3), (2, 7), (4, 5), (5, 5), (6, 9), (3, 6)]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("cut", CUTS)
+def test_slices_of_joins_read_the_pieces_that_they_touch(axis, cut):
+    sizes = [(2, None), (4, None), (3, None)] if axis == 0 else [(None, 2), (None, 4), (None, 3)]
+    free = st.placeholder((None,), "float64").shape[0]
+    x, y, z = (st.placeholder([free if d is None else d for d in s], "float64") for s in sizes)
+    joined = st.concatenate([x, y, z], axis)
+    widths = [(2, 1) if a == axis else (0, 0) for a in (0, 1)]
+    padded = st.pad(y * 3, widths, constant_values=0.5)
+    shown = tuple(slice(*cut) if a == axis else slice(None) for a in (0, 1))
+    f = compiled([x, y, z], [(st.exp(joined) + 1)[shown], (padded + padded)[shown]])
+    assert ("read the pieces of a join x2" in f.explain()) == (cut != (0, 9))
+    for count in (1, 5, 17):
+        bytes_shown = 8 * count * (cut[1] - cut[0])
+        shapes = [tuple(count if d is None else d for d in s) for s in sizes]
+        assert f.memory(*shapes).temporaries <= 2 * (bytes_shown + 64) or cut == (0, 9)
+        given = [RNG.standard_normal([count if d is None else d for d in s]) for s in sizes]
+        whole = np.concatenate(given, axis)
+        np.testing.assert_allclose(f(*given)[0], (np.exp(whole) + 1)[shown], rtol=1e-14)
+        wide = np.pad(given[1] * 3, widths, constant_values=0.5)
+        np.testing.assert_array_equal(f(*given)[1], (wide + wide)[shown])
+
+
+def test_joins_of_which_more_is_read_stay_whole():
+    """Overlapping slices would compute elements twice; what is returned, or folded, is there anyway."""
+    x = st.placeholder((3, 20), "float64")
+    e = st.exp(st.concatenate([x, x * 2], 1))
+    overlapping = [e[:, 5:30], e[:, 10:35]]
+    returned = [st.concatenate([x, x], 1), st.concatenate([x, x], 1)[:, 5:25]]
+    f = compiled([x], [*overlapping, *returned])
+    assert "pieces of a join" not in f.explain()
+    a = RNG.standard_normal((3, 20))
+    powers, twice = np.exp(np.concatenate([a, a * 2], 1)), np.concatenate([a, a], 1)
+    wanted = [powers[:, 5:30], powers[:, 10:35], twice, twice[:, 5:25]]
+    for found, truth in zip(f(a), wanted, strict=True):
+        np.testing.assert_allclose(found, truth, rtol=1e-14)
+
+
+def test_what_is_split_as_it_was_joined_is_not_joined():
+    x, y = st.placeholder((None, 4), "float64"), st.placeholder((None, 4), "float64")
+    left, right = st.split(st.tanh(st.concatenate([x, y + 1], 1)), 2, 1)
+    f = compiled([x, y], left * right)
+    assert kernels(f) == 1
+    a, b = RNG.standard_normal((2, 7, 4))
+    np.testing.assert_allclose(f(a, b), np.tanh(a) * np.tanh(b + 1), rtol=1e-13)

@@ -22,6 +22,7 @@ from symtensor.ir.graph import Graph
 from symtensor.ir.printer import print_graph
 from symtensor.ir.verify import verify_graph
 from symtensor.passes.algebra import algebra
+from symtensor.passes.cut_joins import cut_joins
 from symtensor.passes.fold_constants import fold_constants
 from symtensor.passes.fold_windows import fold_windows
 from symtensor.passes.prune_loops import prune_loops
@@ -88,6 +89,7 @@ PIPELINE = [
     Pass("split_loops", split_loops, "needs the products in the form that algebra leaves"),
     Pass("prune_loops_again", prune_loops, "what left a loop leaves operands unread"),
     Pass("fold_windows", fold_windows, "needs the products that gradients made, whole"),
+    Pass("cut_joins", cut_joins, "after the passes that slice and pad for products"),
     Pass("share_padding", share_padding, "after the pass that pads for products"),
     Pass("select_scattered", select_scattered, "the passes above make no scatters"),
     Pass("widen_products", widen_products, "after the passes that make products"),
@@ -99,6 +101,7 @@ ORDER = [
     Before("specialize", "simplify_shapes", "an inlined branch brings its own views"),
     Before("stabilize", "algebra", "algebra may split the forms that stabilize matches"),
     Before("prune_loops", "split_loops", "an unused result would keep a product in its loop"),
+    Before("cut_joins", "share_padding", "what is padded is stored to be sliced from then on"),
     Before("fold_windows", "share_padding", "gradients are padded when they become convolutions"),
     Before("fold_constants", "algebra", "rules match constants, not expressions of constants"),
 ]

@@ -1,7 +1,9 @@
 """Long modules are compiled in parts, side by side: linked, they are the module."""
 
 import ctypes
+import gc
 import re
+import weakref
 
 import pytest
 
@@ -86,3 +88,23 @@ def test_products_come_apart_on_every_target(machine):
     there = named(machine)
     for part in parts.parts_of(gemm.gemm_module(there, float32)):
         jit.verified_module(part)
+
+
+def test_linkers_go_with_the_last_of_their_libraries():
+    """LLVM keeps something of every library in its linker: functions come and go without end."""
+    text = "define i64 @plus(i64 %a) {\n  %b = add i64 %a, 3\n  ret i64 %b\n}\n"
+    code = [jit.compile_object(text, host())]
+    linkers, kept = [], None
+    for number in range(4 * jit.LIBRARIES):
+        library = jit.LoadedCode(code, ["plus"])
+        if library._library.linker not in [r() for r in linkers]:
+            linkers.append(weakref.ref(library._library.linker))
+        if number == jit.LIBRARIES + 5:
+            kept = library
+    del library
+    gc.collect()
+    alive = [own() for own in linkers[1:] if own() is not None]  # the first has others too
+    assert len(linkers) >= 4
+    assert {kept._library.linker, jit._linker} == set(alive)
+    plus = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(kept.address("plus"))
+    assert plus(4) == 7

@@ -33,7 +33,11 @@ _lock = threading.RLock()  # LLVM's parser, code generator and linker are entere
 forks.wait_for(getattr(ffi.lib, "_lock", contextlib.nullcontext()))  # llvmlite's, taken inside ours
 forks.wait_for(_lock)
 _names = itertools.count()
-_engine: Any = None
+_linker: Any = None
+_linked = 0
+LIBRARIES = 64
+"""How many libraries one linker links. A dropped library leaves 12 KB in its linker, and a linker takes
+170 KB and a millisecond to make; all of that is freed when the last of its libraries is dropped."""
 
 
 def verified_module(text: str) -> Any:
@@ -124,7 +128,9 @@ class LoadedCode:
                     builder.import_symbol(name, address)
             for symbol in symbols:
                 builder.export_symbol(symbol)
-            self._library = builder.link(_jit(), f"symtensor{next(_names)}")
+            linker = _linker_of_next()
+            self._library = builder.link(linker, f"symtensor{next(_names)}")
+            self._library.linker = linker  # which must not go first
             self._addresses: dict[str, int] = {s: self._library[s] for s in symbols}
             self._libraries = libraries  # they stay loaded as long as this code does
 
@@ -203,10 +209,12 @@ def _library_functions() -> dict[str, int]:
     return {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names}
 
 
-def _jit() -> Any:
-    global _engine
-    if _engine is None:
+def _linker_of_next() -> Any:
+    """Return the linker for one more library."""
+    global _linker, _linked
+    if _linked % LIBRARIES == 0:
         # JITLink puts a module's code and data side by side
         near = host().has_near_data
-        _engine = llvm.create_lljit_compiler(host().machine(), use_jit_link=near)
-    return _engine
+        _linker = llvm.create_lljit_compiler(host().machine(), use_jit_link=near)
+    _linked += 1
+    return _linker

@@ -1,6 +1,7 @@
 """What a function shows of itself as objects: stages, kernels, memory, remarks, costs, code."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -143,6 +144,23 @@ def test_code_of_this_machine_and_others():
     assert "define i32 @kernel0" in f.llvm_ir
     assert "kernel0" in f.assembly and f.assembly() == f.assembly
     assert "%ymm" in f.assembly("avx2") and "fmla" in f.assembly(target="neon")
+
+
+@pytest.mark.parametrize(
+    ("name", "tile"), [("avx2", "vfmadd231ps.*%ymm"), ("neon", r"fmla\s*v\d+\.4s"), (None, "")]
+)
+def test_code_of_matrix_products(name, tile):
+    """They are a module of their own: the text says so, and shows it when asked."""
+    x, w = st.placeholder((None, 40), name="x"), st.variable(np.ones((40, 50), "float32"))
+    f = st.function([x], x @ w, engine="llvm")
+    alone, whole = f.assembly(name), f.assembly(name, products=True)
+    entry = re.compile(r"^_?symtensor_gemm_float32:", re.M)
+    assert "products of float32: see assembly(products=True)" in alone and not entry.search(alone)
+    assert len(entry.findall(whole)) == 1 and alone.partition("*/\n")[2] in whole
+    assert not tile or (re.search(tile, whole) and not re.search(tile, alone))
+    plain = st.function([x], x * 2, engine="llvm")
+    assert plain.assembly(name, products=True) == plain.assembly(name)
+    assert "products" not in plain.assembly(name)
 
 
 def test_the_reference_engine_tells_what_it_can():

@@ -97,7 +97,11 @@ class Arenas:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """Bytes that a call needs, worked out before it runs."""
+    """Bytes that a call needs, worked out before it runs.
+
+    Between calls a function also keeps the memory of dropped results, up to two of each, for those of
+    later calls: at most twice `results` more, which `peak` does not count.
+    """
 
     arguments: int
     """Of inputs and variables."""

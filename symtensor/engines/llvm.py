@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from symtensor.codegen import contraction, stage
+from symtensor.codegen import contraction, gemm, stage
 from symtensor.codegen.execute import Executable
 from symtensor.codegen.frame import Binding
 from symtensor.codegen.jit import emit_assembly
@@ -102,12 +102,22 @@ class LLVMExecutable:
         """The LLVM text of all kernels and the driver."""
         return self.program.llvm_ir
 
-    def assembly(self, target: Target | str | None = None) -> str:
-        """Return the assembly for this machine, or for another target of `codegen.target`."""
-        target = named(target) if isinstance(target, str) else target
-        if target is None or target == host():
-            return emit_assembly(self.program.llvm_ir, host())
-        return emit_assembly(build_program(self.program.graph, target).llvm_ir, target)
+    def assembly(self, target: Target | str | None = None, products: bool = False) -> str:
+        """Return the assembly for this machine, or for another target of `codegen.target`.
+
+        Matrix products are modules of their own, one for each dtype, which all programs of a process
+        share: a comment names them, and with `products` they follow.
+        """
+        there = named(target) if isinstance(target, str) else target or host()
+        program = self.program if there == host() else build_program(self.program.graph, there)
+        parts = [emit_assembly(program.llvm_ir, there)]
+        for dtype in sorted(program.products, key=lambda x: x.name):
+            if products:
+                module = emit_assembly(gemm.gemm_module(there, dtype), there)
+                parts.append(f"/* matrix products of {dtype} */\n{module}")
+            else:
+                parts.insert(0, f"/* matrix products of {dtype}: see assembly(products=True) */")
+        return "\n".join(parts)
 
     def kernels(self) -> dict[str, str]:
         """Return the loop tree of each distinct kernel as text."""

@@ -46,9 +46,12 @@ class Assembly(str):
     __slots__ = ("_emit",)
     _emit: Any
 
-    def __call__(self, target: Any = None) -> str:
+    def __call__(self, target: Any = None, products: bool = False) -> str:
         """Return the assembly for `target`: a name (avx512, avx2, sse2, neon, apple, windows), a
-        `symtensor.codegen.target.Target`, or None for this machine."""
+        `symtensor.codegen.target.Target`, or None for this machine. With `products` the matrix
+        products that it calls follow, which functions share."""
+        if products:
+            return str(self._emit(target, products=True))
         return str(self) if target is None else str(self._emit(target))
 
 
@@ -152,7 +155,8 @@ class Inspectable:
         """Return what a call needs, worked out without running it: an object with `peak` in bytes.
 
         `inputs` are arrays, or shapes, by position. The llvm engine gives a `MemoryUse`: arguments,
-        results, temporaries (which later calls use again) and scratch. Raises `EngineError` where
+        results, temporaries (which later calls use again) and scratch. Not counted are results that
+        you dropped, of which the function keeps up to two each for later calls. Raises `EngineError` where
         the engine can't tell, `ShapeError` for shapes that do not fit, `SymbolicValueError` where
         a size depends on data.
         """

@@ -17,8 +17,8 @@ from symtensor.ir.dtypes import DType
 CACHE_LINE = 64
 SHORT = 128
 """Terms of a sum that does not take long enough to ask for lines that are only written."""
-AHEAD = 16
-"""Rows of b that a tile asks for before it packs them."""
+AHEAD = 32
+"""Rows that a tile asks for a row of b before it reads it."""
 
 PARAMETERS = (
     ("ptr", "a"), ("ptr", "b"), ("ptr", "c"),
@@ -129,7 +129,7 @@ class Microkernels:
         starts = ["%a"] if packed else [f.at(self.element, "%a", f.mul("%am", r)) for r in numbers]
         a_step: V = self.block.height if packed else "%ak"
         following = f.at(self.element, "%a", f.mul("%am", rows))
-        later = f.mul("%bk", AHEAD) if packing else 0
+        later = 0 if packed else f.mul("%bk", AHEAD)
 
         places = 3 if packing else 2
         deep = f.compare("sgt", f.mul("%k", "%rounds"), SHORT)
@@ -143,11 +143,9 @@ class Microkernels:
             # the rows of the next tile, as far as they follow in memory
             if access == "strided" and rows == self.block.height:
                 self.prefetch(f, f.at("i8", ahead, f.mul(t, CACHE_LINE)))
-            b = f.at(self.element, "%b", at[1])
-            row = [f.load(self.vector, f.at(self.element, b, v * self.lanes), self.align)
-                   for v in range(vectors)]  # fmt: skip
+            row = self.row_of_b(f, at[1], vectors, later)
             if packing:
-                self.pack_row(f, b, row, at[2], later)
+                self.pack_row(f, row, at[2])
             for r in range(rows):
                 start = starts[0] if packed else starts[r]
                 one = f.at(self.element, start, at[0])
@@ -184,13 +182,22 @@ class Microkernels:
             f.store(self.vector, total, place, self.align)
         return f.text()
 
-    def pack_row(self, f: FunctionText, b: str, row: list[str], to: V, later: V) -> None:
-        """Store a row of b where its panel has it, and ask for one further on."""
+    def row_of_b(self, f: FunctionText, at: V, vectors: int, later: V) -> list[str]:
+        """Return a row of b, and ask for one that is `later`, unless that is 0.
+
+        It goes into the L2 cache: rows may all fall into the same few places of the L1.
+        """
+        row = f.at(self.element, "%b", at)
+        places = [f.at(self.element, row, v * self.lanes) for v in range(vectors)]
+        for place in places if later != 0 else ():
+            self.prefetch(f, f.at(self.element, place, later), near=2)
+        return [f.load(self.vector, place, self.align) for place in places]
+
+    def pack_row(self, f: FunctionText, row: list[str], to: V) -> None:
+        """Store a row of b where its panel has it."""
         panel = f.at(self.element, "%panel", to)
-        ahead = f.at(self.element, b, later)
         for v, value in enumerate(row):
             f.store(self.vector, value, f.at(self.element, panel, v * self.lanes), self.align)
-            self.prefetch(f, f.at(self.element, ahead, v * self.lanes))
 
     def is_there(self, f: FunctionText, pointer: str) -> str:
         """Return whether a pointer is not null."""
@@ -206,10 +213,10 @@ class Microkernels:
 
         f.loop(0, f.add("%last", 1), 1, one)
 
-    def prefetch(self, f: FunctionText, pointer: str, write: int = 0) -> None:
-        """Ask for a cache line; any address will do."""
+    def prefetch(self, f: FunctionText, pointer: str, write: int = 0, near: int = 3) -> None:
+        """Ask for a cache line, into the L1 cache or, where `near` is 2, the L2; any address will do."""
         self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {write}, i32 3, i32 1)")
+        f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {write}, i32 {near}, i32 1)")
 
     def tiles(self) -> list[tuple[int, int, Access]]:
         """Return rows, vectors and access of each tile, in the order of the table.

@@ -260,7 +260,8 @@ class ProductBlocks(PanelCopies):
                 to = f.select(direct, "ptr", place, "%tile")
                 d = f.at(self.element, beside, f.mul(i, addend.rows))
                 start, last = f.at(self.element, a, f.mul(i, step_a)), f.sub(count, 1)
-                self.call_tile(f, self.tiles_of(f, count, packed_a), vectors, now,
+                tiles = self.tiles_of(f, count, f.both(packed_a, in_scratch))
+                self.call_tile(f, tiles, vectors, now,
                     f"ptr {start}, i64 {am}, i64 {ak}, i64 {ar}, ptr {source}, i64 {stride}, i64 {step}, "
                     f"ptr {to}, i64 {to_stride}, ptr {f.select(direct, 'ptr', d, 'null')}, "
                     f"i64 {addend.rows}, i64 {k}, i64 {rounds}, i64 {last}, ptr {packed}")  # fmt: skip

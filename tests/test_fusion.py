@@ -168,6 +168,23 @@ def test_the_loss_of_labels_and_its_gradient_read_the_logits_once(dtype):
                 f(logits.astype(dtype), np.full(rows, columns, "int32"))
 
 
+def test_what_a_loss_picks_of_probabilities_is_computed_again():
+    """One element a row costs less to compute again than all cost to store."""
+    x, t = st.placeholder((None, 40), "float64"), st.placeholder((None,), "int32")
+    loss = st.sum(st.sparse_categorical_crossentropy(t, st.softmax(x)))
+    f = compiled([x, t], [loss, st.gradients(loss, x)])
+    assert kernels(f) == 2
+    for rows in (1, 6, 33):
+        logits, labels = RNG.standard_normal((rows, 40)), RNG.integers(40, size=rows)
+        here = np.arange(rows), labels
+        shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        slope = shares.copy()
+        slope[here] -= 1
+        found = f(logits, labels.astype("int32"))
+        np.testing.assert_allclose(found[0], -np.log(shares[here]).sum(), rtol=1e-12)
+        np.testing.assert_allclose(found[1], slope, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
 def test_writing_one_element_along_an_axis_is_a_selection(axis, dtype):

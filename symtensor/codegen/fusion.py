@@ -5,7 +5,8 @@ One sweep from the outputs backwards decides for each node whether it is compute
 consumers' kernel or gets a buffer (becomes a *root*). A node gets a buffer when
 
 - something other than a kernel reads it (an output, a call-out, a reshape that no loop can read through);
-- several kernels that can't be one read it, and computing it again costs more than storing it;
+- several kernels that can't be one read it, and computing it again costs more than storing it, as it does
+  not where others than one read few elements;
 - it would be computed again and again along a broadcast axis, and it is not cheap;
 - it is written piece by piece (joined, padded, scattered), and not as a piece of another such result, or
   is a running sum or product;
@@ -243,10 +244,11 @@ class _Fusion:
         if reason := _why_stored(node, uses):
             return reason
         cheap = self.cost[node] <= CHEAP and not stage.is_reduction(node)
-        if len({id(self.group[r]) for r in roots}) > 1 and not cheap and not self._unite(roots):
-            return f"{len(roots)} kernels read it"
-        if len(uses) > MAX_USES and not cheap:
-            return f"read at {len(uses)} different positions"
+        often, apart = self._without_seldom(node, uses, roots)
+        if len({id(self.group[r]) for r in apart}) > 1 and not cheap and not self._unite(apart):
+            return f"{len(apart)} kernels read it"
+        if len(often) > MAX_USES and not cheap:
+            return f"read at {len(often)} different positions"
         if not cheap and not all(use.is_prefix for use in uses):
             if reason := self._why_repeated(node, uses):
                 return reason
@@ -254,6 +256,24 @@ class _Fusion:
         if any(self.weight[id(self.group[r])] + own * len(uses) > MAX_COST for r in roots):
             return "the kernel is large enough"
         return ""
+
+    def _without_seldom(
+        self, node: Node, uses: list[Use], roots: frozenset[Node]
+    ) -> tuple[list[Use], frozenset[Node]]:
+        """Return uses and roots without kernels that read so few elements that computing those again is
+        less than storing all."""
+        if stage.is_reduction(node):
+            return uses, roots
+        seldom = {use for use in uses if self._is_seldom(node, use)}
+        often = [use for use in uses if use not in seldom]
+        rarely = {use.kernel for use in seldom} - {use.kernel for use in often}
+        kept = frozenset(r for r in roots if self.uses[r][0].kernel not in rarely)
+        return (often, kept) if kept else (uses, roots)
+
+    def _is_seldom(self, node: Node, use: Use) -> bool:
+        rounds = D.product(axis.extent for axis in use.loops)
+        bound = D.lower_bound(CHEAP * node.tensor_type.size - self.cost[node] * rounds)
+        return bound is not None and bound >= 0
 
     def _why_repeated(self, node: Node, uses: list[Use]) -> str:
         """Return why consumers would compute elements of `node` again and again, or ""."""

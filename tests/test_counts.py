@@ -85,6 +85,9 @@ INTEGERS = {
     "windows axis": (lambda n: st.windows(X, 2, n), 1),
     "average": (lambda n: st.average(X, n, np.ones(4)), 0),
     "arange step": (lambda n: st.arange(0, N, n), 2),
+    "eye": (lambda n: st.eye(3, 3, n), 1),
+    "tril": (lambda n: st.tril(X, n), -1),
+    "triu": (lambda n: st.triu(X, n), 1),
     "tensordot": (lambda n: st.tensordot(X, st.transpose(X), n), 1),
     "seed": (lambda n: st.RandomStream(n).uniform((2,)), 1),
 }

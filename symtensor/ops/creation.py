@@ -16,7 +16,7 @@ from symtensor.ir.types import TensorType
 from symtensor.ops import elementwise, joining, logic, movement, reduction
 from symtensor.ops.build import TensorLike, apply, as_tensor, cast_to, operands
 from symtensor.ops.families import Index
-from symtensor.ops.inputs import as_int, constant, index_of, normalize_dim
+from symtensor.ops.inputs import as_dim, as_int, constant, index_of, normalize_dim
 from symtensor.ops.registry import define
 
 IOTA = define(
@@ -171,21 +171,24 @@ def ones_like(x: TensorLike, dtype: Any = None) -> Tensor:
 # --- by row and column ---------------------------------------------------------------------------
 
 
-def _relation(rows: Dim, columns: Dim) -> tuple[Tensor, Tensor]:
-    """Return row and column numbers, shaped to broadcast against each other."""
-    return movement.reshape(iota(rows), (rows, 1)), movement.reshape(iota(columns), (1, columns))
+def _relation(n: Any, m: Any, k: Any) -> tuple[Tensor, Tensor]:
+    """Return where diagonal `k` is in each row, and column numbers, to broadcast against each other."""
+    rows, columns = normalize_dim(n), normalize_dim(m)
+    shift = k if isinstance(k, Tensor) else as_dim(k, "the diagonal k")
+    down = movement.reshape(iota(rows), (rows, 1)) + shift
+    return down, movement.reshape(iota(columns), (1, columns))
 
 
 def eye(n: Any, m: Any = None, k: int = 0, dtype: Any = float32) -> Tensor:
     """Return an n by m matrix with ones on diagonal `k`."""
-    rows, columns = _relation(normalize_dim(n), normalize_dim(n if m is None else m))
-    return logic.cast(logic.equal(rows + k, columns), dtype)
+    rows, columns = _relation(n, n if m is None else m, k)
+    return logic.cast(logic.equal(rows, columns), dtype)
 
 
 def tri(n: Any, m: Any = None, k: int = 0, dtype: Any = float32) -> Tensor:
     """Return an n by m matrix with ones at and below diagonal `k`."""
-    rows, columns = _relation(normalize_dim(n), normalize_dim(n if m is None else m))
-    return logic.cast(logic.less_equal(columns, rows + k), dtype)
+    rows, columns = _relation(n, n if m is None else m, k)
+    return logic.cast(logic.less_equal(columns, rows), dtype)
 
 
 def _below(x: Tensor, k: int) -> Tensor:

@@ -244,11 +244,11 @@ class _Fusion:
         if reason := _why_stored(node, uses):
             return reason
         cheap = self.cost[node] <= CHEAP and not stage.is_reduction(node)
-        often, apart = self._without_seldom(node, uses, roots)
+        apart = self._without_seldom(node, uses, roots)
         if len({id(self.group[r]) for r in apart}) > 1 and not cheap and not self._unite(apart):
             return f"{len(apart)} kernels read it"
-        if len(often) > MAX_USES and not cheap:
-            return f"read at {len(often)} different positions"
+        if len(uses) > MAX_USES and not cheap:
+            return f"read at {len(uses)} different positions"
         if not cheap and not all(use.is_prefix for use in uses):
             if reason := self._why_repeated(node, uses):
                 return reason
@@ -259,16 +259,15 @@ class _Fusion:
 
     def _without_seldom(
         self, node: Node, uses: list[Use], roots: frozenset[Node]
-    ) -> tuple[list[Use], frozenset[Node]]:
-        """Return uses and roots without kernels that read so few elements that computing those again is
-        less than storing all."""
+    ) -> frozenset[Node]:
+        """Return the roots whose kernels do not read so few elements that computing those again is less
+        than storing all."""
         if stage.is_reduction(node):
-            return uses, roots
+            return roots
         seldom = {use for use in uses if self._is_seldom(node, use)}
-        often = [use for use in uses if use not in seldom]
-        rarely = {use.kernel for use in seldom} - {use.kernel for use in often}
+        rarely = {use.kernel for use in seldom} - {use.kernel for use in uses if use not in seldom}
         kept = frozenset(r for r in roots if self.uses[r][0].kernel not in rarely)
-        return (often, kept) if kept else (uses, roots)
+        return kept or roots
 
     def _is_seldom(self, node: Node, use: Use) -> bool:
         rounds = D.product(axis.extent for axis in use.loops)

@@ -270,6 +270,7 @@ class _Fusion:
         return kept or roots
 
     def _is_seldom(self, node: Node, use: Use) -> bool:
+        """Return True for a use that surely computes less than storing and loading the whole takes."""
         rounds = D.product(axis.extent for axis in use.loops)
         bound = D.lower_bound(CHEAP * node.tensor_type.size - self.cost[node] * rounds)
         return bound is not None and bound >= 0

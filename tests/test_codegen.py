@@ -233,6 +233,7 @@ def test_vector_functions_are_within_their_ulps(name, dtype):
     points = np.concatenate([
         RNG.standard_normal(50_000), RNG.standard_normal(50_000) * 10.0 ** RNG.uniform(-8, 2, 50_000),
         RNG.uniform(-90, 90, 50_000), 1 + RNG.standard_normal(20_000) * 1e-3,
+        RNG.uniform(0.1, 1.2, 200_000),
     ]).astype(dtype)  # fmt: skip
     with np.errstate(all="ignore"):
         exact = truth(points.astype(np.longdouble))

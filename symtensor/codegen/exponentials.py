@@ -174,11 +174,12 @@ def log(f: Formula, x: Lanes, correction: Lanes | None = None) -> Lanes:
     return out if f.has_exponents else _log_specials(f, x, out)
 
 
-def log1p(f: Formula, x: Lanes) -> Lanes:
-    """Return log(1 + x)."""
+def log1p(f: Formula, x: Lanes, rest: Lanes | None = None) -> Lanes:
+    """Return log(1 + x + rest) for a `rest` below the digits of x, 0 where it is None."""
     u = f.add(f.c(1.0), x)
     # what 1 + x lost: x - (u - 1) where x is the smaller term, 1 - (u - x) where 1 is
     lost = f.select(f.less(x, 1.0), f.sub(x, f.sub(u, f.c(1.0))), f.sub(f.c(1.0), f.sub(u, x)))
+    lost = lost if rest is None else f.add(lost, rest)
     correction = f.select(f.less(u, math.inf), f.div(lost, u), f.c(0.0))
     out = log(f, u, correction)
     small = f.s.lt(f.s.abs(x), f.c(2.0 ** -(f.mantissa + 2)))
@@ -244,10 +245,7 @@ def asinh(f: Formula, x: Lanes) -> Lanes:
     a = f.s.abs(x)
     square = f.mul(a, a)
     root = f.add(f.c(1.0), f.s.sqrt(f.add(f.c(1.0), square)))
-    huge = f.s.lt(f.c(_HUGE), a)
-    argument = f.select(huge, f.sub(a, f.c(1.0)), f.add(a, f.div(square, root)))
-    far = log1p(f, argument)
-    far = f.select(huge, f.add(far, f.c(math.log(2))), far)
+    far = _log1p_of_sum(f, a, f.div(square, root), a)
     near = f.select(f.s.eq(x, f.c(0.0)), x, _odd(f, x, "ASINH"))  # whose last sum makes 0 of -0
     return f.select(f.less(a, 0.5), near, f.s.copysign(far, x))
 
@@ -258,10 +256,16 @@ def acosh(f: Formula, x: Lanes) -> Lanes:
     z = f.mul(f.c(0.5), t)
     near = f.mul(f.c(2.0), _odd(f, f.s.sqrt(z), "ASINH", z))
     root = f.s.sqrt(f.mul(t, f.add(x, f.c(1.0))))
+    return f.select(f.less(z, 0.25), near, _log1p_of_sum(f, root, t, x))
+
+
+def _log1p_of_sum(f: Formula, large: Lanes, small: Lanes, x: Lanes) -> Lanes:
+    """Return log(1 + large + small), and log(2 x) for huge x, where that is the same."""
     huge = f.s.lt(f.c(_HUGE), x)
-    far = log1p(f, f.select(huge, t, f.add(t, root)))
-    far = f.select(huge, f.add(far, f.c(math.log(2))), far)
-    return f.select(f.less(z, 0.25), near, far)
+    total, rest = f.total(large, small)
+    total, rest = f.select(huge, f.sub(x, f.c(1.0)), total), f.select(huge, f.c(0.0), rest)
+    found = log1p(f, total, rest)
+    return f.select(huge, f.add(found, f.c(math.log(2))), found)
 
 
 def atanh(f: Formula, x: Lanes) -> Lanes:

@@ -18,7 +18,10 @@ CACHE_LINE = 64
 SHORT = 128
 """Terms of a sum that does not take long enough to ask for lines that are only written."""
 AHEAD = 32
-"""Rows that a tile asks for a row of b before it reads it."""
+"""Rows that a tile asks for a row of b before it reads it: in the L2 cache, as rows may all fall into the
+same few places of the L1."""
+AHEAD_OF_PACKING = 16
+"""The same, in the L1 cache, where the tile packs b."""
 
 PARAMETERS = (
     ("ptr", "a"), ("ptr", "b"), ("ptr", "c"),
@@ -129,7 +132,7 @@ class Microkernels:
         starts = ["%a"] if packed else [f.at(self.element, "%a", f.mul("%am", r)) for r in numbers]
         a_step: V = self.block.height if packed else "%ak"
         following = f.at(self.element, "%a", f.mul("%am", rows))
-        later = 0 if packed else f.mul("%bk", AHEAD)
+        later = 0 if packed else f.mul("%bk", AHEAD_OF_PACKING if packing else AHEAD)
 
         places = 3 if packing else 2
         deep = f.compare("sgt", f.mul("%k", "%rounds"), SHORT)
@@ -143,7 +146,7 @@ class Microkernels:
             # the rows of the next tile, as far as they follow in memory
             if access == "strided" and rows == self.block.height:
                 self.prefetch(f, f.at("i8", ahead, f.mul(t, CACHE_LINE)))
-            row = self.row_of_b(f, at[1], vectors, later)
+            row = self.row_of_b(f, at[1], vectors, later, near=3 if packing else 2)
             if packing:
                 self.pack_row(f, row, at[2])
             for r in range(rows):
@@ -182,15 +185,12 @@ class Microkernels:
             f.store(self.vector, total, place, self.align)
         return f.text()
 
-    def row_of_b(self, f: FunctionText, at: V, vectors: int, later: V) -> list[str]:
-        """Return a row of b, and ask for one that is `later`, unless that is 0.
-
-        It goes into the L2 cache: rows may all fall into the same few places of the L1.
-        """
+    def row_of_b(self, f: FunctionText, at: V, vectors: int, later: V, near: int) -> list[str]:
+        """Return a row of b, and ask for one that is `later`, unless that is 0."""
         row = f.at(self.element, "%b", at)
         places = [f.at(self.element, row, v * self.lanes) for v in range(vectors)]
         for place in places if later != 0 else ():
-            self.prefetch(f, f.at(self.element, place, later), near=2)
+            self.prefetch(f, f.at(self.element, place, later), near=near)
         return [f.load(self.vector, place, self.align) for place in places]
 
     def pack_row(self, f: FunctionText, row: list[str], to: V) -> None:

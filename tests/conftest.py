@@ -5,6 +5,7 @@ engine, on the engines named instead: `make test-jax`.
 """
 
 import os
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -18,6 +19,22 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     worker = "PYTEST_XDIST_WORKER" in os.environ
     folder = (run.parent if worker else run) / "symtensor-cache"
     os.environ["SYMTENSOR_CACHE_DIR"] = str(folder)
+
+
+@pytest.fixture
+def with_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Return a function that sets how many threads compute."""
+    from symtensor.codegen import threads  # once the folder of the cache is chosen
+
+    def choose(count: int) -> None:
+        monkeypatch.setenv("SYMTENSOR_NUM_THREADS", str(count))
+        threads.stop()
+        threads.start()
+
+    yield choose
+    monkeypatch.undo()
+    threads.stop()
+    threads.start()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen import jit, program, target, threads
+from symtensor.codegen import jit, program, target
 
 RNG = np.random.default_rng(11)
 SIZES = [0, 1, 2, 7, 16, 17, 65, 130]
@@ -16,21 +16,6 @@ def compiled(inputs, outputs):
 
 def kernels(f):
     return len(f.executable.program.schedule.steps)
-
-
-@pytest.fixture
-def with_threads(monkeypatch):
-    """Return a function that sets how many threads compute."""
-
-    def choose(count):
-        monkeypatch.setenv("SYMTENSOR_NUM_THREADS", str(count))
-        threads.stop()
-        threads.start()
-
-    yield choose
-    monkeypatch.undo()
-    threads.stop()
-    threads.start()
 
 
 # --- results of rows -------------------------------------------------------------------------------

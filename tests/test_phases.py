@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen import driver, jit, phases, program, target, threads
+from symtensor.codegen import driver, jit, phases, program, target
 
 RNG = np.random.default_rng(5)
 PART = phases.PART
@@ -22,14 +22,9 @@ EDGES = [
 
 
 @pytest.fixture(params=[1, 2, 3, 7])
-def number_of_threads(request, monkeypatch):
-    monkeypatch.setenv("SYMTENSOR_NUM_THREADS", str(request.param))
-    threads.stop()
-    threads.start()
-    yield request.param
-    monkeypatch.undo()
-    threads.stop()
-    threads.start()
+def number_of_threads(request, with_threads):
+    with_threads(request.param)
+    return request.param
 
 
 def compiled(inputs, outputs):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen import jit, philox, threads
+from symtensor.codegen import jit, philox
 from symtensor.codegen.target import named
 from symtensor.testing.catalog.control import philox_block
 
@@ -145,16 +145,11 @@ def test_native_words_are_those_of_the_reference(shape):
     assert state.get_value()[2] == 3
 
 
-def test_words_by_any_number_of_threads(monkeypatch):
+def test_words_by_any_number_of_threads(with_threads):
     found = []
     for count in (1, 3):
-        monkeypatch.setenv("SYMTENSOR_NUM_THREADS", str(count))
-        threads.stop()
-        threads.start()
+        with_threads(count)
         found.append(draw(lambda s: st.random.random_bits(s.state(), (123_457,)), "llvm"))
-    monkeypatch.undo()
-    threads.stop()
-    threads.start()
     np.testing.assert_array_equal(*found)
 
 

@@ -13,23 +13,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen import execute, jit, pool, target, threads
-
-
-@pytest.fixture
-def with_threads(monkeypatch):
-    """Return a function that sets how many threads compute."""
-
-    def choose(count):
-        monkeypatch.setenv("SYMTENSOR_NUM_THREADS", str(count))
-        threads.stop()
-        threads.start()
-
-    yield choose
-    monkeypatch.undo()
-    threads.stop()
-    threads.start()
-
+from symtensor.codegen import execute, jit, pool, target
 
 RANGE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, *[ctypes.c_int64] * 3)
 

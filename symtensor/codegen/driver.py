@@ -35,9 +35,7 @@ class PhaseCall:
     suffix: str = ""
     """What its name has that the kernel's has not."""
     share: SharedCall | None = None
-    """How threads share it."""
-    takes_range: bool = False
-    """True when it takes a range of rounds even if one thread runs it, which then is all of them."""
+    """How threads share it; it then takes a range of rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +150,7 @@ def _phase_call(
     f: FunctionText, name: str, phase: PhaseCall, values: Sequence[tuple[str, str]]
 ) -> str:
     if phase.share is None:
-        rounds = [("i64", "0"), ("i64", "0"), ("i64", "0")] if phase.takes_range else []
-        given = ", ".join(f"{kind} {x}" for kind, x in (*values, *rounds))
-        return f.op(f"call i32 @{name}({given})")
+        return f.op(f"call i32 @{name}({', '.join(f'{kind} {x}' for kind, x in values)})")
     extent, cost = (
         f.load("i64", f.at("i64", "%sizes", i), 8) for i in (phase.share.extent, phase.share.cost)
     )

@@ -17,7 +17,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 
@@ -61,7 +60,7 @@ def supported(program: Program) -> bool:
     return len(set(stored)) == len(stored) and all(kind == "output" for kind in kinds)
 
 
-_frames: WeakSet[Frame] = WeakSet()
+_frames: weakref.WeakSet[Frame] = weakref.WeakSet()
 
 
 class Frame:

@@ -186,7 +186,7 @@ class LoopBuilder:
         """Return a + b."""
         return self.s.emit(f"add nsw i64 {a}, {b}", int64, 1).text
 
-    def times(self, a: str, b: str) -> str:
+    def times(self, a: str, b: str | int) -> str:
         """Return a * b."""
         return self.s.emit(f"mul nsw i64 {a}, {b}", int64, 1).text
 

@@ -72,8 +72,7 @@ def new_result(shape: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray[Any, An
     size = math.prod(shape) * dtype.itemsize
     if not owner_bytes(size):
         return np.empty(shape, dtype)
-    owner = np.empty(owner_bytes(size), np.uint8)
-    return np.ndarray(shape, dtype, buffer=owner, offset=-owner.ctypes.data % ALIGNMENT)
+    return aligned_bytes(size).view(dtype).reshape(shape)
 
 
 class Arenas:

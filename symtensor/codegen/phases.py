@@ -52,8 +52,7 @@ class Phase:
     suffix: str
     """What its name has that the kernel's has not."""
     share: Share | None
-    """How threads share it, None for one that runs in one."""
-    takes_range: bool = True
+    """How threads share it, by ranges that it takes; None for one that runs in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ def emit_kernel(kernel: Kernel, name: str, target: Target) -> Emitted:
         return _in_phases(kernel, None, name, target)
     emitter = Emitter(kernel, target)
     text = emitter.function(name, (), lambda: emitter.block(kernel.body))
-    return Emitted(text, emitter.s.intrinsics, (Phase("", None, takes_range=False),))
+    return Emitted(text, emitter.s.intrinsics, (Phase("", None),))
 
 
 def lone_loop(kernel: Kernel) -> Loop | None:
@@ -152,7 +151,7 @@ def _in_phases(kernel: Kernel, columns: Loop | None, name: str, target: Target) 
         e = Emitter(kernel, target, _loop_to_share(end))
         writer = _PhaseWriter(e, cuts, columns, end, joins)
         texts.append(writer.function(f"{name}.{number}"))
-        phases.append(Phase(f".{number}", writer.share()))
+        phases.append(Phase(f".{number}", writer.share))
         declarations |= e.s.intrinsics
     sizes = [size for cut in cuts.values() for size in (cut.length, cut.parts)]
     total = sum(PARTS * cut.words for cut in cuts.values()) * WORD * _count(columns)
@@ -231,14 +230,15 @@ class _PhaseWriter:
         """The part that is being folded."""
         self.end = end
         self.joins = joins
+        self.share = self._share()
+        """How threads share the phase."""
 
     @property
     def parts(self) -> _Cut | None:
         """How the fold is cut whose parts the phase folds, None for other phases."""
         return None if self.joins else self.cuts.get(id(self.end))
 
-    def share(self) -> Share | None:
-        """Return how threads share the phase."""
+    def _share(self) -> Share | None:
         e, cut = self.e, self.parts
         if e.shared is not None:
             return share_of(e.shared, e.base, e.cost)
@@ -255,7 +255,8 @@ class _PhaseWriter:
         numbers = [cut.number for cut in self.cuts.values()]
         sizes = [("i64", f"%{word}{i}") for i in numbers for word in ("length", "parts")]
         pointers = [("ptr", "%partials")] if self.cuts else []
-        return self.e.function(name, [*sizes, *RANGE], self._body, pointers)
+        rounds = RANGE if self.share else ()
+        return self.e.function(name, [*sizes, *rounds], self._body, pointers)
 
     def _body(self) -> None:
         body = self.e.kernel.body
@@ -287,6 +288,7 @@ class _PhaseWriter:
         for width in self._widths(columns):
             start, end = end, end + (self.count - end) // width * width
             with e.lanes(columns.axis, width):
+                # the end is a name: a loop between two numbers would be written out
                 e.counted(columns.axis, str(start), e.plus(end, 0), width, column)
         e.counted(columns.axis, str(end), str(self.count), 1, column)
 

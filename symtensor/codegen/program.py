@@ -8,6 +8,7 @@ as an argument, so one compile serves all shapes. Equal kernels are compiled onc
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -131,6 +132,7 @@ class _Module:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.table = Table(target)
+        self.form_of = functools.cache(form_of)
         self.texts: dict[str, str] = {}
         """Kernel text with a neutral name -> its real name."""
         self.forms: dict[Hashable, tuple[Kernel, tuple[int, ...]]] = {}
@@ -152,7 +154,7 @@ class _Module:
 
     def lowered(self, step: KernelStep) -> tuple[Kernel, tuple[Node, ...]]:
         """Return a kernel and the stored nodes that its buffers are; those of one form are lowered once."""
-        form, touched = form_of(step)
+        form, touched = self.form_of(step)
         if form not in self.forms:
             self.forms[form] = self._lower(step, touched)
         kernel, order = self.forms[form]
@@ -227,7 +229,7 @@ class _Builder:
         """Return the call of a kernel; those of one form are emitted once."""
         module = self.module
         kernel, nodes = module.lowered(step)
-        form, _ = form_of(step)
+        form, _ = module.form_of(step)
         if form not in module.emitted:
             module.emitted[form] = self._emit(kernel)
         call, takes_scratch = module.emitted[form]
@@ -288,8 +290,7 @@ class _Builder:
         self, text: str, places: Sequence[int], sizes: Sequence[Dim], share: Share | None
     ) -> KernelCall:
         """Return the call of a kernel that is one function; adds its text to the module."""
-        phase = Phase("", share, takes_range=share is not None)
-        call = self._code(text, len(places), sizes, [phase])
+        call = self._code(text, len(places), sizes, [Phase("", share)])
         return replace(call, buffers=tuple(places))
 
     def _code(
@@ -307,6 +308,6 @@ class _Builder:
                 module.ranges[function] = emit_range(function, kinds)
                 extent, cost = table.size(phase.share.extent), table.size(phase.share.cost)
                 shared = SharedCall(extent, cost, phase.share.multiple)
-            calls.append(PhaseCall(phase.suffix, shared, phase.takes_range))
+            calls.append(PhaseCall(phase.suffix, shared))
         places = tuple(table.size(dim) for dim in sizes)
         return KernelCall(name, (), places, phases=tuple(calls))

@@ -17,7 +17,6 @@ from symtensor.ir.dtypes import int64
 
 if TYPE_CHECKING:
     from symtensor.codegen.emit import Emitter
-    from symtensor.ir.dims import Dim
 
 LARGE = 32 << 20
 """Bytes read and written from which on stores pass the caches."""
@@ -72,7 +71,7 @@ def is_large(e: Emitter, loop: Loop, store: Store) -> str:
     read = {buffer for buffer, at in _loads(loop) if all(at.coefficient(a) != 0 for a in axes)}
     total = str(sum(buffer.dtype.itemsize for buffer in read | {store.buffer}))
     for axis in axes:
-        total = e.s.emit(f"mul nsw i64 {e.size(axis.extent)}, {total}", int64, 1).text
+        total = e.times(e.size(axis.extent), total)
     return e.s.emit(f"icmp sge i64 {total}, {LARGE}", int64, 1).text
 
 
@@ -80,15 +79,11 @@ def rows_are_aligned(e: Emitter, axis: Axis, store: Store, size: int) -> str:
     """Return the condition that each row that is written along an axis begins at a multiple of `size`."""
     width = store.buffer.dtype.itemsize
     address = e.s.emit(f"ptrtoint ptr {e.pointers[store.buffer]} to i64", int64, 1).text
-    bits = e.s.emit(f"or i64 {address}, {_bytes(e, store.at.offset, width)}", int64, 1).text
+    bits = e.s.emit(f"or i64 {address}, {e.times(e.size(store.at.offset), width)}", int64, 1).text
     for factor in [factor for other, factor in store.at.terms if other is not axis]:
-        bits = e.s.emit(f"or i64 {bits}, {_bytes(e, factor, width)}", int64, 1).text
+        bits = e.s.emit(f"or i64 {bits}, {e.times(e.size(factor), width)}", int64, 1).text
     bits = e.s.emit(f"and i64 {bits}, {size - 1}", int64, 1).text
     return e.s.emit(f"icmp eq i64 {bits}, 0", int64, 1).text
-
-
-def _bytes(e: Emitter, count: Dim, width: int) -> str:
-    return e.s.emit(f"mul nsw i64 {e.size(count)}, {width}", int64, 1).text
 
 
 def _steps_to_alignment(e: Emitter, store: Store, first: str, large: str) -> str:

@@ -23,13 +23,11 @@ Every decision leaves a remark for `explain`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.addends import sums_of_products
+from symtensor.codegen.groups import MAX_COST, Groups
 from symtensor.codegen.lower import may_go_inside
 from symtensor.codegen.packing import packings
-from symtensor.codegen.root_kernels import loop_type
 from symtensor.codegen.schedule import (
     SOURCES,
     CallStep,
@@ -45,18 +43,14 @@ from symtensor.codegen.schedule import (
     storage_node,
 )
 from symtensor.codegen.target import Target
-from symtensor.codegen.uses import Use, operand_uses, own_use
+from symtensor.codegen.uses import Use
 from symtensor.ir import dims as D
-from symtensor.ir.dims import Shape
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import RESULT, Node, results
-from symtensor.ir.types import TensorType
 from symtensor.ops.families import Assembly, Draw, View
 
 CHEAP = 10
 """Instructions per vector up to which computing twice beats storing and loading."""
-MAX_COST = 400
-"""Instructions per vector above which a kernel is not grown: code size, registers, compile time."""
 MAX_USES = 3
 """Positions at which one kernel computes the same node before it gets a buffer."""
 
@@ -82,20 +76,10 @@ class _Fusion:
         self.cost = self._costs()
         self.bodies = self._native_bodies()
         self.required = self._required()
-        self.nested = self._nested()
-        """Assemblies that are pieces of others."""
-        self.kernels: dict[Node, frozenset[Node]] = {}
-        """Node -> the roots in whose kernels it is computed; a root's own set is itself."""
-        self.uses: dict[Node, list[Use]] = {}
-        self.reads: dict[Node, list[Use]] = {}
-        """Root -> the positions at which other kernels load it."""
-        self.group: dict[Node, list[Node]] = {}
-        """Root -> all roots of its kernel (one shared list)."""
-        self.weight: dict[int, int] = {}
+        nested = self._nested()
         self.folds = self._computed_by_folding()
-        self.loops_over = stage.loops_over(self.joins)
-        self.axes: dict[Shape, stage.Domain] = {}
-        self.remarks = [Decision("fused", x, (total,)) for total, x in self.sums.items()]
+        self.groups = Groups(self.nodes, self.users, self.own, self.joins, nested.__contains__)
+        self.groups.remarks += [Decision("fused", x, (total,)) for total, x in self.sums.items()]
 
     def run(self) -> Schedule:
         for node in reversed(self.nodes):
@@ -103,8 +87,8 @@ class _Fusion:
                 self._decide(node)
             elif node in self.joins:
                 self._decide_join(node)
-        self._merge_siblings()
-        return Schedule(self._ordered_steps(), self.remarks, self.bodies)
+        self.groups.merge_siblings()
+        return Schedule(self._ordered_steps(), self.groups.remarks, self.bodies)
 
     # --- classification -------------------------------------------------------------------------
 
@@ -199,8 +183,8 @@ class _Fusion:
     # --- the sweep ------------------------------------------------------------------------------
 
     def _decide(self, node: Node) -> None:
-        uses, roots = self._uses_and_roots(node)
-        self.reads[node] = uses
+        uses, roots = self.groups.read_by(node)
+        self.groups.reads[node] = uses
         if node in self.required:
             why = "a product, a call-out, a loop or the caller reads it"
             self._store(node, why if self.users[node] else "", roots)
@@ -211,49 +195,36 @@ class _Fusion:
         if reason:
             self._store(node, reason, roots)
         else:
-            self._inline(node, uses, roots)
+            self.groups.inline(node, uses, roots)
 
     def _decide_join(self, node: Node) -> None:
         """Read a reshape through where all loops run along what it joins, else as memory."""
-        uses, roots = self._uses_and_roots(node)
+        uses, roots = self.groups.read_by(node)
         if not roots:
             return
         if all(stage.viewed_positions(node, use.positions) is not None for use in uses):
-            self._inline(node, uses, roots)
+            self.groups.inline(node, uses, roots)
         elif node.inputs[0].op.name != "constant":
             self.required.add(node.inputs[0])
-
-    def _uses_and_roots(self, node: Node) -> tuple[list[Use], frozenset[Node]]:
-        """Return the positions at which kernels read `node`, and the roots of those kernels."""
-        uses: dict[Use, None] = {}
-        roots: set[Node] = set()
-        for user in self.users[node]:
-            if user not in self.kernels:
-                continue
-            roots |= self.kernels[user]
-            for use in self.uses[user]:
-                uses |= dict.fromkeys(operand_uses(user, node, use, self._loops))
-        return list(uses), frozenset(roots)
 
     def _why_not_inline(self, node: Node, uses: list[Use], roots: frozenset[Node]) -> str:
         """Return the reason for a buffer, or "" to compute `node` inside its consumers."""
         if stage.view_map(node) is not None:
             return ""  # views compute nothing; what they show decides for itself
-        if node in self.nested:
+        if self.groups.is_nested(node):
             return ""
         if reason := _why_stored(node, uses):
             return reason
         cheap = self.cost[node] <= CHEAP and not stage.is_reduction(node)
         apart = self._without_seldom(node, uses, roots)
-        if len({id(self.group[r]) for r in apart}) > 1 and not cheap and not self._unite(apart):
+        if not cheap and not self.groups.unite(apart):
             return f"{len(apart)} kernels read it"
         if len(uses) > MAX_USES and not cheap:
             return f"read at {len(uses)} different positions"
         if not cheap and not all(use.is_prefix for use in uses):
             if reason := self._why_repeated(node, uses):
                 return reason
-        own = self.own[node] or 1
-        if any(self.weight[id(self.group[r])] + own * len(uses) > MAX_COST for r in roots):
+        if self.groups.grows_too_large(node, len(uses), roots):
             return "the kernel is large enough"
         return ""
 
@@ -266,7 +237,7 @@ class _Fusion:
             return roots
         seldom = {use for use in uses if self._is_seldom(node, use)}
         rarely = {use.kernel for use in seldom} - {use.kernel for use in uses if use not in seldom}
-        kept = frozenset(r for r in roots if self.uses[r][0].kernel not in rarely)
+        kept = frozenset(r for r in roots if self.groups.uses[r][0].kernel not in rarely)
         return kept or roots
 
     def _is_seldom(self, node: Node, use: Use) -> bool:
@@ -288,7 +259,7 @@ class _Fusion:
 
     def _may_become_prefix(self, use: Use) -> bool:
         """Return True where the loops that a value does not vary with may run inside of the others."""
-        domains = [tuple(axes) for axes, _ in self.axes.values()]
+        domains = [tuple(axes) for axes, _ in self.groups.axes.values()]
         axes = use.axes
         others = [axis for axis in use.loops if axis not in axes]
         plain = len(set(axes)) == len(axes) and use.loops in domains
@@ -297,177 +268,11 @@ class _Fusion:
     def _store(self, node: Node, reason: str, roots: frozenset[Node]) -> None:
         """Give a node a buffer, which a kernel fills that computes it for its rows anyway, or its own."""
         for host in sorted(roots, key=self.rank.__getitem__) if node in self.folds else ():
-            row = self._row_of(node, self.group[host])
-            if row is not None and not self._makes_cycle([*self.group[host], node]):
-                self._make_row(node, reason, row, self.group[host])
+            row = self.groups.row_of(node, self.groups.group[host])
+            if row is not None and not self.groups.makes_cycle([*self.groups.group[host], node]):
+                self.groups.store_row(node, reason, row, self.groups.group[host])
                 return
-        self._make_root(node, reason)
-
-    def _row_of(self, node: Node, group: list[Node]) -> Use | None:
-        """Return where a kernel computes a node once for each of its rows, None where it does not."""
-        whole, shape = loop_type(group[0], self.nested.__contains__), node.tensor_type.shape
-        if whole is None or any(map(stage.has_own_kernel, group)):
-            return None
-        axes, positions = self._loops(whole)
-        row = Use(tuple(positions[: len(shape)]), tuple(axes), tuple(axes))
-        is_row = 0 < len(row.axes) < len(axes) and D.same_shape(shape, whole.shape[: len(shape)])
-        fits = self.weight[id(group)] + (self.own[node] or 1) <= MAX_COST
-        return row if is_row and fits and self._is_read_there(node, row) else None
-
-    def _is_read_there(self, node: Node, row: Use) -> bool:
-        """Return True when kernels of these loops read a node at their rows, and nowhere else."""
-        found = {use.positions for use in self.reads[node] if use.kernel == row.kernel}
-        return found == {row.positions}
-
-    def _make_row(self, node: Node, reason: str, row: Use, group: list[Node]) -> None:
-        """Have a kernel store what it computes for its rows."""
-        self.kernels[node] = frozenset({node})
-        self.uses[node] = [row]
-        self.group[node] = group
-        self.weight[id(group)] += self.own[node] or 1
-        group.append(node)
-        self.remarks.append(Decision("fused", node, (group[0],)))
-        if reason:
-            why = f"{reason}; the kernel that computes it for its rows stores it"
-            self.remarks.append(Decision("stored", node, why=why))
-
-    def _make_root(self, node: Node, reason: str) -> None:
-        self.kernels[node] = frozenset({node})
-        self.uses[node] = [own_use(node.tensor_type, self._loops)]
-        self.group[node] = [node]
-        self.weight[id(self.group[node])] = self.own[node] or 1
-        if reason:
-            self.remarks.append(Decision("stored", node, why=reason))
-
-    def _loops(self, type_: TensorType) -> stage.Domain:
-        """Return the loops over a type: the same for all of its shape."""
-        if type_.shape not in self.axes:
-            self.axes[type_.shape] = self.loops_over(type_)
-        return self.axes[type_.shape]
-
-    def _inline(self, node: Node, uses: list[Use], roots: frozenset[Node]) -> None:
-        self.kernels[node] = roots
-        self.uses[node] = uses
-        own = self.own[node] or 1
-        for group in {id(self.group[r]) for r in roots}:
-            self.weight[group] += own * len(uses)
-        if not stage.is_scalar_source(node):
-            how = "read through" if isinstance(node.op.family, View) else "fused"
-            into = tuple(sorted(roots, key=self.rank.__getitem__))
-            self.remarks.append(Decision(how, node, into))
-
-    # --- kernels with several roots -----------------------------------------------------------------
-
-    def _unite(self, roots: Iterable[Node]) -> bool:
-        """Put roots of one shape into one kernel when no cycle arises; True when all are in one."""
-        first, *rest = sorted(roots, key=lambda root: self.rank[root])
-        for other in rest:
-            a, b = self.group[first], self.group[other]
-            if a is b:
-                continue
-            if not self._one_loop(a[0], b[0]) or self._reads_assembly(a + b):
-                return False
-            rows = [x for x in a + b if self._is_row(x)]
-            if not all(self._is_read_there(x, self.uses[x][0]) for x in rows):
-                return False
-            if self.weight[id(a)] + self.weight[id(b)] > MAX_COST or self._makes_cycle(a + b):
-                return False
-            a += b
-            self.weight[id(a)] += self.weight[id(b)]
-            for root in b:
-                self.group[root] = a
-        return True
-
-    def _is_row(self, root: Node) -> bool:
-        """Return True for a result of the rows of a kernel."""
-        whole = loop_type(self.group[root][0], self.nested.__contains__)
-        return whole is not None and root.tensor_type.ndim < whole.ndim
-
-    def _loop_shape(self, root: Node) -> Shape | None:
-        type_ = loop_type(root, self.nested.__contains__)
-        return None if type_ is None else type_.shape
-
-    def _one_loop(self, first: Node, second: Node) -> bool:
-        a, b = self._loop_shape(first), self._loop_shape(second)
-        return a is not None and b is not None and D.same_shape(a, b)
-
-    def _reads_assembly(self, members: list[Node]) -> bool:
-        """Return True when a kernel would read what it puts together."""
-        inside = set(members)
-        made = [root for root in members if stage.has_own_kernel(root)]
-        return any(
-            self._computes_inside(user, inside) for root in made for user in self.users[root]
-        )
-
-    def _makes_cycle(self, members: list[Node]) -> bool:
-        """Return True when what is computed elsewhere from results of the would-be kernel comes back."""
-        inside = set(members)
-        own = set(members)
-        """Its results, and views of them that kernels read through."""
-        pending, seen = list(members), set(members)
-        while pending:
-            node = pending.pop()
-            for user in self.users[node]:
-                if node not in own and self._computes_inside(user, inside):
-                    return True
-                is_seen_through = isinstance(user.op.family, View) and user in self.kernels
-                if is_seen_through and node in own:
-                    own.add(user)
-                filled = [user] if is_seen_through else self._filled_by(user, inside)
-                new = [x for x in filled if x not in seen]
-                seen.update(new)
-                pending += new
-        return False
-
-    def _filled_by(self, user: Node, inside: set[Node]) -> list[Node]:
-        """Return what else is in memory when something that reads memory has run."""
-        if user not in self.kernels:
-            return [user]
-        return [x for root in self.kernels[user] - inside for x in self.group[root]]
-
-    def _computes_inside(self, node: Node, inside: set[Node]) -> bool:
-        homes = self.kernels.get(node)
-        return homes is not None and not homes.isdisjoint(inside)
-
-    def _merge_siblings(self) -> None:
-        """Let roots of one shape share a kernel when they read the same buffer."""
-        by_shape: dict[Shape, list[Node]] = {}
-        for node in self.nodes:
-            is_whole = node in self.group and not self._is_row(node)
-            if is_whole and (shape := self._loop_shape(node)) is not None:
-                by_shape.setdefault(shape, []).append(node)
-        loads = self._loads()
-        for roots in by_shape.values():
-            for i, root in enumerate(roots):
-                for other in roots[max(0, i - 8) : i]:
-                    shared = loads[root] & loads[other]
-                    if shared and self._can_join(root, other, loads):
-                        self._unite([other, root])
-
-    def _can_join(self, root: Node, other: Node, loads: dict[Node, set[Node]]) -> bool:
-        """A kernel may take in a producer only where it reads it at its own position."""
-        if self.group[root] is self.group[other]:
-            return False
-        here = own_use(other.tensor_type, self._loops)
-        members = set(self.group[root])
-        whole = [m for m in self.group[other] if not self._is_row(m)]
-        produced = [m for m in whole if any(m in loads[r] for r in members)]
-        if any(map(stage.has_own_kernel, produced)):
-            return False
-        return all(use == here for m in produced for use in self.reads[m])
-
-    def _loads(self) -> dict[Node, set[Node]]:
-        """Return for each root the stored nodes of full size that its kernel reads."""
-        out: dict[Node, set[Node]] = {root: set() for root in self.group}
-        for node in self.nodes:
-            for x in node.inputs if node in self.kernels else ():
-                stored = x in self.group or x not in self.kernels
-                if stored and not stage.is_scalar_source(x) and x.tensor_type.ndim:
-                    for root in self.kernels[node]:
-                        out[root].add(x)
-                        if x in out:
-                            out[x].add(x)
-        return out
+        self.groups.store(node, reason)
 
     # --- order ----------------------------------------------------------------------------------
 
@@ -475,12 +280,8 @@ class _Fusion:
         """Return the steps that were decided on."""
         step_of: dict[Node, Step] = {}
         within = set(self.sums.values())
-        inside: dict[int, set[Node]] = {id(group): set(group) for group in self.group.values()}
-        for node, homes in self.kernels.items():
-            for root in homes:
-                inside[id(self.group[root])].add(node)
-        for group in {id(g): g for g in self.group.values()}.values():
-            kernel = KernelStep(tuple(group), frozenset(inside[id(group)]))
+        for group, inlined in self.groups.members():
+            kernel = KernelStep(tuple(group), inlined)
             step_of |= dict.fromkeys(group, kernel)
         for node in self.nodes:
             if node not in self.fusible and node not in within and self._is_call(node):

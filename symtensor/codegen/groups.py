@@ -1,0 +1,252 @@
+"""Kernels in the making: which nodes each computes and where, which of them it stores, and who shares one.
+
+A kernel is a *group* of roots, the nodes that it stores, which share its loops. `symtensor.codegen.fusion`
+decides what becomes a root; groups are united here, where the loops of one can compute the other as well.
+No union may make a cycle: a kernel runs after all that it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from symtensor.codegen import stage
+from symtensor.codegen.root_kernels import loop_type
+from symtensor.codegen.schedule import Decision
+from symtensor.codegen.uses import Use, operand_uses, own_use
+from symtensor.ir import dims as D
+from symtensor.ir.dims import Shape
+from symtensor.ir.node import Node
+from symtensor.ir.types import TensorType
+from symtensor.ops.families import View
+
+MAX_COST = 400
+"""Instructions per vector above which a kernel is not grown: code size, registers, compile time."""
+
+
+class Groups:
+    """The groups of one graph; they grow while the sweep of fusion goes from the outputs backwards."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        users: Mapping[Node, Sequence[Node]],
+        costs: Mapping[Node, int | None],
+        joins: Iterable[Node],
+        is_nested: Callable[[Node], bool],
+    ) -> None:
+        self.nodes = nodes
+        """All, producers first."""
+        self.rank = {node: i for i, node in enumerate(nodes)}
+        self.users = users
+        self.costs = costs
+        """Instructions per vector of an elementwise op alone."""
+        self.loops_over = stage.loops_over(joins)
+        self.is_nested = is_nested
+        """Tells of an assembly whether it is a piece of another."""
+        self.kernels: dict[Node, frozenset[Node]] = {}
+        """Node -> the roots in whose kernels it is computed; a root's own set is itself."""
+        self.uses: dict[Node, list[Use]] = {}
+        self.reads: dict[Node, list[Use]] = {}
+        """Root -> the positions at which other kernels load it."""
+        self.group: dict[Node, list[Node]] = {}
+        """Root -> all roots of its kernel (one shared list)."""
+        self.weight: dict[int, int] = {}
+        """Identity of a group -> instructions per vector of its kernel."""
+        self.axes: dict[Shape, stage.Domain] = {}
+        """Shape -> the loops over it, and where they stand."""
+        self.remarks: list[Decision] = []
+
+    def cost(self, node: Node) -> int:
+        """Return the instructions per vector of a node alone."""
+        return self.costs[node] or 1
+
+    def read_by(self, node: Node) -> tuple[list[Use], frozenset[Node]]:
+        """Return the positions at which kernels read `node`, and the roots of those kernels."""
+        uses: dict[Use, None] = {}
+        roots: set[Node] = set()
+        for user in self.users[node]:
+            if user not in self.kernels:
+                continue
+            roots |= self.kernels[user]
+            for use in self.uses[user]:
+                uses |= dict.fromkeys(operand_uses(user, node, use, self.loops))
+        return list(uses), frozenset(roots)
+
+    def row_of(self, node: Node, group: list[Node]) -> Use | None:
+        """Return where a kernel computes a node once for each of its rows, None where it does not."""
+        whole, shape = loop_type(group[0], self.is_nested), node.tensor_type.shape
+        if whole is None or any(map(stage.has_own_kernel, group)):
+            return None
+        axes, positions = self.loops(whole)
+        row = Use(tuple(positions[: len(shape)]), tuple(axes), tuple(axes))
+        is_row = 0 < len(row.axes) < len(axes) and D.same_shape(shape, whole.shape[: len(shape)])
+        fits = self.weight[id(group)] + self.cost(node) <= MAX_COST
+        return row if is_row and fits and self._is_read_there(node, row) else None
+
+    def _is_read_there(self, node: Node, row: Use) -> bool:
+        """Return True when kernels of these loops read a node at their rows, and nowhere else."""
+        found = {use.positions for use in self.reads[node] if use.kernel == row.kernel}
+        return found == {row.positions}
+
+    def inline(self, node: Node, uses: list[Use], roots: frozenset[Node]) -> None:
+        """Compute a node where the kernels of some roots use it."""
+        self.kernels[node] = roots
+        self.uses[node] = uses
+        for group in {id(self.group[r]) for r in roots}:
+            self.weight[group] += self.cost(node) * len(uses)
+        if not stage.is_scalar_source(node):
+            how = "read through" if isinstance(node.op.family, View) else "fused"
+            into = tuple(sorted(roots, key=self.rank.__getitem__))
+            self.remarks.append(Decision(how, node, into))
+
+    def grows_too_large(self, node: Node, count: int, roots: Iterable[Node]) -> bool:
+        """Return True where a kernel of some roots would, computing a node at `count` positions."""
+        added = self.cost(node) * count
+        return any(self.weight[id(self.group[r])] + added > MAX_COST for r in roots)
+
+    def store_row(self, node: Node, reason: str, row: Use, group: list[Node]) -> None:
+        """Have a kernel store what it computes for its rows."""
+        self.kernels[node] = frozenset({node})
+        self.uses[node] = [row]
+        self.group[node] = group
+        self.weight[id(group)] += self.cost(node)
+        group.append(node)
+        self.remarks.append(Decision("fused", node, (group[0],)))
+        if reason:
+            why = f"{reason}; the kernel that computes it for its rows stores it"
+            self.remarks.append(Decision("stored", node, why=why))
+
+    def store(self, node: Node, reason: str) -> None:
+        """Give a node a buffer and a kernel of its own; a reason is a remark."""
+        self.kernels[node] = frozenset({node})
+        self.uses[node] = [own_use(node.tensor_type, self.loops)]
+        self.group[node] = [node]
+        self.weight[id(self.group[node])] = self.cost(node)
+        if reason:
+            self.remarks.append(Decision("stored", node, why=reason))
+
+    def members(self) -> Iterator[tuple[list[Node], frozenset[Node]]]:
+        """Yield each group with all that its kernel computes."""
+        inside: dict[int, set[Node]] = {id(group): set(group) for group in self.group.values()}
+        for node, homes in self.kernels.items():
+            for root in homes:
+                inside[id(self.group[root])].add(node)
+        for group in {id(g): g for g in self.group.values()}.values():
+            yield group, frozenset(inside[id(group)])
+
+    def loops(self, type_: TensorType) -> stage.Domain:
+        """Return the loops over a type: the same for all of its shape."""
+        if type_.shape not in self.axes:
+            self.axes[type_.shape] = self.loops_over(type_)
+        return self.axes[type_.shape]
+
+    def unite(self, roots: Iterable[Node]) -> bool:
+        """Put roots of one shape into one kernel when no cycle arises; True when all are in one."""
+        first, *rest = sorted(roots, key=lambda root: self.rank[root])
+        for other in rest:
+            a, b = self.group[first], self.group[other]
+            if a is b:
+                continue
+            if not self._one_loop(a[0], b[0]) or self._reads_assembly(a + b):
+                return False
+            rows = [x for x in a + b if self.is_row(x)]
+            if not all(self._is_read_there(x, self.uses[x][0]) for x in rows):
+                return False
+            if self.weight[id(a)] + self.weight[id(b)] > MAX_COST or self.makes_cycle(a + b):
+                return False
+            a += b
+            self.weight[id(a)] += self.weight[id(b)]
+            for root in b:
+                self.group[root] = a
+        return True
+
+    def is_row(self, root: Node) -> bool:
+        """Return True for a result of the rows of a kernel."""
+        whole = loop_type(self.group[root][0], self.is_nested)
+        return whole is not None and root.tensor_type.ndim < whole.ndim
+
+    def _loop_shape(self, root: Node) -> Shape | None:
+        type_ = loop_type(root, self.is_nested)
+        return None if type_ is None else type_.shape
+
+    def _one_loop(self, first: Node, second: Node) -> bool:
+        a, b = self._loop_shape(first), self._loop_shape(second)
+        return a is not None and b is not None and D.same_shape(a, b)
+
+    def _reads_assembly(self, members: list[Node]) -> bool:
+        """Return True when a kernel would read what it puts together."""
+        inside = set(members)
+        made = [root for root in members if stage.has_own_kernel(root)]
+        return any(
+            self._computes_inside(user, inside) for root in made for user in self.users[root]
+        )
+
+    def makes_cycle(self, members: list[Node]) -> bool:
+        """Return True when what is computed elsewhere from results of the would-be kernel comes back."""
+        inside = set(members)
+        own = set(members)
+        """Its results, and views of them that kernels read through."""
+        pending, seen = list(members), set(members)
+        while pending:
+            node = pending.pop()
+            for user in self.users[node]:
+                if node not in own and self._computes_inside(user, inside):
+                    return True
+                is_seen_through = isinstance(user.op.family, View) and user in self.kernels
+                if is_seen_through and node in own:
+                    own.add(user)
+                filled = [user] if is_seen_through else self._filled_by(user, inside)
+                new = [x for x in filled if x not in seen]
+                seen.update(new)
+                pending += new
+        return False
+
+    def _filled_by(self, user: Node, inside: set[Node]) -> list[Node]:
+        """Return what else is in memory when something that reads memory has run."""
+        if user not in self.kernels:
+            return [user]
+        return [x for root in self.kernels[user] - inside for x in self.group[root]]
+
+    def _computes_inside(self, node: Node, inside: set[Node]) -> bool:
+        homes = self.kernels.get(node)
+        return homes is not None and not homes.isdisjoint(inside)
+
+    def merge_siblings(self) -> None:
+        """Let roots of one shape share a kernel when they read the same buffer."""
+        by_shape: dict[Shape, list[Node]] = {}
+        for node in self.nodes:
+            is_whole = node in self.group and not self.is_row(node)
+            if is_whole and (shape := self._loop_shape(node)) is not None:
+                by_shape.setdefault(shape, []).append(node)
+        loads = self.loads()
+        for roots in by_shape.values():
+            for i, root in enumerate(roots):
+                for other in roots[max(0, i - 8) : i]:
+                    shared = loads[root] & loads[other]
+                    if shared and self._can_join(root, other, loads):
+                        self.unite([other, root])
+
+    def _can_join(self, root: Node, other: Node, loads: dict[Node, set[Node]]) -> bool:
+        """A kernel may take in a producer only where it reads it at its own position."""
+        if self.group[root] is self.group[other]:
+            return False
+        here = own_use(other.tensor_type, self.loops)
+        members = set(self.group[root])
+        whole = [m for m in self.group[other] if not self.is_row(m)]
+        produced = [m for m in whole if any(m in loads[r] for r in members)]
+        if any(map(stage.has_own_kernel, produced)):
+            return False
+        return all(use == here for m in produced for use in self.reads[m])
+
+    def loads(self) -> dict[Node, set[Node]]:
+        """Return for each root the stored nodes of full size that its kernel reads."""
+        out: dict[Node, set[Node]] = {root: set() for root in self.group}
+        for node in self.nodes:
+            for x in node.inputs if node in self.kernels else ():
+                stored = x in self.group or x not in self.kernels
+                if stored and not stage.is_scalar_source(x) and x.tensor_type.ndim:
+                    for root in self.kernels[node]:
+                        out[root].add(x)
+                        if x in out:
+                            out[x].add(x)
+        return out

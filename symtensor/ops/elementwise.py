@@ -66,10 +66,17 @@ masked_multiply: ElementwiseFunction = elementwise(
     doc="g * d, and 0 where g is 0 whatever d is: a cotangent times a derivative.",
 )  # fmt: skip
 
+
+def _divide_vjp(g: Tensor, z: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide by y alone: where it is a value repeated, that is one division and not one per element."""
+    by = 1 / y
+    return masked_multiply(g, by), masked_multiply(masked_multiply(g, z), -by)
+
+
 divide: ElementwiseFunction = elementwise(
     "divide", DIVISION, arity=2,
     evaluate=lambda xp, x, y: xp.true_divide(x, y),
-    vjp=lambda g, z, x, y: (masked_multiply(g, 1 / y), masked_multiply(g, -z / y)),
+    vjp=_divide_vjp,
     scalar=lambda s, x, y: s.div(x, y),
     doc="True division x / y; integers give float64.",
 )  # fmt: skip

@@ -11,7 +11,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 # tests of what every engine must do
-ON_ENGINES := $(patsubst %,tests/test_%.py,composite contraction control elementwise function fuzz gradients \
+ON_ENGINES := $(patsubst %,tests/test_%.py,composite contraction control counts elementwise function fuzz gradients \
   indexing jvp loops movement operators pickle random reduction scan sort wrong_programs) tests/backend
 
 .PHONY: demo test test-jax lint types format bench docs exhaustive clean help

@@ -18,6 +18,30 @@ def test_only_the_branch_taken_runs(engine, capsys):
     assert f(2.0) == 4 and capsys.readouterr().err == "taken 4.\n"
 
 
+WRONG_FOR_FIVE = {
+    "negative size": lambda v: st.sum(st.ones((v.shape[0] - 7,)) * v[0]),
+    "negative width": lambda v: st.sum(st.pad(v, v.shape[0] - 7)),
+    "sizes that differ": lambda v: st.sum(st.specify_shape(v, (7,))),
+    "position out of range": lambda v: v[6],
+    "negative steps": lambda v: st.sum(st.scan(lambda h: h, None, [v], n_steps=v.shape[0] - 7)[0]),
+    "two branches deep": lambda v: st.cond(v[1] > 0, lambda: v[6], lambda: v[0]),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("case", WRONG_FOR_FIVE)
+def test_sizes_are_wrong_only_in_the_branch_taken(case, engine):
+    v = st.placeholder((None,), name="v")
+    f = st.function(
+        [v], st.cond(v[0] > 0, lambda: WRONG_FOR_FIVE[case](v), lambda: v[4]), engine=engine
+    )
+    assert f(np.arange(-3.0, 2.0, dtype="f")) == 1
+    with pytest.raises((st.ShapeError, st.IndexOutOfRange, st.AttributeValueError)) as caught:
+        f(np.arange(1.0, 6.0, dtype="f"))
+    assert caught.value.place.file == __file__
+    assert np.isfinite(f(np.arange(1.0, 8.0, dtype="f")))
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_nested_results_and_closures(engine):
     x, y = st.placeholder((3,), "float64"), st.placeholder((), "float64")

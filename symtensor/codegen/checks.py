@@ -84,13 +84,13 @@ def checks_of(nodes: Iterable[Node], rounds: Dim) -> Checks:
     unsure = functools.cache(lambda dim: not D.provably_nonnegative(dim))
     found: list[Check] = []
     for node in nodes:
+        if needs_check(node):
+            found.append(Slice(node))
         if any(map(unsure, _sizes_of(node))):
             found.append(Sizes(node))
         found += _guards(node)
         found += _extremum(node)
         found += _indexing(node)
-        if needs_check(node):
-            found.append(Slice(node))
     return Checks(found, rounds)
 
 

@@ -6,7 +6,7 @@ that only a call-out determines stay open in it, and so do the buffers that they
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from symtensor.ir.types import refuse_negative_sizes
 from symtensor.ops.indexing import nothing_to_index
 from symtensor.ops.interpret import Array, evaluate_node, located
 from symtensor.ops.scan_primitive import SCAN, check_steps
-from symtensor.ops.slicing import check_positions, positions_of
+from symtensor.ops.slicing import check_node
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -203,14 +203,8 @@ def _refusal_of(node: Node, env: Mapping[Symbol, int], otherwise: ShapeError) ->
 
 
 def _check_slice(node: Node, env: Mapping[Symbol, int]) -> None:
-    def known(dims: Iterable[Dim]) -> tuple[Dim, ...]:
-        return tuple(D.substitute(d, env) for d in dims)
-
-    found = positions_of(node)
-    assert found is not None
-    shape, starts, steps, lengths = found
     try:
-        check_positions(known(shape), known(starts), steps, known(lengths))
+        check_node(node, env)
     except (IndexOutOfRange, ShapeError) as error:
         raise located(error, node, []) from None
 

@@ -123,9 +123,9 @@ def evaluate_node(
 
 
 def _plain(error: Exception, node: Node, env: Mapping[Symbol, int]) -> Exception:
-    """Return the refusal of a negative size, where a rule or NumPy stumbled over it."""
+    """Return the refusal of a negative size, where a rule or NumPy stumbled over it unaware."""
     numpys = isinstance(error, ValueError) and not isinstance(error, SymtensorError)
-    if numpys or isinstance(error, ShapeError):
+    if numpys or (isinstance(error, ShapeError) and error.code != "ST0110"):
         try:
             refuse_negative_sizes(node.type, env)
         except ShapeError as refusal:

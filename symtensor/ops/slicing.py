@@ -18,7 +18,7 @@ from typing import Any
 
 from symtensor.errors import AttributeValueError, DTypeError, IndexOutOfRange, ShapeError
 from symtensor.ir import dims as D
-from symtensor.ir.dims import Dim, DimExpr, Shape
+from symtensor.ir.dims import Dim, DimExpr, Shape, Symbol
 from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
@@ -54,6 +54,24 @@ def check_positions(shape: Shape, starts: Starts, steps: Steps, lengths: Shape) 
                 )
 
 
+def check_widths(shape: Shape, starts: Starts, steps: Steps, lengths: Shape) -> None:
+    """Raise for an operand that is known to stick out of what it is laid into.
+
+    Where it lies there in one block, what is around it are the widths that the user gave to `pad`:
+    `ShapeError` names them. Nothing fits everywhere.
+    """
+    if set(steps) <= {1} and 0 not in lengths:
+        for axis, (size, start, length) in enumerate(zip(shape, starts, lengths, strict=False)):
+            widths = (start, size - start - length)
+            if any(isinstance(width, int) and width < 0 for width in widths):
+                raise ShapeError(
+                    f"a width must not be negative, found {widths[0]} before and {widths[1]} after "
+                    f"axis {axis} of size {length}",
+                    code="ST0110",
+                )
+    check_positions(shape, starts, steps, lengths)
+
+
 Positions = tuple[Shape, Starts, Steps, Shape]
 """Arguments of `check_positions`."""
 
@@ -77,6 +95,16 @@ def needs_check(node: Node) -> bool:
         return False
     shape, starts, _, lengths = found
     return not all(isinstance(d, int) for d in (*shape, *starts, *lengths))
+
+
+def check_node(node: Node, env: Mapping[Symbol, int]) -> None:
+    """Raise where a slice, or what goes back, leaves its tensor with the sizes of a call."""
+    found = positions_of(node)
+    assert found is not None
+    shape, starts, steps, lengths = found
+    known = [tuple(D.substitute(d, env) for d in dims) for dims in (shape, starts, lengths)]
+    check = check_widths if node.op is PLACE else check_positions
+    check(known[0], known[1], steps, known[2])
 
 
 def strided_slices(
@@ -136,14 +164,14 @@ SLICE = define(
 def _infer_place(
     x: TensorType, *, shape: Shape, starts: Starts, steps: Steps, fill: float
 ) -> TensorType:
-    check_positions(shape, starts, steps, x.shape)
+    check_widths(shape, starts, steps, x.shape)
     return x.with_shape(shape)
 
 
 def _evaluate_place(
     xp: Any, x: Any, *, shape: tuple[int, ...], starts: tuple[int, ...], steps: Steps, fill: Any
 ) -> Any:
-    check_positions(shape, starts, steps, x.shape)
+    check_widths(shape, starts, steps, x.shape)
     out = xp.full(shape, fill, dtype=x.dtype)
     out[strided_slices(starts, steps, x.shape)] = x
     return out

@@ -14,7 +14,7 @@ from jax import lax
 
 from symtensor.engines.jax.trace import Trace, native
 from symtensor.ops.control import COND, WHILE
-from symtensor.ops.scan_primitive import SCAN
+from symtensor.ops.scan_primitive import SCAN, check_steps
 
 
 @native(COND)
@@ -50,6 +50,7 @@ def _scan(
     reverse: bool, until: bool, steps: int, truncate: int,
 ) -> tuple[Any, ...]:  # fmt: skip
     """A loop with `until` whose length is known has been run before: its last step is its last."""
+    check_steps(steps)
     rows, outer = arrays[carries : carries + sequences], arrays[carries + sequences :]
     if until:
         rows = tuple(x[-length:] if reverse and length else x[:length] for x in rows)

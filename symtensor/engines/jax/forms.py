@@ -19,7 +19,7 @@ from symtensor.engines.jax.trace import Trace, native
 from symtensor.ops.effects import ASSERT
 from symtensor.ops.indexing import GATHER, SCATTER
 from symtensor.ops.random import RANDOM_BITS
-from symtensor.ops.slicing import PLACE, UPDATE_SLICE, check_positions, strided_slices
+from symtensor.ops.slicing import PLACE, UPDATE_SLICE, check_positions, check_widths, strided_slices
 from symtensor.ops.sort import ARGSORT, BINCOUNT, SEARCHSORTED, SORT
 from symtensor.ops.windows import OVERLAP_ADD, WINDOWS, window_count
 
@@ -82,7 +82,7 @@ def _placed(
 
 @native(PLACE)
 def _place(trace: Trace, x: Any, *, shape: Ints, starts: Ints, steps: Ints, fill: Any) -> Any:
-    check_positions(shape, starts, steps, x.shape)
+    check_widths(shape, starts, steps, x.shape)
     return _placed(x, shape, starts, steps, fill)
 
 

@@ -21,14 +21,14 @@ from jax import lax
 
 from symtensor.engines.jax.callout import call_out
 from symtensor.engines.jax.scalars import JaxScalars
-from symtensor.errors import ShapeError
+from symtensor.errors import AttributeValueError, IndexOutOfRange, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.literal import Literal
 from symtensor.ir.node import RESULT, Node, Op, body_graphs
-from symtensor.ir.types import TensorType
+from symtensor.ir.types import TensorType, refuse_negative_sizes
 from symtensor.ops.effects import STEERED
 from symtensor.ops.families import Elementwise, Index, Reduction, Running, View
 from symtensor.ops.inputs import CONSTANT, DIM_VALUE, PARAMETER
@@ -42,6 +42,9 @@ Rule = Callable[..., Any]
 
 NATIVE: dict[Op, Rule] = {}
 """Ops with a form of their own here; filled by the modules that import this one."""
+
+WRONG_SIZES = (AttributeValueError, IndexOutOfRange, ShapeError)
+"""What is raised while tracing for sizes that a node can't have."""
 
 PORTABLE = frozenset({CONCATENATE, DIM_VALUE, PRODUCT_OF_OTHERS, RESULT, STEERED})
 """Ops of other families whose `evaluate` holds for every array namespace."""
@@ -136,6 +139,7 @@ class Trace:
     def _value(self, node: Node, operands: Sequence[Any]) -> Any:
         self.node = node
         try:
+            refuse_negative_sizes(node.type, self.env)  # which XLA has other words for, or none
             attrs = resolve_attributes(node, self.env, self.body)
             value = rule_for(node)(self, *operands, **attrs)
             if isinstance(node.type, TensorType):
@@ -170,7 +174,11 @@ class Trace:
         return out
 
     def body(self, graph: Graph, env: dict[Symbol, int]) -> Callable[..., list[Any]]:
-        """Return a body as a callable on arrays: its outputs, then whether anything was doubted."""
+        """Return a body as a callable on arrays: its outputs, then whether anything was doubted.
+
+        XLA compiles bodies that will never run, as the other branch of a condition. One with sizes
+        that can't be is doubted as a whole: it fails if it runs.
+        """
 
         def run(*arrays: Any) -> list[Any]:
             inner = Trace(dict(env))
@@ -178,7 +186,15 @@ class Trace:
             names = [f"operand {i}" for i in range(len(types))]
             bind_shapes(types, [x.shape for x in arrays], names, inner.env)
             inner.values.update(zip(graph.inputs, arrays, strict=True))
-            inner.walk(graph.nodes())
+            try:
+                inner.walk(graph.nodes())
+            except WRONG_SIZES:
+                return [*map(inner.anything, graph.outputs), jnp.asarray(True)]
             return [*(inner.values[x] for x in graph.outputs), inner.any_doubt()]
 
         return run
+
+    def anything(self, node: Node) -> Any:
+        """Return a value of the type of `node`, to go on with where it has none."""
+        shape = (D.evaluate(d, self.env) for d in node.tensor_type.shape)
+        return jnp.zeros([max(n, 0) for n in shape], node.tensor_type.dtype.numpy)

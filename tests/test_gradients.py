@@ -255,6 +255,92 @@ def test_a_transposed_convolution_of_unknown_sizes_has_gradients_and_checks_them
             f(np.ones(sizes), filters)
 
 
+# --- sums of cotangents ------------------------------------------------------------------------------
+
+
+def normalized(x, axes):
+    centered = x - st.mean(x, axes, keepdims=True)
+    return centered / st.sqrt(st.mean(centered * centered, axes, keepdims=True) + 1e-3)
+
+
+def truth_of_normalized(x, g, axes):
+    """The gradient in closed form (Ioffe and Szegedy, 2015)."""
+    deviation = np.sqrt(x.var(axes, keepdims=True) + 1e-3)
+    z = (x - x.mean(axes, keepdims=True)) / deviation
+    mean, along = g.mean(axes, keepdims=True), (g * z).mean(axes, keepdims=True)
+    return (g - mean - z * along) / deviation
+
+
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+@pytest.mark.parametrize("axes", [(1,), (0, 2), (0, 1, 2)])
+@pytest.mark.parametrize("size", [6, None])
+def test_normalizations_against_the_closed_form(engine, axes, size):
+    x, g = st.placeholder((None, size, 5), "float64"), st.placeholder((None, size, 5), "float64")
+    scale = st.placeholder((5,), "float64")
+    loss = st.sum(normalized(x, axes) * scale * g)
+    f = st.function([x, g, scale], st.gradients(loss, [x, scale]), engine=engine)
+    a, b, c = RNG.normal(3, 2, size=(4, 6, 5)), RNG.normal(size=(4, 6, 5)), RNG.normal(size=5)
+    of_x, of_scale = f(a, b, c)
+    np.testing.assert_allclose(of_x, truth_of_normalized(a, b * c, axes), rtol=1e-10, atol=1e-12)
+    z = (a - a.mean(axes, keepdims=True)) / np.sqrt(a.var(axes, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(of_scale, (z * b).sum((0, 1)), rtol=1e-10)
+
+
+def summed(found, axes):
+    """Return what a graph sums over `axes`."""
+    nodes = st.Graph((), (found.node,)).nodes()
+    return [n.inputs[0] for n in nodes if n.op.name == "sum" and n.attrs["axes"] == axes]
+
+
+@pytest.mark.parametrize("axes, shape", [((0,), (5,)), ((1,), (3, 1))])
+def test_what_is_the_same_along_summed_axes_leaves_the_sum(axes, shape):
+    x, g = st.placeholder((3, 5), "float64"), st.placeholder((3, 5), "float64")
+    mean, deviation = st.placeholder(shape, "float64"), st.placeholder(shape, "float64")
+    centered = (x - mean) / st.sqrt(1 + deviation)
+    found = st.gradients(None, mean, known={centered * (deviation - 3): g})
+    assert summed(found, axes) == [g.node]
+    f = st.function([g, deviation], found, engine="numpy")
+    a, c = RNG.normal(size=(3, 5)), RNG.normal(size=shape) ** 2
+    wanted = (-a / np.sqrt(1 + c) * (c - 3)).sum(axes, keepdims=len(shape) == 2)
+    np.testing.assert_allclose(f(a, c), wanted, rtol=1e-12)
+
+
+def test_sums_without_a_common_factor_stay_as_they_are():
+    x, bias = st.placeholder((None, 5), "float64"), st.placeholder((5,), "float64")
+    y = st.tanh(x + bias)
+    for loss in (st.sum(y * 0.5 + st.square(y)), st.sum(x * (bias * 2)), st.sum(y / st.sum(y))):
+        assert len(summed(st.gradients(loss, bias), (0,))) == 1
+
+
+def test_long_totals_of_products_do_not_take_long():
+    x, factor = st.placeholder((7, 3), "float64"), st.placeholder((7, 1), "float64")
+    terms = x * factor
+    for _ in range(3000):
+        terms = terms + st.sin(x * factor)
+    found = st.gradients(st.sum(terms), factor)
+    a, b = RNG.normal(size=(7, 3)), RNG.normal(size=(7, 1))
+    wanted = (a * (1 + 3000 * np.cos(a * b))).sum(1, keepdims=True)
+    np.testing.assert_allclose(value(found, {x: a, factor: b}), wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+def test_rows_that_a_condition_drops_have_zero_gradients(engine):
+    """Their deviation is 0, so the factor that leaves the sum is infinite."""
+    x, chosen = st.placeholder((None, 4), "float64"), st.placeholder((None, 1), "bool")
+    centered = x - st.mean(x, 1, keepdims=True)
+    deviation = st.sqrt(st.mean(centered * centered, 1, keepdims=True))
+    kept = st.where(chosen, centered / deviation, 0.0)
+    weights = st.constant(np.arange(4.0))
+    f = st.function([x, chosen], st.gradients(st.sum(kept * weights), x), engine=engine)
+    given = np.array([[2.0, 2, 2, 2], [1, 2, 4, 8]])
+    found = f(given, np.array([[False], [True]]))
+    np.testing.assert_array_equal(found[0], 0)
+    z = (given[1] - given[1].mean()) / given[1].std()
+    wanted = (np.arange(4.0) - 1.5 - z * (z * np.arange(4.0)).mean()) / given[1].std()
+    np.testing.assert_allclose(found[1], wanted, rtol=1e-12)
+    assert np.isnan(f(given, np.array([[True], [True]]))[0]).all()
+
+
 # --- provenance ----------------------------------------------------------------------------------
 
 

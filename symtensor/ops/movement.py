@@ -15,7 +15,7 @@ from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, Shape
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape, unify_dims
-from symtensor.ops import reduction, slicing
+from symtensor.ops import cotangents, slicing
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axes, normalize_axis
 from symtensor.ops.families import AxisMap, IndexMap, View
 from symtensor.ops.inputs import as_int, normalize_dim
@@ -110,7 +110,7 @@ def _broadcast_map(source: TensorType, out: TensorType, **attrs: Any) -> IndexMa
 
 
 def _vjp_broadcast(g: Tensor, y: Tensor, x: Tensor, *, shape: Shape) -> tuple[Tensor]:
-    summed = reduction.sum(g, broadcast_axes(x.shape, shape))
+    summed = cotangents.sum_of_cotangent(g, broadcast_axes(x.shape, shape))
     return (reshape(summed, x.shape),)
 
 

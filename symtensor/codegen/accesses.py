@@ -114,6 +114,16 @@ class AccessBuilder(LoopBuilder):
         load = f"load {kind}, ptr {pointer}, align {dtype.itemsize}"
         return self.s.emit(load, dtype, width).text
 
+    def load_element(self, array: str, number: str, dtype: DType, width: int) -> Lanes:
+        """Return an element of a contiguous array in scratch memory, and `width` - 1 after it."""
+        return self.load_at(self.element(memory_type(dtype), array, number), dtype, width)
+
+    def store_element(self, array: str, number: str, value: Lanes, width: int) -> None:
+        """Write an element of a contiguous array in scratch memory, and `width` - 1 after it."""
+        text = self.s.to_memory(self.s.widen(value, width))
+        pointer = self.element(memory_type(value.dtype), array, number)
+        self.store_at(memory_type(value.dtype, width), text, pointer, value.dtype)
+
     def lane_pointers(self, buffer: Buffer, at: Affine, step: Dim) -> list[str]:
         base = self.pointer(buffer, at)
         kind, stride = memory_type(buffer.dtype), self.size(step)

@@ -12,6 +12,7 @@ only, so equal kernels of different graphs are the same text.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from symtensor.codegen.accesses import REFUSED, AccessBuilder
 from symtensor.codegen.kernel import (
@@ -38,6 +39,9 @@ from symtensor.codegen.target import Target
 from symtensor.codegen.tiles import emit_tiles
 from symtensor.codegen.vecmath import LIBRARY
 from symtensor.ir.dtypes import DType
+
+if TYPE_CHECKING:
+    from symtensor.codegen.sweeps import Accumulators
 
 LIGHT = 16
 """Instructions per element up to which a body counts as light."""
@@ -76,6 +80,8 @@ class Emitter(AccessBuilder):
         self.kernel = kernel
         self.shared = shared
         """The loop of which a call runs a range."""
+        self.folding: Accumulators | None = None
+        """The rows of accumulators of the sweep that is open."""
         self.block_start = "0"
         """First index of the block being folded."""
 

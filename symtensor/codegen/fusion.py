@@ -16,8 +16,8 @@ consumers' kernel or gets a buffer (becomes a *root*). A node gets a buffer when
 - the kernel would grow beyond `MAX_COST`.
 
 A reduction that a kernel computes for each of its rows, and that others read too, is stored by that
-kernel on its way. Roots of one shape that read the same things then share a kernel. Neither may make a
-cycle.
+kernel on its way. Roots of one shape that read the same things then share a kernel, and folds over columns
+that of the rows which they fold (`symtensor.codegen.row_sweeps`). None may make a cycle.
 Every decision leaves a remark for `explain`.
 """
 
@@ -28,6 +28,7 @@ from symtensor.codegen.addends import sums_of_products
 from symtensor.codegen.groups import MAX_COST, Groups
 from symtensor.codegen.lower import may_go_inside
 from symtensor.codegen.packing import packings
+from symtensor.codegen.row_sweeps import share_sweeps
 from symtensor.codegen.schedule import (
     SOURCES,
     CallStep,
@@ -88,6 +89,7 @@ class _Fusion:
             elif node in self.joins:
                 self._decide_join(node)
         self.groups.merge_siblings()
+        share_sweeps(self.groups, self.required, self.target)
         return Schedule(self._ordered_steps(), self.groups.remarks, self.bodies)
 
     # --- classification -------------------------------------------------------------------------
@@ -281,7 +283,8 @@ class _Fusion:
         step_of: dict[Node, Step] = {}
         within = set(self.sums.values())
         for group, inlined in self.groups.members():
-            kernel = KernelStep(tuple(group), inlined)
+            columns = tuple(self.groups.columns.get(id(group), ()))
+            kernel = KernelStep(tuple(group), inlined, columns)
             step_of |= dict.fromkeys(group, kernel)
         for node in self.nodes:
             if node not in self.fusible and node not in within and self._is_call(node):

@@ -54,6 +54,8 @@ class Groups:
         """Identity of a group -> instructions per vector of its kernel."""
         self.axes: dict[Shape, stage.Domain] = {}
         """Shape -> the loops over it, and where they stand."""
+        self.columns: dict[int, list[Node]] = {}
+        """Identity of a group -> those of its roots that fold over the rows of the others."""
         self.remarks: list[Decision] = []
 
     def cost(self, node: Node) -> int:

@@ -1,7 +1,8 @@
 """Kernel IR: loops over buffers, between fused graph nodes and vector code.
 
     kernel  = name, outer axes, stores            every value is demanded by a store
-    store   = buffer[affine] <- value             once per point of the outer axes, or of the first of them
+    store   = buffer[affine] <- value             once per point of the outer axes, or of the first of them,
+                                                  or of the last, where the first are folded over
     value   = load buffer[affine] | const | index axis | size dim
             | checked value < dim (counts from the end when negative; a kernel refuses others)
             | apply scalar-rule(values)
@@ -14,14 +15,16 @@ loop tree:
     stmt    = Let value | Loop axis [stmt] | Reduce accumulators [stmt] | Store | Reload
 
 A value stands in the outermost loop in which all its axes are bound, so loop-invariant work is
-outside by construction. Sizes stay symbolic in both. `kernel_printer` and `kernel_parser` print and read it.
+outside by construction. A fold whose results vary with loops inside of it is a *sweep*: it has a row of
+accumulators for each, one per round of these, and loops over the row come after it. Sizes stay symbolic
+in both. `kernel_printer` and `kernel_parser` print and read it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
@@ -214,19 +217,25 @@ class KernelSpec:
     stores: tuple[tuple[Buffer, Affine, Value], ...]
     rows: tuple[tuple[Buffer, Affine, Value], ...] = ()
     """What is stored once for all rounds of the inner loops that it is the same in."""
+    columns: tuple[tuple[Buffer, Affine, Value], ...] = ()
+    """What is folded over the first of the axes, and stored once for each round of the others."""
     _order: list[Value] = field(default_factory=list, init=False, repr=False, compare=False)
     """What `values` returned: specs never change, and every step of lowering asks for them."""
 
     def values(self) -> list[Value]:
         """Return all values, those inside reductions too, producers first."""
         if not self._order:
-            roots = (value for store in (*self.rows, *self.stores) for value in demanded(store))
+            roots = (value for store in self.all_stores() for value in demanded(store))
             self._order.extend(value_order(roots, through_reduce=True))
         return self._order
 
+    def all_stores(self) -> tuple[tuple[Buffer, Affine, Value], ...]:
+        """Return what is stored, however often."""
+        return (*self.rows, *self.stores, *self.columns)
+
     def affines(self) -> Iterator[Affine]:
         """Yield the places that are stored to, read and computed with."""
-        for _, at, _ in (*self.rows, *self.stores):
+        for _, at, _ in self.all_stores():
             yield at
         for value in self.values():
             if value.kind == "load":
@@ -299,6 +308,11 @@ class Reduce:
 
     results: tuple[Value, ...]
     body: list[Stmt]
+
+
+def is_sweep(stmt: Stmt) -> TypeGuard[Reduce]:
+    """Return True for a fold, in no loop, whose results vary with loops inside of it."""
+    return isinstance(stmt, Reduce) and any(result.axes for result in stmt.results)
 
 
 @dataclass(slots=True)

@@ -49,6 +49,8 @@ class LoopBuilder:
         self.s.out = self._code = [hoisted]
         self.scopes = [Scope(None, "", hoisted)]
         self.states: dict[Value, State] = {}
+        self.on_demand: dict[Value, Callable[[], None]] = {}
+        """Values that are defined where they are first asked for."""
         self.panel_bytes = 0
         """Bytes of accumulators of columns on the stack."""
 
@@ -65,7 +67,8 @@ class LoopBuilder:
         for scope in reversed(self.scopes):
             if value in scope.values:
                 return scope.values[value]
-        raise KeyError(value.kind)
+        self.on_demand[value]()
+        return self.scopes[-1].values[value]
 
     def define(self, value: Value, lanes: Lanes) -> None:
         """Say what computes a value from here to the end of the innermost open loop."""

@@ -138,11 +138,11 @@ def _rename_axes(spec: KernelSpec, merged: dict[Axis, Axis | None]) -> KernelSpe
     renaming = _Renaming(merged)
     for value in spec.values():
         renaming.new[value] = renaming.value(value)
-    rows, stores = (
+    stores, rows, columns = (
         tuple((b, renaming.affine(at), renaming.new[v]) for b, at, v in group)
-        for group in (spec.rows, spec.stores)
+        for group in (spec.stores, spec.rows, spec.columns)
     )
-    return KernelSpec(renaming.axes(spec.axes), stores, rows)
+    return KernelSpec(renaming.axes(spec.axes), stores, rows, columns)
 
 
 class _Renaming:
@@ -183,6 +183,8 @@ class _Renaming:
 
 
 def _order_axes(spec: KernelSpec) -> KernelSpec:
+    if spec.columns:
+        return spec  # what is folded is outside
     return _bring_tiles_inside(_bring_short_axes_inside(spec))
 
 
@@ -269,9 +271,35 @@ class _Placement:
             for needed in demanded(store):
                 self.place(needed)
             self.levels[-1].body.append(Store(buffer, at, value))
+        folds = self._fold_columns()
         for axis in reversed(self.spec.axes):
             self._close(axis)
+        if folds:
+            self._end_sweep(folds)
         return self.levels[0].body
+
+    def _fold_columns(self) -> tuple[Value, ...]:
+        """Have the innermost loop fold; return the folds."""
+        needed = value_order([value for _, _, value in self.spec.columns])
+        folds = tuple(value for value in needed if value.kind == "reduce")
+        for fold in folds:
+            self.place(fold.args[0])
+        self.levels[-1].body += [Update(fold) for fold in folds]
+        return folds
+
+    def _end_sweep(self, folds: tuple[Value, ...]) -> None:
+        """Make the loops that have been closed a fold, and store its results in loops over a row."""
+        whole = self.levels[0]
+        whole.body.append(Reduce(folds, [whole.body.pop()]))
+        whole.placed.update(folds)
+        row = [axis for axis in self.spec.axes if axis not in folds[0].data.axes]
+        self.levels += map(_Level, row)
+        for store in self.spec.columns:
+            for needed in demanded(store):
+                self.place(needed)
+            self.levels[-1].body.append(Store(*store))
+        for axis in reversed(row):
+            self._close(axis)
 
     def _place_row(self, store: tuple[Buffer, Affine, Value]) -> None:
         """Store a value in the outermost loop in which it is known and its place too."""
@@ -432,7 +460,7 @@ def _loads_in(body: list[Stmt], axis: Axis) -> Iterator[tuple[Axis, Value]]:
 
 
 def _buffers(specs: Sequence[KernelSpec]) -> tuple[Buffer, ...]:
-    found = {b: None for spec in specs for b, _, _ in (*spec.rows, *spec.stores)}
+    found = {b: None for spec in specs for b, _, _ in spec.all_stores()}
     loads = [v for spec in specs for v in spec.values() if v.kind == "load"]
     found |= {v.data[0]: None for v in loads}
     return tuple(sorted(found, key=lambda b: b.index))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from symtensor.codegen.folds import BLOCK, Fold, State, fold_of
 from symtensor.codegen.kernel import Axis, Let, Loop, Reduce, Stmt, Update, Value
-from symtensor.codegen.lanes import memory_type
 from symtensor.codegen.memory import aligned
 from symtensor.codegen.reductions import UNROLL, fold_block
 from symtensor.ir.dtypes import DType
@@ -150,15 +149,13 @@ class _Panels:
 
     def _get(self, result: Value) -> State:
         dtypes = [x.dtype for x in self.folds[result].identity(1)]
-        pairs = zip(self.places[result], dtypes, strict=True)
-        return [self.e.load_at(self._at(place, d), d, self.e.width) for place, d in pairs]
+        pairs, column = zip(self.places[result], dtypes, strict=True), self._column()
+        return [self.e.load_element(place, column, d, self.e.width) for place, d in pairs]
 
     def _put(self, result: Value, state: State) -> None:
-        s = self.e.s
+        column = self._column()
         for place, lanes in zip(self.places[result], state, strict=True):
-            text = s.to_memory(s.widen(lanes, self.e.width))
-            kind = memory_type(lanes.dtype, self.e.width)
-            self.e.store_at(kind, text, self._at(place, lanes.dtype), lanes.dtype)
+            self.e.store_element(place, column, lanes, self.e.width)
 
-    def _at(self, place: str, dtype: DType) -> str:
-        return self.e.element(memory_type(dtype), place, self.e.offset_from(self.first))
+    def _column(self) -> str:
+        return self.e.offset_from(self.first)

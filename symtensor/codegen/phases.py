@@ -7,27 +7,45 @@ and folds that it has one after the other:
 
 A fold to a single value, or to each of a few columns, is cut into parts whose lengths depend on its sizes
 alone. One phase leaves the state of every part among the partials, and one joins these in order, so the bits
-of a result do not depend on who folded what. What stands between loops and folds is little: each phase that
+of a result do not depend on who folded what. So is a sweep (`symtensor.codegen.sweeps`), but for its joining,
+which the loops over its columns do. What stands between loops and folds is little: each phase that
 needs it computes it. A last phase stores what is stored outside of loops.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from symtensor.codegen.emit import Emitter
 from symtensor.codegen.folds import BLOCK, State, fold_of
-from symtensor.codegen.kernel import Axis, Kernel, Let, Loop, Reduce, Stmt, Store, Value
-from symtensor.codegen.lanes import memory_type
+from symtensor.codegen.kernel import (
+    Axis,
+    Kernel,
+    Let,
+    Loop,
+    Reduce,
+    Stmt,
+    Store,
+    Value,
+    is_sweep,
+)
 from symtensor.codegen.panels import most_vectors
 from symtensor.codegen.reductions import UNROLL, emit_fold
-from symtensor.codegen.sharing import STRETCH, Share, can_be_cut, share_of, share_of_parts
+from symtensor.codegen.sharing import (
+    INSTRUCTION,
+    STRETCH,
+    Share,
+    can_be_cut,
+    share_of,
+    share_of_parts,
+)
+from symtensor.codegen.sweeps import Accumulators
 from symtensor.codegen.target import Target
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
-from symtensor.ir.dtypes import DType
 
 PART = 16_384
 """Elements of a part of a fold, at least."""
@@ -78,7 +96,7 @@ def emit_kernel(kernel: Kernel, name: str, target: Target) -> Emitted:
             return _in_phases(kernel, lone, name, target)
         return _loop(kernel, lone, name, target)
     nests = [stmt for stmt in kernel.body if isinstance(stmt, (Loop, Reduce))]
-    if any(can_be_cut(stmt) and not _is_short(stmt) for stmt in nests):
+    if any(is_sweep(x) or (can_be_cut(x) and not _is_short(x)) for x in nests):
         return _in_phases(kernel, None, name, target)
     emitter = Emitter(kernel, target)
     text = emitter.function(name, (), lambda: emitter.block(kernel.body))
@@ -138,8 +156,10 @@ class _Cut:
     parts: Dim
     start: int
     """Byte among the partials at which its states begin."""
-    words: int
-    """Numbers in the state of a part, of one column."""
+    each: int
+    """Bytes of the states of a part."""
+    end: int
+    """Byte among the partials at which its states end."""
 
 
 def _in_phases(kernel: Kernel, columns: Loop | None, name: str, target: Target) -> Emitted:
@@ -154,7 +174,7 @@ def _in_phases(kernel: Kernel, columns: Loop | None, name: str, target: Target) 
         phases.append(Phase(f".{number}", writer.share))
         declarations |= e.s.intrinsics
     sizes = [size for cut in cuts.values() for size in (cut.length, cut.parts)]
-    total = sum(PARTS * cut.words for cut in cuts.values()) * WORD * _count(columns)
+    total = max((cut.end for cut in cuts.values()), default=0)
     return Emitted("\n\n".join(texts), declarations, tuple(phases), tuple(sizes), total)
 
 
@@ -163,7 +183,7 @@ def _ends(body: Sequence[Stmt], cuts: dict[int, _Cut]) -> Iterator[tuple[Stmt | 
     for stmt in body:
         if isinstance(stmt, (Loop, Reduce)):
             yield stmt, False
-        if id(stmt) in cuts:
+        if id(stmt) in cuts and not is_sweep(stmt):
             yield stmt, True
     if any(isinstance(stmt, Store) for stmt in body):
         yield None, False
@@ -186,10 +206,15 @@ def _cuts(body: Sequence[Stmt], columns: Loop | None, e: Emitter) -> dict[int, _
     start = 0
     for stmt in body:
         if isinstance(stmt, Reduce) and can_be_cut(stmt):
-            words = sum(len(fold_of(e.s, x).identity(1)) for x in stmt.results)
-            length, parts = _length_and_parts(_nest(stmt), columns, e.base)
-            found[id(stmt)] = _Cut(len(found), length, parts, start, words)
-            start += PARTS * WORD * words * _count(columns)
+            if is_sweep(stmt):
+                rows = Accumulators(e, stmt, start)
+                (length, parts), each, most = rows.length_and_parts(), rows.bytes, rows.most_parts
+            else:
+                words = sum(len(fold_of(e.s, x).identity(1)) for x in stmt.results)
+                length, parts = _length_and_parts(_nest(stmt), columns, e.base)
+                each, most = WORD * words * _count(columns), PARTS
+            found[id(stmt)] = _Cut(len(found), length, parts, start, each, start + most * each)
+            start = found[id(stmt)].end
     return found
 
 
@@ -224,7 +249,7 @@ class _PhaseWriter:
         self.cuts = cuts
         self.columns = columns
         self.count = _count(columns)
-        self.column = ""
+        self.column = "0"
         """The first of those that are being taken."""
         self.part = ""
         """The part that is being folded."""
@@ -241,7 +266,8 @@ class _PhaseWriter:
     def _share(self) -> Share | None:
         e, cut = self.e, self.parts
         if e.shared is not None:
-            return share_of(e.shared, e.base, e.cost)
+            share = share_of(e.shared, e.base, e.cost)
+            return replace(share, cost=share.cost + self._cost_of_joining())
         if cut is None:
             return None
         assert isinstance(self.end, Reduce)
@@ -311,27 +337,52 @@ class _PhaseWriter:
                 return
             if isinstance(stmt, Let) or (self.end is None and isinstance(stmt, Store)):
                 self.e.block([stmt])
+            elif is_sweep(stmt):
+                self._join_on_demand(stmt)
             elif isinstance(stmt, Reduce) and id(stmt) in self.cuts:
                 self._define(self._load(stmt, "0"))
 
     def _end(self, stmt: Stmt | None) -> None:
         """Emit what the phase is for; the last has done all by now."""
         if isinstance(stmt, Reduce) and id(stmt) in self.cuts:
-            if self.joins:
+            if is_sweep(stmt):
+                self._accumulators(stmt).fold(self.part, *self._bounds(stmt))
+            elif self.joins:
                 self._save(stmt, "0", self._joined(stmt))
             else:
                 self._save(stmt, self.part, self._folded(stmt))
         elif stmt is not None:
             self.e.block([stmt])
 
+    # --- sweeps ----------------------------------------------------------------------------------
+
+    def _accumulators(self, sweep: Reduce) -> Accumulators:
+        return Accumulators(self.e, sweep, self.cuts[id(sweep)].start)
+
+    def _join_on_demand(self, sweep: Reduce) -> None:
+        """Have the loops over its columns join what its parts have left."""
+        rows, parts = self._accumulators(sweep), f"%parts{self.cuts[id(sweep)].number}"
+        for result in sweep.results:
+            self.e.on_demand[result] = partial(rows.join, result, parts)
+
+    def _cost_of_joining(self) -> Dim:
+        """Return the picoseconds that the sweeps before a loop add to each of its rounds."""
+        total: Dim = 0
+        for stmt in filter(is_sweep, self.e.kernel.body):
+            total = total + self.cuts[id(stmt)].parts * (len(stmt.results) * INSTRUCTION)
+        return total
+
     # --- states ----------------------------------------------------------------------------------
+
+    def _bounds(self, fold: Reduce) -> tuple[str, str]:
+        """Return the rounds of the part that is being folded."""
+        e, length = self.e, f"%length{self.cuts[id(fold)].number}"
+        first = e.times(self.part, length)
+        return first, e.bounded(first, length, e.size(_nest(fold).axis.extent))
 
     def _folded(self, fold: Reduce) -> dict[Value, State]:
         """Fold a part."""
-        e, number = self.e, self.cuts[id(fold)].number
-        first = e.times(self.part, f"%length{number}")
-        last = e.bounded(first, f"%length{number}", e.size(_nest(fold).axis.extent))
-        return emit_fold(e, fold, first, last)
+        return emit_fold(self.e, fold, *self._bounds(fold))
 
     def _joined(self, fold: Reduce) -> dict[Value, State]:
         """Join the states of all parts, in order."""
@@ -356,16 +407,16 @@ class _PhaseWriter:
         found: dict[Value, State] = {}
         for result in fold.results:
             dtypes = [lanes.dtype for lanes in fold_of(e.s, result).identity(1)]
-            found[result] = [e.load_at(self._at(next(places), d), d, self.width) for d in dtypes]
+            found[result] = [
+                e.load_element(next(places), self.column, d, self.width) for d in dtypes
+            ]
         return found
 
     def _save(self, fold: Reduce, part: str, states: dict[Value, State]) -> None:
         """Store the states of a part."""
         e, places = self.e, self._places(fold, part)
         for lanes in (lanes for result in fold.results for lanes in states[result]):
-            text = e.s.to_memory(e.s.widen(lanes, self.width))
-            kind = memory_type(lanes.dtype, self.width)
-            e.store_at(kind, text, self._at(next(places), lanes.dtype), lanes.dtype)
+            e.store_element(next(places), self.column, lanes, self.width)
 
     @property
     def width(self) -> int:
@@ -374,13 +425,7 @@ class _PhaseWriter:
 
     def _places(self, fold: Reduce, part: str) -> Iterator[str]:
         """Yield pointers to the numbers of the state of a part, those of the first column."""
-        each, cut = WORD * self.count, self.cuts[id(fold)]
-        first = self.e.element(f"[{each * cut.words} x i8]", "%partials", part)
-        for number in range(cut.words):
-            yield self.e.element("i8", first, str(cut.start + each * number))
-
-    def _at(self, first: str, dtype: DType) -> str:
-        """Return where the number of the present column is."""
-        if self.columns is None:
-            return first
-        return self.e.element(memory_type(dtype), first, self.column)
+        cut = self.cuts[id(fold)]
+        first = self.e.element(f"[{cut.each} x i8]", "%partials", part)
+        for start in itertools.count(cut.start, WORD * self.count):
+            yield self.e.element("i8", first, str(start))

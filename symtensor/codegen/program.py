@@ -171,7 +171,8 @@ class _Module:
 
         reader = stage.Reader(lambda node: node in step.inlined, buffer)
         roots = [(root, buffer(root)) for root in step.roots]
-        kernel = lower_kernel(*read_kernel(roots, reader, stage.loops_over(step.inlined)))
+        over = stage.loops_over(step.inlined)
+        kernel = lower_kernel(*read_kernel(roots, step.columns, reader, over))
         keep_rows(kernel, lambda value: instructions(value, self.target))
         number = {node: i for i, node in enumerate(touched)}
         by_buffer = {b: number[node] for node, b in buffers.items()}

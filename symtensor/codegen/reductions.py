@@ -143,6 +143,9 @@ def fold_block(
 
 def emit_update(e: Emitter, result: Value) -> None:
     """Emit that an open accumulator takes the current element."""
+    if e.folding is not None and result in e.folding.folds:
+        e.folding.update(result)
+        return
     state = e.states[result]
     fold = _fold(e, result)
     index = _index(e, fold) if isinstance(fold, IndexFold) else None

@@ -21,7 +21,7 @@ def form_of(step: KernelStep) -> tuple[Hashable, tuple[Node, ...]]:
     """
     touched = {root: i for i, root in enumerate(step.roots)}
     numbers: dict[Node, int] = {}
-    form: list[Hashable] = [len(step.roots)]
+    form: list[Hashable] = [len(step.roots), len(step.columns)]
     for node in step.in_order():
         numbers[node] = len(numbers)
         if stage.is_scalar_source(node):

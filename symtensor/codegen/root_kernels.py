@@ -29,6 +29,7 @@ from symtensor.codegen.stage import (
     map_positions,
     named_positions,
     offset_at,
+    outer_folds,
     pieces_within,
     running_loops,
 )
@@ -57,13 +58,15 @@ def loop_type(node: Node, is_nested: Callable[[Node], bool]) -> TensorType | Non
 
 
 def read_kernel(
-    roots: Sequence[tuple[Node, Buffer]], reader: Reader, over: Loops
+    roots: Sequence[tuple[Node, Buffer]], columns: Sequence[Node], reader: Reader, over: Loops
 ) -> list[KernelSpec]:
     """Return what computes `roots`, all of one `loop_type`, into their buffers, in order.
 
     Roots of fewer axes than the first one are results of its rows: its loops over the first axes store them.
-    `over` gives the loops over all elements of a type.
+    Those among `columns` fold over the rows. `over` gives the loops over all elements of a type.
     """
+    if columns:
+        return [_sweep(roots, columns, reader, over)]
     node, buffer = roots[0]
     if is_running(node):
         return [_running(node, buffer, reader)]
@@ -81,9 +84,39 @@ def read_kernel(
             (group,) = _piece_groups(node, reader.writes_within)
             stores += _piece_stores(node, group, buffer, reader, positions)
         else:
-            store = (buffer, linear_offset(node.tensor_type.shape, here), reader.read(node, here))
-            (stores if len(here) == len(positions) else rows).append(store)
+            is_whole = len(here) == len(positions)
+            (stores if is_whole else rows).append(_element_store(node, buffer, reader, here))
     return [KernelSpec(tuple(axes), tuple(stores), tuple(rows))]
+
+
+def _sweep(
+    roots: Sequence[tuple[Node, Buffer]], columns: Sequence[Node], reader: Reader, over: Loops
+) -> KernelSpec:
+    """Return the loops over what `columns` fold, which compute for elements and for rows what others are."""
+    folds = outer_folds(columns, reader.computes)
+    whole, folded = folds[0].inputs[0].tensor_type, len(folds[0].attrs["axes"])
+    axes, positions = over(whole)
+    reader.fold_over(folds, positions[:folded])
+    stores: list[ElementStore] = []
+    rows: list[ElementStore] = []
+    folding: list[ElementStore] = []
+    for node, buffer in roots:
+        type_ = node.tensor_type
+        if node in columns:
+            own = [at for at in positions[folded:] if at.terms]
+            at = [Affine(0, ()) if D.same(size, 1) else own.pop(0) for size in type_.shape]
+            folding.append(_element_store(node, buffer, reader, at))
+        else:
+            store = _element_store(node, buffer, reader, positions[: type_.ndim])
+            (stores if type_.ndim == whole.ndim else rows).append(store)
+    return KernelSpec(tuple(axes), tuple(stores), tuple(rows), tuple(folding))
+
+
+def _element_store(
+    node: Node, buffer: Buffer, reader: Reader, positions: Sequence[Affine]
+) -> ElementStore:
+    at = linear_offset(node.tensor_type.shape, positions)
+    return buffer, at, reader.read(node, positions)
 
 
 def _piece_groups(node: Node, is_nested: Callable[[Node], bool]) -> list[list[Written]]:

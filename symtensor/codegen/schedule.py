@@ -20,10 +20,12 @@ SOURCES = frozenset({"placeholder", "parameter", "variable", "constant"})
 
 @dataclass(frozen=True, slots=True)
 class KernelStep:
-    """Compute `roots` (all of one shape) in one fused kernel; `inlined` is what it computes."""
+    """Compute `roots` in the loops of one fused kernel; `inlined` is what it computes."""
 
     roots: tuple[Node, ...]
     inlined: frozenset[Node]
+    columns: tuple[Node, ...] = ()
+    """The last of the roots, where these fold over the rows that the others have values for."""
 
     def in_order(self) -> list[Node]:
         """Return what it computes and what that reads, producers first."""

@@ -110,6 +110,21 @@ def is_reduction(node: Node) -> bool:
     return isinstance(family, ReductionFamily) and family.combiner in NATIVE_COMBINERS
 
 
+def outer_folds(roots: Iterable[Node], is_inline: Callable[[Node], bool]) -> list[Node]:
+    """Return the reductions that a kernel computes its roots from, but not those that they fold."""
+    found: dict[Node, None] = {}
+    pending, seen = list(roots), set(roots)
+    while pending:
+        node = pending.pop()
+        if is_reduction(node):
+            found[node] = None
+            continue
+        new = [x for x in node.inputs if x not in seen and is_inline(x)]
+        seen.update(new)
+        pending += new
+    return list(found)
+
+
 def is_gather(node: Node) -> bool:
     """Return True for elements read at positions that are data."""
     return isinstance(node.op.family, Gather)
@@ -348,6 +363,16 @@ class Reader:
         self._buffer = buffer
         self._memo: dict[tuple[Node, tuple[Affine, ...]], Value] = {}
         self._axes: dict[object, Axis] = {}
+        self._given: dict[Node, Sequence[Affine]] = {}
+        """Reduction -> the positions along what it folds, where loops of the kernel give them."""
+
+    def fold_over(self, folds: Iterable[Node], positions: Sequence[Affine]) -> None:
+        """Have reductions fold over loops of the kernel, which give the positions on what they reduce."""
+        self._given |= dict.fromkeys(folds, positions)
+
+    def computes(self, node: Node) -> bool:
+        """Return True for a node that this kernel computes."""
+        return self._is_inline(node)
 
     def writes_within(self, node: Node) -> bool:
         """Return True for an assembly whose pieces this kernel writes as pieces of another one."""
@@ -433,8 +458,8 @@ class Reader:
         if is_gather(node):
             return self._gathered(node, args)
         if is_reduction(node):
-            axes = tuple(self._new_axes(node, positions).values())
-            kept = tuple(a for a in axes if not D.same(a.extent, 1))
+            folded = self._folded_positions(node, positions).values()
+            kept = tuple(axis for at in folded for axis, _ in at.terms)
             combiner = node.op.family.combiner
             if not kept:
                 is_index_of = combiner in ("argmax", "argmin")
@@ -463,11 +488,17 @@ class Reader:
             self._axes[key] = Axis(f"r{len(self._axes)}", extents[place])
         return self._axes[key]
 
-    def _reduced_positions(self, node: Node, positions: tuple[Affine, ...]) -> tuple[Affine, ...]:
+    def _folded_positions(self, node: Node, positions: tuple[Affine, ...]) -> dict[int, Affine]:
+        """Return the positions along the axes that a reduction folds."""
+        if node in self._given:
+            return dict(zip(node.attrs["axes"], self._given[node], strict=True))
         new = self._new_axes(node, positions)
-        outer = iter(positions)
+        return {number: axis_position_or_zero(axis) for number, axis in new.items()}
+
+    def _reduced_positions(self, node: Node, positions: tuple[Affine, ...]) -> tuple[Affine, ...]:
+        folded, outer = self._folded_positions(node, positions), iter(positions)
         return tuple(
-            axis_position_or_zero(new[axis]) if axis in new else next(outer)
+            folded[axis] if axis in folded else next(outer)
             for axis in range(node.inputs[0].tensor_type.ndim)
         )
 

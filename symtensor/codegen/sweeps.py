@@ -1,0 +1,257 @@
+"""Sweeps: loops over rows that fold along their columns on the way, each row element by element.
+
+    for part:                                threads share the parts
+      clear the accumulators of the part
+      for block of rows:
+        for row: ...; for column: ...; accumulator[column] <- accumulator[column] + x
+        for column: what the block has summed joins the compensated pair
+    for column: join the parts in order; ...
+
+A row of accumulators lies in scratch memory, one row for each number of a fold's state, and stays in the
+nearest cache. Lengths of parts depend on sizes alone, and a column is added up in the order of its rows, so
+the bits of a result depend neither on threads nor on lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from symtensor.codegen.folds import BLOCK, Fold, State, fold_of
+from symtensor.codegen.kernel import (
+    Affine,
+    Axis,
+    Loop,
+    Reduce,
+    Stmt,
+    Update,
+    Value,
+    make_affine,
+)
+from symtensor.codegen.memory import aligned
+from symtensor.ir import dims as D
+from symtensor.ir.dims import Dim
+from symtensor.ir.dtypes import DType
+
+if TYPE_CHECKING:
+    from symtensor.codegen.emit import Emitter
+
+PART = 16_384
+"""Elements of a part, at least."""
+PARTS = 64
+"""Parts, at most."""
+SCRATCH = 4 << 20
+"""Bytes of the accumulators of all parts, about at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A row of accumulators: one number of the state of a fold, for each column."""
+
+    start: int
+    """Byte in the memory of a part."""
+    dtype: DType
+
+
+class Accumulators:
+    """The rows of accumulators of a sweep, in the memory of one of its parts."""
+
+    def __init__(self, e: Emitter, sweep: Reduce, start: int) -> None:
+        self.e = e
+        self.sweep = sweep
+        self.start = start
+        """Byte among the partials at which those of the first part begin."""
+        self.loops = _loops_to_update(sweep)
+        (folded, *_) = sweep.results
+        kept = [loop.axis for loop in self.loops if loop.axis in folded.axes]
+        self.rows = self.loops[: len(self.loops) - len(kept)]
+        """The loops that are folded over."""
+        self.column = _row_major(kept)
+        self.count = _length(kept)
+        """Columns."""
+        self.folds: dict[Value, Fold] = {x: fold_of(e.s, x) for x in sweep.results}
+        self.carried: dict[Value, list[Word]] = {}
+        """Fold -> its state between blocks."""
+        self.block: dict[Value, list[Word]] = {}
+        """Fold that is blocked -> its state inside of one."""
+        self.bytes = self._reserve()
+        """Memory of a part."""
+        self.base = ""
+        """Where the part begins that is being folded."""
+
+    def _reserve(self) -> int:
+        end = 0
+        for result, fold in self.folds.items():
+            states = [(self.carried, fold.identity(1))]
+            if fold.is_blocked:
+                states.append((self.block, fold.block_identity(1)))
+            for words, state in states:
+                words[result] = []
+                for lanes in state:
+                    words[result].append(Word(end, lanes.dtype))
+                    end = aligned(end + self.count * lanes.dtype.itemsize)
+        return end
+
+    @property
+    def most_parts(self) -> int:
+        """How many parts there are at most."""
+        return max(min(SCRATCH // self.bytes, PARTS), 4)
+
+    def length_and_parts(self) -> tuple[Dim, Dim]:
+        """Return the rounds of a part, whole blocks, and the number of parts."""
+        outer, *others = (loop.axis.extent for loop in self.rows)
+        each = D.maximum(D.product(others) * self.count, 1)
+        rounds = D.maximum(D.floordiv(PART, each), D.ceildiv(outer, self.most_parts))
+        rounds = D.maximum(rounds, 1)
+        if not others:
+            rounds = D.ceildiv(rounds, BLOCK) * BLOCK
+        return rounds, D.ceildiv(outer, rounds)
+
+    def of_part(self, part: str) -> str:
+        """Return where the memory of a part begins."""
+        first = self.e.element("i8", "%partials", str(self.start))
+        return self.e.element(f"[{self.bytes} x i8]", first, part)
+
+    # --- folding ------------------------------------------------------------------------------------
+
+    def fold(self, part: str, first: str, last: str) -> None:
+        """Emit the fold of a part, some rounds of the outermost loop."""
+        self.base = self.of_part(part)
+        self._for_all_columns(self._clear)
+        self.e.folding = self
+        self._rows(0, first, last)
+        self.e.folding = None
+
+    def _rows(self, depth: int, first: str, last: str) -> None:
+        """Emit some rounds of a loop over rows, the innermost one in blocks."""
+        loop = self.rows[depth]
+        if depth + 1 < len(self.rows):
+            inner = self.rows[depth + 1]
+
+            def body() -> None:
+                for stmt in loop.body:
+                    if stmt is inner:
+                        self._rows(depth + 1, "0", self.e.size(inner.axis.extent))
+                    else:
+                        self.e.block([stmt])
+
+            self.e.counted(loop.axis, first, last, 1, body)
+        elif not self.block:
+            self.e.counted(loop.axis, first, last, 1, lambda: self.e.block(loop.body))
+        else:
+            self.e.counted(Axis("block", 0), first, last, BLOCK, lambda: self._block(loop, last))
+
+    def _block(self, loop: Loop, last: str) -> None:
+        first = self.e.scopes[-1].index
+        end = self.e.bounded(first, BLOCK, last)
+        self.e.counted(loop.axis, first, end, 1, lambda: self.e.block(loop.body))
+        self._for_all_columns(self._end_block)
+
+    def update(self, result: Value) -> None:
+        """Have the accumulator of the current column take the current element."""
+        words = self.block.get(result, self.carried[result])
+        at = self.e.offset(self.column)
+        state = self.folds[result].update(
+            self._load(words, self.base, at), self.e.value(result.args[0]), None
+        )
+        self._store(words, at, state)
+
+    def _clear(self, column: str) -> None:
+        for result, fold in self.folds.items():
+            self._store(self.carried[result], column, fold.identity(self.width))
+            if fold.is_blocked:
+                self._store(self.block[result], column, fold.block_identity(self.width))
+
+    def _end_block(self, column: str) -> None:
+        for result, words in self.block.items():
+            fold, carried = self.folds[result], self.carried[result]
+            state = self._load(carried, self.base, column)
+            state = fold.take_block(state, self._load(words, self.base, column))
+            self._store(carried, column, state)
+            self._store(words, column, fold.block_identity(self.width))
+
+    def _for_all_columns(self, body: Callable[[str], None]) -> None:
+        """Emit what is done for each column, in lanes."""
+        e, axis, end = self.e, Axis("column", self.count), 0
+        for width in (e.base, 1):
+            start, end = end, end + (self.count - end) // width * width
+            if start == end:
+                continue
+            bounds = (
+                str(start),
+                e.plus(end, 0),
+            )  # a name: between two numbers it would be written out
+            if width == 1:
+                e.counted(axis, *bounds, 1, lambda: body(e.scopes[-1].index))
+            else:
+                with e.lanes(axis, width):
+                    e.counted(axis, *bounds, width, lambda: body(e.scopes[-1].index))
+
+    # --- results ------------------------------------------------------------------------------------
+
+    def join(self, result: Value, parts: str) -> None:
+        """Define a fold of the current column: the states of all parts joined, in order."""
+        e, fold = self.e, self.folds[result]
+        at = e.offset(self.column)
+        outer, e.states = e.states, {result: fold.identity(self.width)}
+
+        def one() -> None:
+            later = self._load(self.carried[result], self.of_part(e.scopes[-1].index), at)
+            e.states[result] = fold.followed(e.states[result], later)
+
+        e.counted(Axis("part", 0), "0", parts, 1, one)
+        state, e.states = e.states[result], outer
+        e.define(result, fold.finish(state))
+
+    # --- memory -------------------------------------------------------------------------------------
+
+    @property
+    def width(self) -> int:
+        """Columns that are taken at once."""
+        return self.e.width if self.e.vector_axis is not None else 1
+
+    def _load(self, words: list[Word], base: str, column: str) -> State:
+        e = self.e
+        return [e.load_element(e.element("i8", base, str(w.start)), column, w.dtype, self.width)
+                for w in words]  # fmt: skip
+
+    def _store(self, words: list[Word], column: str, state: State) -> None:
+        for word, lanes in zip(words, state, strict=True):
+            array = self.e.element("i8", self.base, str(word.start))
+            self.e.store_element(array, column, lanes, self.width)
+
+
+def _loops_to_update(sweep: Reduce) -> list[Loop]:
+    """Return the loops from the outermost to the one in which the results are updated."""
+    loops: list[Loop] = []
+    body: list[Stmt] = sweep.body
+    while not any(isinstance(stmt, Update) for stmt in body):
+        (inner,) = (s for s in body if isinstance(s, Loop) and _updates(s, sweep.results[0]))
+        loops.append(inner)
+        body = inner.body
+    return loops
+
+
+def _updates(loop: Loop, result: Value) -> bool:
+    return any(
+        stmt.result is result if isinstance(stmt, Update) else _updates(stmt, result)
+        for stmt in loop.body
+        if isinstance(stmt, (Update, Loop))
+    )
+
+
+def _row_major(axes: list[Axis]) -> Affine:
+    """Return the place of an element among those of some loops, in order."""
+    terms: list[tuple[Axis, Dim]] = []
+    stride: Dim = 1
+    for axis in reversed(axes):
+        terms.append((axis, stride))
+        stride = stride * axis.extent
+    return make_affine(0, terms[::-1])
+
+
+def _length(axes: list[Axis]) -> int:
+    count = D.product(axis.extent for axis in axes)
+    assert isinstance(count, int)
+    return count

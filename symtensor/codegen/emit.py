@@ -149,14 +149,15 @@ class Emitter(AccessBuilder):
 
     # --- loops ----------------------------------------------------------------------------------
 
-    def loop(self, loop: Loop) -> None:
-        """Emit a loop, in the form that suits it."""
+    def loop(self, loop: Loop, body: Callable[[], None] | None = None) -> None:
+        """Emit a loop, in the form that suits it; `body` emits what stands in it, if it is given."""
+        body = body or (lambda: self.block(loop.body))
         if loop.tiled and self.base > 1:
             emit_tiles(self, loop)
             return
         first, last = self.bounds(loop)
         if not loop.vector or self.width == 1 or self.vector_axis is not None:
-            self.counted(loop.axis, first, last, 1, lambda: self.block(loop.body))
+            self.counted(loop.axis, first, last, 1, body)
             return
         end, widths = first, self.widths(loop.body)
         if loop is self.shared and takes_streaming(loop) and self.is_light(loop.body):
@@ -167,8 +168,8 @@ class Emitter(AccessBuilder):
         for width in widths:
             start, end = end, self.main_end(last, width, end)
             with self.lanes(loop.axis, width):
-                self.counted(loop.axis, start, end, width, lambda: self.block(loop.body))
-        self.counted(loop.axis, end, last, 1, lambda: self.block(loop.body))
+                self.counted(loop.axis, start, end, width, body)
+        self.counted(loop.axis, end, last, 1, body)
 
     def widths(self, body: list[Stmt]) -> list[int]:
         """Return the lanes of the loops over plain statements, widest first.

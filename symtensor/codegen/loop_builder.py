@@ -93,7 +93,7 @@ class LoopBuilder:
         """
         if start.isdigit() and end.isdigit():
             for i in range(int(start), int(end), step):
-                self._round(axis, str(i), body)
+                self.round(axis, str(i), body)
             return
         outer = self.s.out
         name = self.s.fresh("L")[1:]
@@ -122,13 +122,13 @@ class LoopBuilder:
         outer += [f"br label %{name}.head", f"{name}.exit:"]
         self._leave(phis, carried, entry, name)
 
-    def _round(self, axis: Axis, index: str, body: Callable[[], None]) -> None:
-        """Emit one round of a loop that is written out."""
+    def round(self, axis: Axis, index: str, body: Callable[[], None]) -> Scope:
+        """Emit one round of a loop that is written out; return its scope."""
         hoisted: list[Any] = []
         self.s.out.append(hoisted)
         self.scopes.append(Scope(axis, index, hoisted))
         body()
-        self.scopes.pop()
+        return self.scopes.pop()
 
     def _enter(self) -> tuple[dict[Value, State], dict[Value, State]]:
         """Give every open accumulator the name of its phi at a loop's head."""

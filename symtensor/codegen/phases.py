@@ -160,6 +160,7 @@ class _Cut:
     """Bytes of the states of a part."""
     end: int
     """Byte among the partials at which its states end."""
+    is_sweep: bool
 
 
 def _in_phases(kernel: Kernel, columns: Loop | None, name: str, target: Target) -> Emitted:
@@ -183,7 +184,7 @@ def _ends(body: Sequence[Stmt], cuts: dict[int, _Cut]) -> Iterator[tuple[Stmt | 
     for stmt in body:
         if isinstance(stmt, (Loop, Reduce)):
             yield stmt, False
-        if id(stmt) in cuts and not is_sweep(stmt):
+        if id(stmt) in cuts and not cuts[id(stmt)].is_sweep:
             yield stmt, True
     if any(isinstance(stmt, Store) for stmt in body):
         yield None, False
@@ -206,15 +207,17 @@ def _cuts(body: Sequence[Stmt], columns: Loop | None, e: Emitter) -> dict[int, _
     start = 0
     for stmt in body:
         if isinstance(stmt, Reduce) and can_be_cut(stmt):
-            if is_sweep(stmt):
+            sweeps = columns is None and is_sweep(stmt)
+            if sweeps:
                 rows = Accumulators(e, stmt, start)
                 (length, parts), each, most = rows.length_and_parts(), rows.bytes, rows.most_parts
             else:
                 words = sum(len(fold_of(e.s, x).identity(1)) for x in stmt.results)
                 length, parts = _length_and_parts(_nest(stmt), columns, e.base)
                 each, most = WORD * words * _count(columns), PARTS
-            found[id(stmt)] = _Cut(len(found), length, parts, start, each, start + most * each)
-            start = found[id(stmt)].end
+            end = start + most * each
+            found[id(stmt)] = _Cut(len(found), length, parts, start, each, end, sweeps)
+            start = end
     return found
 
 
@@ -337,15 +340,16 @@ class _PhaseWriter:
                 return
             if isinstance(stmt, Let) or (self.end is None and isinstance(stmt, Store)):
                 self.e.block([stmt])
-            elif is_sweep(stmt):
-                self._join_on_demand(stmt)
             elif isinstance(stmt, Reduce) and id(stmt) in self.cuts:
-                self._define(self._load(stmt, "0"))
+                if self.cuts[id(stmt)].is_sweep:
+                    self._join_on_demand(stmt)
+                else:
+                    self._define(self._load(stmt, "0"))
 
     def _end(self, stmt: Stmt | None) -> None:
         """Emit what the phase is for; the last has done all by now."""
         if isinstance(stmt, Reduce) and id(stmt) in self.cuts:
-            if is_sweep(stmt):
+            if self.cuts[id(stmt)].is_sweep:
                 self._accumulators(stmt).fold(self.part, *self._bounds(stmt))
             elif self.joins:
                 self._save(stmt, "0", self._joined(stmt))

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from symtensor.codegen.folds import BLOCK, Fold, State, fold_of
 from symtensor.codegen.kernel import (
     Affine,
     Axis,
+    Let,
     Loop,
     Reduce,
     Stmt,
@@ -41,6 +43,10 @@ PART = 16_384
 """Elements of a part, at least."""
 PARTS = 64
 """Parts, at most."""
+TOGETHER = 2
+"""Rows that are folded at a time."""
+FEW = 2
+"""Rows of several folds of their own that are."""
 SCRATCH = 4 << 20
 """Bytes of the accumulators of all parts, about at most."""
 
@@ -77,6 +83,8 @@ class Accumulators:
         """Fold that is blocked -> its state inside of one."""
         self.bytes = self._reserve()
         """Memory of a part."""
+        self.open: dict[Value, State] | None = None
+        """States of the current column while several rows are folded."""
         self.base = ""
         """Where the part begins that is being folded."""
 
@@ -138,24 +146,74 @@ class Accumulators:
 
             self.e.counted(loop.axis, first, last, 1, body)
         elif not self.block:
-            self.e.counted(loop.axis, first, last, 1, lambda: self.e.block(loop.body))
+            self._innermost(loop, first, last)
         else:
             self.e.counted(Axis("block", 0), first, last, BLOCK, lambda: self._block(loop, last))
 
     def _block(self, loop: Loop, last: str) -> None:
         first = self.e.scopes[-1].index
         end = self.e.bounded(first, BLOCK, last)
-        self.e.counted(loop.axis, first, end, 1, lambda: self.e.block(loop.body))
+        self._innermost(loop, first, end)
         self._for_all_columns(self._end_block)
+
+    def _innermost(self, loop: Loop, first: str, last: str) -> None:
+        """Emit rows, some at a time: their elements of one column then meet in registers."""
+        e, count = self.e, self._rows_at_a_time(loop)
+        if count > 1:
+            start, first = first, e.main_end(last, count, first)
+            e.counted(loop.axis, start, first, count, lambda: self._several(loop, count))
+        e.counted(loop.axis, first, last, 1, lambda: e.block(loop.body))
+
+    def _rows_at_a_time(self, loop: Loop) -> int:
+        """Return how many rows go together: one where a row is no plain loop at its end."""
+        last = loop.body[-1]
+        if not isinstance(last, Loop) or any(isinstance(s, (Loop, Reduce)) for s in last.body):
+            return 1
+        folds = sum(isinstance(stmt, Reduce) for stmt in loop.body)
+        return TOGETHER if folds <= 1 else FEW
+
+    def _several(self, loop: Loop, count: int) -> None:
+        """Emit `count` rows: first what each of them begins with, then their last loops as one."""
+        e, (*begin, last) = self.e, loop.body
+        assert isinstance(last, Loop)
+        around = e.scopes.pop()
+        rows = [
+            e.round(loop.axis, e.plus(around.index, k), partial(e.block, begin))
+            for k in range(count)
+        ]
+        e.scopes.append(around)
+        common = [s for s in last.body if isinstance(s, Let) and loop.axis not in s.value.axes]
+        others = [s for s in last.body if s not in common]
+
+        def column() -> None:
+            e.block(common)
+            self.open = {}
+            for row in rows:
+                e.scopes[-2] = row
+                e.block(others)
+            e.scopes[-2] = around
+            states, self.open = self.open, None
+            for result, state in states.items():
+                self._store(self._words(result), e.offset(self.column), state)
+
+        e.loop(last, column)
 
     def update(self, result: Value) -> None:
         """Have the accumulator of the current column take the current element."""
-        words = self.block.get(result, self.carried[result])
-        at = self.e.offset(self.column)
-        state = self.folds[result].update(
-            self._load(words, self.base, at), self.e.value(result.args[0]), None
-        )
-        self._store(words, at, state)
+        words, at = self._words(result), self.e.offset(self.column)
+        if self.open is not None and result in self.open:
+            state = self.open[result]
+        else:
+            state = self._load(words, self.base, at)
+        state = self.folds[result].update(state, self.e.value(result.args[0]), None)
+        if self.open is None:
+            self._store(words, at, state)
+        else:
+            self.open[result] = state
+
+    def _words(self, result: Value) -> list[Word]:
+        """Return where a fold takes elements."""
+        return self.block.get(result, self.carried[result])
 
     def _clear(self, column: str) -> None:
         for result, fold in self.folds.items():

@@ -45,8 +45,8 @@ PARTS = 64
 """Parts, at most."""
 TOGETHER = 2
 """Rows that are folded at a time."""
-FEW = 2
-"""Rows of several folds of their own that are."""
+APART = 64
+"""Bytes between rows of accumulators: rows of a multiple of a page would be in each other's way in the caches."""
 SCRATCH = 4 << 20
 """Bytes of the accumulators of all parts, about at most."""
 
@@ -98,7 +98,7 @@ class Accumulators:
                 words[result] = []
                 for lanes in state:
                     words[result].append(Word(end, lanes.dtype))
-                    end = aligned(end + self.count * lanes.dtype.itemsize)
+                    end = aligned(end + self.count * lanes.dtype.itemsize) + APART
         return end
 
     @property
@@ -169,8 +169,7 @@ class Accumulators:
         last = loop.body[-1]
         if not isinstance(last, Loop) or any(isinstance(s, (Loop, Reduce)) for s in last.body):
             return 1
-        folds = sum(isinstance(stmt, Reduce) for stmt in loop.body)
-        return TOGETHER if folds <= 1 else FEW
+        return TOGETHER
 
     def _several(self, loop: Loop, count: int) -> None:
         """Emit `count` rows: first what each of them begins with, then their last loops as one."""

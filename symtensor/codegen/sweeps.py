@@ -46,7 +46,7 @@ PARTS = 64
 TOGETHER = 2
 """Rows that are folded at a time."""
 APART = 64
-"""Bytes between rows of accumulators: rows of a multiple of a page would be in each other's way in the caches."""
+"""Bytes between rows of accumulators: at multiples of a page they would displace each other in the caches."""
 SCRATCH = 4 << 20
 """Bytes of the accumulators of all parts, about at most."""
 

@@ -1,17 +1,17 @@
-"""Folds over columns that join a kernel which goes over the rows anyway: both in one sweep.
+"""Folds over rows and over columns that join a kernel which goes over the same elements: one sweep.
 
     b = sum(x, axis=0)                       one kernel: for each row: r[i] <- ...; b[:] (+)= x[i, :]
     r = sum(x, axis=1)
 
-In: groups of roots, as fusion leaves them. A group of folds over the first axes of what another one stores,
-or reads whole, joins that one where its columns are few enough for a row of accumulators in the nearest
-caches, and enough for lanes. What was stored only for the one to read from the other is stored no longer.
-The gradients of scales, shifts and biases are such folds.
+In: groups of roots, as fusion leaves them. A group of folds over the first axes, or the last, of what another
+one stores, or reads whole, joins that one where its columns are few enough for a row of accumulators in the
+nearest caches, and where loops along rows fill lanes. What was stored only for the one to read from the other
+is stored no longer. The gradients of scales, shifts and biases are folds over columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -30,28 +30,39 @@ from symtensor.ops.families import View
 MOST = 8192
 """Columns that fold at most: their accumulators are read and written once in every row."""
 FEW = 4
-"""Vectors of columns below which they must be whole ones, where else loops would run along several rows."""
+"""Vectors of a row below which they must be whole ones, where else loops would run along several rows."""
 ROWS = 32
-"""Rows that are worth it, at least."""
+"""Rows whose columns are worth folding, at least."""
 COMBINERS = frozenset({"sum", "prod", "max", "min", "any", "all"})
+"""What folds over columns may be: others need to know where an element stands."""
 
 
 def share_sweeps(groups: Groups, required: Container[Node], target: Target) -> None:
-    """Have kernels fold over the columns of what they go over; changes `groups`."""
+    """Have kernels fold what they go over anyway; changes `groups`."""
     _Sharing(groups, required, target).run()
 
 
 class _Folding(NamedTuple):
-    """What a group of folds over columns goes over."""
+    """What a group of folds goes over."""
 
     whole: TensorType
-    folded: int
-    """How many of the first axes it folds."""
+    axes: tuple[int, ...]
+    """The axes that it folds: the first ones, or the last."""
+
+    @property
+    def is_over_columns(self) -> bool:
+        """True for folds over the first axes."""
+        return self.axes[0] == 0
+
+    @property
+    def rows(self) -> Shape:
+        """The extents of the first axes: those that are folded, or those that are not."""
+        return self.whole.shape[: len(self.axes) if self.is_over_columns else self.axes[0]]
 
     @property
     def columns(self) -> Shape:
-        """The shape of its results, but for axes of one element."""
-        return _without_ones(self.whole.shape[self.folded :])
+        """The extents of the last axes."""
+        return self.whole.shape[len(self.rows) :]
 
 
 class _Sharing:
@@ -63,32 +74,48 @@ class _Sharing:
         self.loads = groups.loads()
 
     def run(self) -> None:
-        found = []
-        for group, _ in self.groups.members():
-            folding = self._folding_of(group)
-            if folding is not None:
-                found.append((group, folding))
-        for group, folding in found:
-            host = self._host_of(group, folding)
-            if host is not None:
-                self._join(host, group)
+        """Let folds over rows choose a kernel, then those over columns, which may read them; and then rows
+        whose kernel only these columns have made one of rows."""
+        for over_columns in (False, True, False):
+            for group, _ in list(self.groups.members()):
+                folding = self._folding_of(group)
+                if folding is not None and folding.is_over_columns == over_columns:
+                    host = self._host_of(group, folding)
+                    if host is not None:
+                        self._join(host, group, folding)
 
-    # --- folds over columns -------------------------------------------------------------------------
+    # --- groups of folds ----------------------------------------------------------------------------
 
     def _folding_of(self, group: list[Node]) -> _Folding | None:
-        """Return what a group of nothing but folds over columns folds, None for other groups."""
+        """Return what a group of nothing but folds over rows, or over columns, goes over; None for others."""
         inside = self.inside[id(group)]
         folds = stage.outer_folds(group, inside.__contains__)
-        if not folds or any(x not in folds for x in inside if stage.is_reduction(x)):
-            return None  # or a fold in what they fold
+        if not folds or id(group) in self.groups.columns:
+            return None
         if any(stage.has_own_kernel(x) or stage.checks_indices(x) for x in inside):
             return None
-        found = _Folding(folds[0].inputs[0].tensor_type, len(folds[0].attrs["axes"]))
-        if not all(_is_over_columns(x, found) and self._covers(x, group) for x in folds):
+        found = _Folding(folds[0].inputs[0].tensor_type, tuple(folds[0].attrs["axes"]))
+        if not all(_folds_alike(x, found) and self._covers(x, group) for x in folds):
             return None
-        if any(_without_ones(x.tensor_type.shape) != found.columns for x in group):
-            return None
-        return found if _is_worth_it(found) else None
+        if found.axes == tuple(range(len(found.axes))):
+            return found if self._folds_columns(group, folds, found) else None
+        is_over_rows = found.axes == tuple(range(found.axes[0], found.whole.ndim))
+        shapes = [x.tensor_type.shape for x in group]
+        alike = is_over_rows and all(D.same_shape(shape, found.rows) for shape in shapes)
+        return found if alike else None
+
+    def _folds_columns(self, group: list[Node], folds: Sequence[Node], folding: _Folding) -> bool:
+        """Return True for folds of which none needs another, with enough rows for not too many columns."""
+        if any(x not in folds for x in self.inside[id(group)] if stage.is_reduction(x)):
+            return False
+        if not all(x.op.family.combiner in COMBINERS for x in folds):
+            return False
+        columns = _without_ones(folding.columns)
+        if any(_without_ones(x.tensor_type.shape) != columns for x in group):
+            return False
+        rows, count = D.product(folding.rows), D.product(columns)
+        enough = not isinstance(rows, int) or rows >= ROWS
+        return enough and isinstance(count, int) and 1 < count <= MOST
 
     def _covers(self, fold: Node, group: list[Node]) -> bool:
         """Return True for a fold that is computed where the loops of a group are, and nowhere else."""
@@ -115,59 +142,70 @@ class _Sharing:
         return set().union(*(self.loads[root] for root in group))
 
     def _may_take(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
-        if id(host) in self.groups.columns and not self._folds_alike(host, folding):
-            return False
         return (
-            self._goes_over_rows(host, folding)
+            self._goes_over(host, folding)
             and self._shares_whole(host, group, folding)
-            and self._reads_in_place(host, group)
-            and not any(self._reads(host, root) for root in group)
+            and self._reads_in_place(host, group, folding)
+            and self._is_read_in_place(host, group, folding)
             and self.groups.weight[id(host)] + self.groups.weight[id(group)] <= MAX_COST
             and not self.groups.makes_cycle(host + group)
         )
 
-    def _folds_alike(self, host: list[Node], folding: _Folding) -> bool:
-        inside = self.inside[id(host)]
-        (fold, *_) = stage.outer_folds(self.groups.columns[id(host)], inside.__contains__)
-        return len(fold.attrs["axes"]) == folding.folded
-
-    def _goes_over_rows(self, host: list[Node], folding: _Folding) -> bool:
-        """Return True for a kernel with values for elements of what is folded, or for its first axes."""
-        columns = self.groups.columns.get(id(host), ())
-        inside = self.inside[id(host)]
-        whole, ndim = folding.whole.shape, folding.whole.ndim
+    def _goes_over(self, host: list[Node], folding: _Folding) -> bool:
+        """Return True for a kernel with loops over what is folded that fill lanes along its rows."""
+        inside, columns = self.inside[id(host)], self.groups.columns.get(id(host), ())
         if any(stage.has_own_kernel(x) or _turns(x) for x in inside):
             return False
-        for root in host:
-            shape = root.tensor_type.shape
-            rows = (
-                root not in columns and 0 < len(shape) and D.same_shape(shape, whole[: len(shape)])
-            )
-            if not rows and root not in columns:
-                return False
-        folds = [x for x in inside if stage.is_reduction(x)]
-        if all(root.tensor_type.ndim < ndim for root in host):
-            return bool(folds)
-        return bool(folds) or self._fills_lanes(folding)
+        shapes = [root.tensor_type.shape for root in host if root not in columns]
+        whole = folding.whole.shape
+        if not all(shape and D.same_shape(shape, whole[: len(shape)]) for shape in shapes):
+            return False
+        if columns:
+            return self._folds_the_same(host, folding)
+        has_folds = any(map(stage.is_reduction, inside))
+        if not any(len(shape) == len(whole) for shape in shapes):
+            return has_folds and folding.is_over_columns
+        return has_folds or self._fills_lanes(folding)
+
+    def _folds_the_same(self, host: list[Node], folding: _Folding) -> bool:
+        """Return True for a kernel that folds the columns which a group folds, or goes over its rows."""
+        fold = self._column_folds(host)[0]
+        alike = D.same_shape(fold.inputs[0].tensor_type.shape, folding.whole.shape)
+        return alike and (not folding.is_over_columns or _folds_alike(fold, folding))
+
+    def _column_folds(self, host: list[Node]) -> list[Node]:
+        inside = self.inside[id(host)]
+        return stage.outer_folds(self.groups.columns.get(id(host), ()), inside.__contains__)
 
     def _fills_lanes(self, folding: _Folding) -> bool:
-        """Return True for columns in whole vectors, or in so many that the rest is little."""
-        count = D.product(folding.columns)
-        assert isinstance(count, int)
+        """Return True for rows of whole vectors, or of so many that the rest is little."""
         lanes = self.target.lanes(max(folding.whole.dtype.bits, 32))
-        return count % lanes == 0 or count >= FEW * lanes
+        count = D.product(folding.columns)
+        spare = D.lower_bound(count - FEW * lanes)
+        return (isinstance(count, int) and count % lanes == 0) or (spare is not None and spare >= 0)
 
     def _shares_whole(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
         """Return True where both read, or one stores and one reads, as many elements as are folded."""
         shared = self._loads_of(group) & (self._loads_of(host) | set(host))
         return any(D.same(x.tensor_type.size, folding.whole.size) for x in shared)
 
-    def _reads_in_place(self, host: list[Node], group: list[Node]) -> bool:
-        """Return True where folds read each result of a kernel once, in order, or a row's along it."""
+    def _reads_in_place(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
+        """Return True where folds read each result of a kernel once, in order, or one of a row along it."""
         loops = self._loops_of(group)
         read = [x for x in host if x in self._loads_of(group)]
         uses = [use for x in read for use in self.groups.reads[x] if use.kernel == loops]
-        return all(_is_in_order(use) for use in uses)
+        return all(_is_in_order(use, folding) for use in uses)
+
+    def _is_read_in_place(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
+        """Return True where a kernel reads nothing that is folded, or only of its rows, in each its own."""
+        if folding.is_over_columns:
+            return not any(self._reads(host, root) for root in group)
+        if not any(self._reads(host, root) for root in group):
+            return True
+        columns, ours = self.groups.columns.get(id(host), ()), self._loops_of(group)
+        theirs = {self._loops_of([root]) for root in columns}
+        uses = [use for root in group for use in self.groups.reads[root]]
+        return ours not in theirs and all(_is_of_row(use, use.kernel in theirs) for use in uses)
 
     def _reads(self, host: list[Node], root: Node) -> bool:
         """Return True where a kernel reads a node, as it is or through views."""
@@ -183,35 +221,39 @@ class _Sharing:
 
     # --- joining ------------------------------------------------------------------------------------
 
-    def _join(self, host: list[Node], group: list[Node]) -> None:
+    def _join(self, host: list[Node], group: list[Node], folding: _Folding) -> None:
         """Have the kernel of one group compute another's roots too."""
         groups = self.groups
         self.inside[id(host)] |= self.inside.pop(id(group))
         groups.weight[id(host)] += groups.weight[id(group)]
-        groups.columns.setdefault(id(host), []).extend(group)
-        host += group
+        columns = groups.columns.get(id(host), [])
+        if folding.is_over_columns:
+            groups.columns[id(host)] = columns = [*columns, *group]
         for root in group:
             groups.group[root] = host
-        for root in [x for x in host if self._is_needless(x, host)]:
+        host[:] = [x for x in (*host, *group) if x not in columns] + columns
+        for root in [x for x in host if self._is_needless(x, host, folding)]:
             self._drop(root, host)
+        why = f"one sweep folds {'columns' if folding.is_over_columns else 'rows'} on its way"
         groups.remarks += [
-            Decision("fused", root, (host[0],)) for root in group if root is not host[0]
+            Decision("fused", root, (host[0],), why)
+            for root in group
+            if root in host and root is not host[0]
         ]
 
-    def _is_needless(self, root: Node, host: list[Node]) -> bool:
+    def _is_needless(self, root: Node, host: list[Node], folding: _Folding) -> bool:
         """Return True for a root that only its own kernel reads, and computes once."""
-        columns = self.groups.columns[id(host)]
-        if root in self.required or root in columns or self._is_folded_again(root, host):
+        groups = self.groups
+        if root in self.required or root in groups.columns.get(id(host), ()):
             return False
-        readers = [self.groups.kernels.get(user, frozenset()) for user in self.groups.users[root]]
+        if root.tensor_type.ndim == folding.whole.ndim and self._is_folded_first(root, host):
+            return False
+        readers = [groups.kernels.get(user, frozenset()) for user in groups.users[root]]
         return all(homes and homes <= set(host) for homes in readers)
 
-    def _is_folded_again(self, root: Node, host: list[Node]) -> bool:
-        """Return True for a result of full size that folds of rows read: what loops after these read back."""
-        inside = self.inside[id(host)]
-        columns = stage.outer_folds(self.groups.columns[id(host)], inside.__contains__)
-        if root.tensor_type.ndim < columns[0].inputs[0].tensor_type.ndim:
-            return False
+    def _is_folded_first(self, root: Node, host: list[Node]) -> bool:
+        """Return True for what folds of rows read: the loops after these read back what is stored."""
+        inside, columns = self.inside[id(host)], self._column_folds(host)
         pending, seen = [root], {root}
         while pending:
             node = pending.pop()
@@ -234,31 +276,33 @@ class _Sharing:
         groups.remarks[:] = [
             replace(x, into=_replaced(x.into, root, host[0]))
             for x in groups.remarks
-            if not (x.node is root and x.kind == "stored")
+            if x.node is not root
         ]
         groups.remarks.append(Decision("fused", root, (host[0],)))
 
 
-def _is_over_columns(fold: Node, folding: _Folding) -> bool:
+def _folds_alike(fold: Node, folding: _Folding) -> bool:
     same = D.same_shape(fold.inputs[0].tensor_type.shape, folding.whole.shape)
-    leading = tuple(fold.attrs["axes"]) == tuple(range(folding.folded))
-    return same and leading and fold.op.family.combiner in COMBINERS
+    return same and tuple(fold.attrs["axes"]) == folding.axes
 
 
-def _is_worth_it(folding: _Folding) -> bool:
-    """Return True for enough rows, where that is known, and a number of columns that is."""
-    rows = D.product(folding.whole.shape[: folding.folded])
-    count = D.product(folding.columns)
-    enough = not isinstance(rows, int) or rows >= ROWS
-    return enough and isinstance(count, int) and 1 < count <= MOST
-
-
-def _is_in_order(use: Use) -> bool:
-    """Return True for a read at whole axes: those of the fold first, then those of the kernel."""
-    axes = [axis for at in use.positions for axis, _ in at.terms]
+def _is_in_order(use: Use, folding: _Folding) -> bool:
+    """Return True for a read along all rows or all elements: in the order of the loops and of the folded."""
+    axes = use.axes
     plain = all(len(at.terms) <= 1 and D.same(at.offset, 0) for at in use.positions)
     ours = [axis for axis in axes if axis in use.kernel]
-    return plain and axes[len(axes) - len(ours) :] == ours and ours in ([], list(use.kernel))
+    if folding.is_over_columns:  # of which those of the fold come first
+        return plain and axes[len(axes) - len(ours) :] == ours and ours in ([], list(use.kernel))
+    return plain and axes[: len(ours)] == ours == list(use.kernel)
+
+
+def _is_of_row(use: Use, in_columns: bool) -> bool:
+    """Return True for a read along rows: the first loops of a kernel, or those that its columns fold."""
+    axes = use.axes
+    plain = all(len(at.terms) <= 1 and D.same(at.offset, 0) for at in use.positions)
+    if in_columns:
+        return plain and not any(axis in use.kernel for axis in axes)
+    return plain and axes == list(use.kernel[: len(axes)])
 
 
 def _turns(node: Node) -> bool:

@@ -1,0 +1,240 @@
+"""Folds over columns in kernels that go over rows: right for all shapes, the same bits for all threads."""
+
+import numpy as np
+import pytest
+
+import symtensor as st
+from symtensor.codegen import jit, program, sweeps, target
+
+RNG = np.random.default_rng(23)
+ROWS = [0, 1, 2, 63, 64, 65, 129, 600, 70 * 64 * 8 + 5]
+COLUMNS = [2, 15, 16, 17, 33, 48, 64, 100]
+
+
+def compiled(inputs, outputs, updates=None):
+    return st.function(inputs, outputs, updates, engine="llvm")
+
+
+def steps(f):
+    return f.executable.program.schedule.steps
+
+
+def is_one_sweep(f):
+    return len(steps(f)) == 1 and bool(steps(f)[0].columns)
+
+
+def values(dtype, *shape):
+    if dtype == "bool":
+        return RNG.random(shape) < 0.9
+    if np.dtype(dtype).kind in "iu":
+        return RNG.integers(0, 5, shape).astype(dtype)
+    return RNG.standard_normal(shape).astype(dtype)
+
+
+FOLDS = {
+    "sum": (st.sum, lambda a, axis: a.sum(axis, dtype="f8" if a.dtype.kind == "f" else None)),
+    "prod": (st.prod, lambda a, axis: a.astype("f8").prod(axis)),
+    "max": (st.max, lambda a, axis: a.max(axis)),
+    "min": (st.min, lambda a, axis: a.min(axis)),
+    "any": (lambda x, axis: st.any(x > 0.5, axis), lambda a, axis: (a > 0.5).any(axis)),
+    "all": (lambda x, axis: st.all(x < 2, axis), lambda a, axis: (a < 2).all(axis)),
+}
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_rows_and_columns_are_folded_in_one_sweep(fold, columns):
+    build, truth = FOLDS[fold]
+    x = st.placeholder((None, columns), "float64")
+    f = compiled([x], [build(x, 0), build(x, 1)])
+    assert is_one_sweep(f)
+    for rows in ROWS[fold in ("max", "min") :]:
+        a = np.exp2(RNG.uniform(-0.01, 0.01, (rows, columns)))
+        for found, axis in zip(f(a), (0, 1), strict=True):
+            np.testing.assert_allclose(found, truth(a, axis), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "int64", "uint32"])
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_elements_are_stored_and_folded_in_one_sweep(dtype, columns):
+    x = st.placeholder((None, columns), dtype)
+    y = st.maximum(x, 1)
+    f = compiled([x], [y, st.sum(y, 0), st.max(y, 0)])
+    lanes = target.host().lanes(max(np.dtype(dtype).itemsize * 8, 32))
+    assert is_one_sweep(f) == (columns % lanes == 0 or columns >= 4 * lanes)
+    for rows in ROWS[1:-1]:
+        a = values(dtype, rows, columns)
+        wide = np.maximum(a, 1)
+        total = wide.sum(0, dtype="f8" if wide.dtype.kind == "f" else None)
+        found = f(a)
+        np.testing.assert_array_equal(found[0], wide)
+        tolerance = {"float16": 1e-3, "float32": 1e-6}.get(dtype, 1e-13)
+        np.testing.assert_allclose(found[1], total.astype(found[1].dtype), rtol=tolerance)
+        np.testing.assert_array_equal(found[2], wide.max(0))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_long_columns_are_summed_as_precisely_as_numpy_pairs(dtype):
+    x = st.placeholder((None, 64), dtype)
+    f = compiled([x], [x * 2, st.sum(x, 0)])
+    assert is_one_sweep(f)
+    a = RNG.random((300_001, 64)).astype(dtype)
+    exact = a.sum(0, dtype="longdouble")
+    ours = np.abs(f(a)[1] - exact).max()
+    assert ours <= max(
+        np.abs(np.sort(a.T.copy(), axis=-1).sum(1) - exact).max(), np.spacing(exact[0])
+    )
+
+
+def test_nan_and_infinities_stay_in_their_columns():
+    x = st.placeholder((None, 32), "float32")
+    f = compiled([x], [x + 1, st.sum(x, 0), st.max(x, 0), st.min(x, 0)])
+    a = np.ones((500, 32), "float32")
+    a[400, 3], a[77, 5], a[9, 6], a[10, 6] = np.nan, np.inf, np.inf, -np.inf
+    _, total, most, least = f(a)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(total, a.sum(0))
+    np.testing.assert_array_equal(most, a.max(0))
+    np.testing.assert_array_equal(least, a.min(0))
+
+
+def test_the_bits_depend_on_sizes_alone(with_threads):
+    x, w = st.placeholder((None, 96), "float32"), st.placeholder((96,), "float32")
+    y = st.tanh(x * w)
+    f = compiled([x, w], [y, st.sum(y, 0), st.sum(x * x, 0) / 7, st.sum(y, 1)])
+    assert is_one_sweep(f)
+    for rows in (64, 1000, 50_000):
+        a, b = values("float32", rows, 96), values("float32", 96)
+        with_threads(1)
+        wanted = f(a, b)
+        for count in (2, 5):
+            with_threads(count)
+            for found, truth in zip(f(a, b), wanted, strict=True):
+                assert found.tobytes() == truth.tobytes()
+
+
+def test_columns_of_several_axes():
+    x = st.placeholder((None, 6, 4, 32), "float32")
+    y = st.exp(x)
+    f = compiled([x], [y, st.sum(y, (0, 1, 2)), st.max(x, (0, 1, 2))])
+    assert is_one_sweep(f)
+    g = compiled([x], [y, st.sum(y, 0), st.max(x, 0)])
+    assert is_one_sweep(g)
+    kept = compiled([x], [y, st.sum(y, (0, 1, 2), keepdims=True)])
+    assert is_one_sweep(kept)
+    for rows in (1, 3, 200):
+        a = values("float32", rows, 6, 4, 32)
+        e = np.exp(a.astype("f8"))
+        np.testing.assert_allclose(f(a)[1], e.sum((0, 1, 2)), rtol=1e-6)
+        np.testing.assert_array_equal(f(a)[2], a.max((0, 1, 2)))
+        np.testing.assert_allclose(g(a)[1], e.sum(0), rtol=1e-6)
+        np.testing.assert_array_equal(g(a)[2], a.max(0))
+        np.testing.assert_allclose(kept(a)[1], e.sum((0, 1, 2), keepdims=True), rtol=1e-6)
+
+
+def test_loops_that_cannot_be_joined_are_folded_over_too():
+    """Rows of a window: neither the rows nor the columns lie side by side."""
+    x = st.placeholder((None, 9, 40), "float32")
+    y = x[:, 1:8, 3:35] * 2
+    f = compiled([x], [y, st.sum(y, (0, 1)), st.sum(y, 2)])
+    assert is_one_sweep(f)
+    g = compiled([x], [y, st.sum(y, 0)])
+    for rows in (1, 2, 65, 300):
+        a = values("float32", rows, 9, 40)
+        b = a[:, 1:8, 3:35].astype("f8") * 2
+        for found, truth in zip(f(a), [b, b.sum((0, 1)), b.sum(2)], strict=True):
+            np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-4)
+        for found, truth in zip(g(a), [b, b.sum(0)], strict=True):
+            np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-4)
+
+
+def test_what_only_the_columns_read_is_not_stored():
+    x = st.placeholder((None, 64), "float64")
+    centred = x - st.mean(x, 1, keepdims=True)
+    f = compiled([x], st.sum(centred / st.sqrt(st.mean(centred * centred, 1, keepdims=True)), 0))
+    assert is_one_sweep(f)
+    assert len(steps(f)[0].roots) == 1
+    a = values("float64", 333, 64)
+    c = a - a.mean(1, keepdims=True)
+    np.testing.assert_allclose(f(a), (c / a.std(1, keepdims=True)).sum(0), rtol=1e-11, atol=1e-12)
+
+
+def test_what_reads_the_columns_runs_after_them():
+    """Neither by itself nor through something else may a kernel wait for its own columns."""
+    x = st.placeholder((None, 64), "float64")
+    centred = x - st.mean(x, 0)
+    scaled = centred / st.sqrt(st.mean(centred * centred, 0))
+    f = compiled([x], [centred, scaled, st.sum(scaled * scaled, 1), st.sum(scaled, 0)])
+    a = values("float64", 200, 64)
+    c = a - a.mean(0)
+    s = c / a.std(0)
+    for found, truth in zip(f(a), [c, s, (s * s).sum(1), s.sum(0)], strict=True):
+        np.testing.assert_allclose(found, truth, rtol=1e-10, atol=1e-11)
+    turned = st.sum(x, 0) @ st.ones((64, 64), "float64")
+    g = compiled([x], [x * 2 + turned, turned])
+    np.testing.assert_allclose(g(a)[0], a * 2 + a.sum(), rtol=1e-10)
+
+
+def test_what_is_learned_is_updated_after_it_has_been_read():
+    x, w = st.placeholder((None, 48), "float32"), st.placeholder((None, 48), "float32")
+    shift = st.variable(np.zeros(48, "float32"), name="shift")
+    y = st.tanh(x + shift)
+    slope = st.gradients(st.sum(y * w), shift)
+    f = compiled([x, w], [y], {shift: shift - 0.1 * slope})
+    truth = np.zeros(48)
+    for rows in (10, 1000, 64):
+        a, b = values("float32", rows, 48), values("float32", rows, 48)
+        np.testing.assert_allclose(f(a, b)[0], np.tanh(a + truth), rtol=1e-4, atol=1e-5)
+        truth -= 0.1 * (b * (1 - np.tanh(a + truth) ** 2)).sum(0)
+        np.testing.assert_allclose(shift.get_value(), truth, rtol=1e-4, atol=1e-4)
+
+
+def test_columns_that_are_read_turned_or_too_many_have_their_own_kernel():
+    x = st.placeholder((40, 40), "float64")
+    f = compiled([x], [x.T * 2, st.sum(x.T * 2, 0)])
+    a = values("float64", 40, 40)
+    for found, truth in zip(f(a), [a.T * 2, (a.T * 2).sum(0)], strict=True):
+        np.testing.assert_allclose(found, truth, rtol=1e-12, atol=1e-13)
+    wide = st.placeholder((None, 10_000), "float32")
+    g = compiled([wide], [wide * 2, st.sum(wide, 0)])
+    assert not any(step.columns for step in steps(g))
+
+
+def test_rows_are_swept_within_native_loops():
+    x = st.placeholder((5, 64, 32), "float64")
+
+    def step(rows, total):
+        y = st.tanh(rows + total)
+        return st.sum(y, 0), y
+
+    (_, found), _ = st.scan(step, x, [st.zeros((32,), "float64"), None])
+    f = compiled([x], found)
+    assert any(
+        step.columns
+        for body in f.executable.program.schedule.bodies.values()
+        for step in body.steps
+    )
+    a, total = values("float64", 5, 64, 32), np.zeros(32)
+    for i in range(5):
+        y = np.tanh(a[i] + total)
+        total = y.sum(0)
+        np.testing.assert_allclose(f(a)[i], y, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name, register", [("avx2", "ymm"), ("neon", ".4s"), ("sse2", "xmm")])
+def test_sweeps_are_vector_code_on_every_machine(name, register):
+    x = st.placeholder((None, 64), "float32")
+    y = st.maximum(x, 0)
+    graph = st.Graph((x.node,), tuple(v.node for v in (y, st.sum(y, 0), st.sum(y, 1))))
+    chosen = target.named(name)
+    built = program.build_program(graph, chosen)
+    assert built.schedule.steps[0].columns
+    assert jit.emit_assembly(built.llvm_ir, chosen).count(register) > 50
+
+
+def test_the_memory_of_the_accumulators_is_reported():
+    x = st.placeholder((None, 64), "float32")
+    f = compiled([x], [x * 2, st.sum(x, 0)])
+    needed = f.executable.program.partial_bytes
+    assert 0 < needed <= sweeps.SCRATCH + 4 * 64 * 1024
+    assert f.executable.program.scratch_bytes >= needed

@@ -49,10 +49,10 @@ def keep_rows(kernel: Kernel, cost: Cost) -> None:
 
 
 def _bodies(body: list[Stmt]) -> Iterator[list[Stmt]]:
-    """Yield the statements of a kernel and of every loop that is no vector loop."""
+    """Yield the statements of a kernel and of every fold, and loop that is no vector loop."""
     yield body
     for stmt in body:
-        if isinstance(stmt, Loop) and not stmt.vector:
+        if isinstance(stmt, Reduce) or (isinstance(stmt, Loop) and not stmt.vector):
             yield from _bodies(stmt.body)
 
 

@@ -6,6 +6,7 @@
 4. Print the graph before and after optimization and the LLVM code of one fused kernel.
 """
 
+import re
 import sys
 import time
 
@@ -129,7 +130,7 @@ def main():
     print(f"\nThe loop tree of its largest kernel, {name}:")
     print(kernels[name])
     code = train.executable.llvm_ir
-    body = code[code.index(f"define i32 @{name}(") :]
+    body = code[re.search(rf"define i32 @{name}[.(]", code).start() :]
     print("\nIts LLVM code (head):")
     print(head(body[: body.index("\n}") + 2], 60))
 

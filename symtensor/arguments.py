@@ -19,7 +19,7 @@ from symtensor.errors import DTypeError, FunctionError, ShapeError
 from symtensor.ir.dtypes import DType, as_dtype
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape
-from symtensor.ops.inputs import index_of
+from symtensor.ops.attributes import index_of
 from symtensor.ops.scalars import saturating_cast
 from symtensor.ops.variables import Store, Variable
 from symtensor.vocabulary import require_name, suggestion

@@ -9,14 +9,15 @@ expressions alike, and never in what they put in; the user's own graph stays as 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from symtensor.arguments import MISSING, Input, convert_argument
 from symtensor.engines.base import Engine
 from symtensor.errors import (
-    AttributeValueError,
     DTypeError,
     FunctionError,
     MissingInputError,
@@ -38,6 +39,7 @@ from symtensor.ops.inputs import constant, placeholder
 from symtensor.ops.movement import specify_shape
 from symtensor.ops.variables import Store, Variable, variable, variable_of
 from symtensor.passes.sizes import can_decide, sizes_of, walk_sizes
+from symtensor.vocabulary import require_choice
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ def define_graph(
 
 def _read_inputs(inputs: Any) -> tuple[list[Input], list[tuple[Tensor, Tensor]]]:
     """Return the inputs, with a placeholder for each intermediate tensor, and those exchanges."""
-    if isinstance(inputs, (Tensor, Input)) or not isinstance(inputs, Iterable):
+    if isinstance(inputs, (Tensor, Input)) or not np.iterable(inputs):
         raise FunctionError(
             f"expected a list of inputs, found {inputs!r}",
             help="write function([x], ...)",
@@ -157,9 +159,11 @@ def flatten(outputs: Any, leaves: list[Tensor]) -> Any:
 
 
 def _pairs(given: Any, what: str, error: type[SymtensorError]) -> list[tuple[Any, Any]]:
-    if isinstance(given, Tensor) or not isinstance(given, (Iterable, type(None))):
+    if given is None:
+        return []
+    if isinstance(given, Tensor) or not np.iterable(given):
         raise error(f"{what}: expected pairs, found {given!r}")
-    pairs = list(given.items()) if isinstance(given, Mapping) else list(given or ())
+    pairs = list(given.items()) if isinstance(given, Mapping) else list(given)
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise error(f"{what}: expected pairs, found {pair!r}")
@@ -316,11 +320,10 @@ def _resolve_updates(
     off = options.no_default_updates
     if off is True:
         return found
-    if off is not False and not (
-        isinstance(off, Iterable) and all(isinstance(v, Variable) for v in off)
-    ):
+    without = () if off is False else off
+    if not (np.iterable(without) and all(isinstance(v, Variable) for v in without)):
         raise FunctionError(f"no_default_updates: expected a bool or variables, found {off!r}")
-    settled = {target.store for target, _ in pairs} | {v.store for v in off or ()}
+    settled = {target.store for target, _ in pairs} | {v.store for v in without}
     pending = [*outputs, *explicit]
     while pending:
         reached, pending = toposort(pending), []
@@ -342,11 +345,7 @@ def _resolve_updates(
 
 def check_graph(graph: Graph, on_unused_input: str) -> None:
     """Check that what the roots need is fed, and that what is fed is needed."""
-    if on_unused_input not in ("raise", "warn", "ignore"):
-        raise AttributeValueError(
-            f"on_unused_input: expected raise, warn or ignore, found {on_unused_input!r}",
-            code="ST0302",
-        )
+    require_choice(on_unused_input, ("raise", "warn", "ignore"), "on_unused_input")
     needed = toposort(graph.roots)
     _check_one_type(needed, graph)
     _check_fed(graph, needed)

@@ -1,12 +1,13 @@
-"""What to say when a name is not here, near names and other libraries' words for ours, or is no name."""
+"""What to say when a name is not here, near names and other libraries' words for ours, or is no name,
+or no option."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from symtensor.errors import ArgumentError
+from symtensor.errors import ArgumentError, AttributeValueError
 
 OTHER_WORDS = {
     # Theano, PyTensor
@@ -51,6 +52,15 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         return f"; symtensor calls it {OTHER_WORDS[name]}"
     near = difflib.get_close_matches(name, sorted(names), n=3)
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def require_choice(value: Any, choices: Sequence[str], what: str) -> None:
+    """Raise `AttributeValueError` for an option that is none of `choices`; `what` is its name."""
+    if not isinstance(value, str) or value not in choices:
+        listed = ", ".join(choices[:-1])
+        raise AttributeValueError(
+            f"{what}: expected {listed} or {choices[-1]}, found {value!r}", code="ST0302"
+        )
 
 
 def require_name(name: Any, of: str) -> None:

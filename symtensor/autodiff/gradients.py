@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from symtensor.errors import GradientError, SymtensorError
 from symtensor.ir import location
 from symtensor.ir.graph import Graph, toposort
@@ -20,6 +22,7 @@ from symtensor.ir.types import TensorType
 from symtensor.ops import creation, joining
 from symtensor.ops.build import as_tensor, cast_to
 from symtensor.ops.inputs import PARAMETER, constant
+from symtensor.vocabulary import require_choice
 
 Disconnected = Literal["zero", "none", "raise"]
 Cotangents = dict[Node, Tensor]
@@ -40,25 +43,32 @@ def gradients(
     None, or a `GradientError`, by `disconnected`.
     """
     single = isinstance(wrt, Tensor)
-    if not single and not isinstance(wrt, Iterable):
-        raise GradientError(f"expected tensors to differentiate by, found {wrt!r}")
-    targets: list[Tensor] = [wrt] if single else list(wrt)
-    if disconnected not in ("zero", "none", "raise"):
-        raise GradientError(
-            f"disconnected: expected zero, none or raise, found {disconnected!r}", code="ST0302"
-        )
-    for target in targets:
-        if not isinstance(target, Tensor):
-            raise GradientError(f"expected tensors to differentiate by, found {target!r}")
-    seeds = _seeds(loss, known or {})
-    constants = {x.node for x in consider_constant}
+    targets = tensors_of(wrt, "to differentiate by")
+    require_choice(disconnected, ("zero", "none", "raise"), "disconnected")
+    seeds = _seeds(loss, {} if known is None else known)
+    constants = {x.node for x in tensors_of(consider_constant, "to take as constant")}
     found = backpropagate(seeds, {x.node for x in targets}, constants)
     out = [_finish(x, found.get(x.node), disconnected, seeds, constants) for x in targets]
     return out[0] if single else out
 
 
+def tensors_of(given: Any, purpose: str) -> list[Tensor]:
+    """Return the tensors that a user gave for a purpose: one, or a sequence of them."""
+    if isinstance(given, Tensor):
+        return [given]
+    tensors = list(given) if np.iterable(given) else [given]
+    for x in tensors:
+        if not isinstance(x, Tensor):
+            raise GradientError(f"expected tensors {purpose}, found {x!r}")
+    return tensors
+
+
 def _seeds(loss: Tensor | None, known: Mapping[Tensor, Tensor]) -> Cotangents:
     seeds: Cotangents = {}
+    if not isinstance(known, Mapping) or not all(isinstance(x, Tensor) for x in known):
+        raise GradientError(
+            f"known: expected cotangents by tensor, as {{y: g}}, found {known!r}", code="ST0604"
+        )
     for tensor, cotangent in known.items():
         fitted = cast_to(as_tensor(cotangent), tensor.dtype)
         if fitted.shape != tensor.shape:

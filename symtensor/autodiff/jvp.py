@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from symtensor.autodiff.gradients import apply_vjp, backpropagate, gradients
+from symtensor.autodiff.gradients import apply_vjp, backpropagate, gradients, tensors_of
 from symtensor.errors import GradientError
 from symtensor.ir import location
 from symtensor.ir.graph import replace_nodes, toposort
@@ -29,8 +29,10 @@ from symtensor.ops.scan import map_
 Tangents = dict[Node, Tensor]
 
 
-def _as_list(value: Any) -> list[Tensor]:
-    return [value] if isinstance(value, Tensor) else list(value)
+def _directions(given: Any) -> list[Tensor]:
+    """Return tangents, cotangents or vectors: one, or a list of them."""
+    values = given if isinstance(given, (list, tuple)) else [given]
+    return [as_tensor(value) for value in values]
 
 
 def jvp(outputs: Any, wrt: Any, tangents: Any) -> Any:
@@ -39,7 +41,8 @@ def jvp(outputs: Any, wrt: Any, tangents: Any) -> Any:
     All three are single tensors or lists; the result is like `outputs`. An output that does not
     depend on `wrt` has zero derivative.
     """
-    out, sources, directions = map(_as_list, (outputs, wrt, tangents))
+    out, sources = tensors_of(outputs, "to differentiate"), tensors_of(wrt, "to differentiate by")
+    directions = _directions(tangents)
     if len(sources) != len(directions):
         raise GradientError(f"{len(sources)} tensors but {len(directions)} tangents", code="ST0604")
     known: Tangents = {}
@@ -126,7 +129,7 @@ def _transposed_twice(node: Node, live: Mapping[int, Tensor]) -> list[Tensor | N
 
 def vjp(outputs: Any, wrt: Any, cotangents: Any) -> Any:
     """Return the cotangents of `wrt` for given cotangents of `outputs` (single tensors or lists)."""
-    out, given = _as_list(outputs), _as_list(cotangents)
+    out, given = tensors_of(outputs, "to differentiate"), _directions(cotangents)
     if len(out) != len(given):
         raise GradientError(f"{len(out)} outputs but {len(given)} cotangents", code="ST0604")
     known = {y: g for y, g in zip(out, given, strict=True)}
@@ -145,7 +148,9 @@ def jacobian(y: Tensor, x: Any) -> Any:
 
     The shape is ``y.shape + x.shape``; a list of tensors gives a list.
     """
-    sources = _as_list(x)
+    (y,), sources = tensors_of([y], "to differentiate"), tensors_of(x, "to differentiate by")
+    if not sources:
+        return []
     flat = movement.ravel(y)
     (size,) = flat.shape
 
@@ -178,7 +183,7 @@ def hessian(loss: Tensor, x: Tensor) -> Tensor:
 
 def hessian_vector_product(loss: Tensor, x: Any, vector: Any) -> Any:
     """Return the second derivatives of `loss` along `vector`, without forming the hessian."""
-    sources, vectors = _as_list(x), _as_list(vector)
+    sources, vectors = tensors_of(x, "to differentiate by"), _directions(vector)
     if len(sources) != len(vectors):
         raise GradientError(f"{len(sources)} tensors but {len(vectors)} vectors", code="ST0604")
     for s, v in zip(sources, vectors, strict=True):

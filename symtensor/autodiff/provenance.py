@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from symtensor.autodiff.gradients import apply_vjp, carries
+from symtensor.autodiff.gradients import apply_vjp, carries, tensors_of
 from symtensor.errors import GradientError, Operand
 from symtensor.ir.graph import toposort
 from symtensor.ir.node import RESULT, Node, format_type
@@ -90,7 +90,7 @@ def why_no_gradient(
     for what in (loss, tensor):
         if not isinstance(what, Tensor):
             raise GradientError(f"why_no_gradient: expected two tensors, found {what!r}")
-    constants = {x.node for x in consider_constant}
+    constants = {x.node for x in tensors_of(consider_constant, "to take as constant")}
     return trace(tensor, {loss.node}, constants)
 
 

@@ -14,6 +14,7 @@ from symtensor.inspect.text import graph_of
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
 from symtensor.ir.printer import Labels
+from symtensor.vocabulary import require_choice
 
 LARGEST = 4000
 """Nodes up to which `to_svg` places them itself."""
@@ -63,12 +64,12 @@ def to_svg(value: Any, *, layout: str | None = None) -> str:
     None takes "own" up to 4000 nodes. Boxes carry the user's line as a tooltip.
     """
     graph = graph_of(value)
-    if layout is None:
+    if layout is not None:
+        require_choice(layout, ("own", "graphviz"), "layout")
+    else:
         layout = "own" if len(graph.all_nodes()) <= LARGEST else "graphviz"
     if layout == "own":
         return _draw(graph)
-    if layout != "graphviz":
-        raise SymtensorError(f"layout: expected own or graphviz, found {layout!r}")
     program = shutil.which("dot")
     if program is None:
         raise SymtensorError(

@@ -18,10 +18,12 @@ from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node, format_type
 from symtensor.ir.printer import Labels, format_attributes
 from symtensor.ir.types import TensorType
+from symtensor.vocabulary import require_name
 
 
 def to_model_explorer(value: Any, *, label: str = "symtensor") -> str:
     """Return the graphs of a tensor, graph or function as JSON text that Model Explorer opens."""
+    require_name(label, "the graphs")
     graphs: list[dict[str, Any]] = []
     for name, graph in _named_graphs(value):
         _add_graph(graphs, name, graph)

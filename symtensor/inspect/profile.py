@@ -26,8 +26,8 @@ from symtensor.ir import dims as D
 from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph, toposort
 from symtensor.ir.node import Node
+from symtensor.ops.attributes import as_int
 from symtensor.ops.cost import node_cost
-from symtensor.ops.inputs import as_int
 
 Array = np.ndarray[Any, Any]
 

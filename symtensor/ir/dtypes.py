@@ -101,8 +101,10 @@ def as_dtype(value: Any) -> DType:
             raise DTypeError("bfloat16 needs the package ml_dtypes",
                              help="pip install 'symtensor[formats]'", code="ST0201")  # fmt: skip
     try:
+        if value is None:  # which is float64 to NumPy
+            raise TypeError
         dtype = np.dtype(value)
-    except TypeError:
+    except (TypeError, ValueError):
         hint = suggestion(value, _BY_NAME) if isinstance(value, str) else ""
         raise DTypeError(f"expected a dtype, found {value!r}{hint}", code="ST0201") from None
     dtype = dtype.newbyteorder("=")
@@ -121,7 +123,9 @@ def as_dtype(value: Any) -> DType:
 @functools.cache
 def promote(*dtypes: DType) -> DType:
     """Return the dtype that NumPy's promotion table gives for the operands."""
-    return as_dtype(np.result_type(*(d.numpy for d in dtypes)))
+    if not dtypes:
+        raise DTypeError("expected a dtype, found none", code="ST0201")
+    return as_dtype(np.result_type(*(as_dtype(d).numpy for d in dtypes)))
 
 
 @functools.cache

@@ -58,7 +58,7 @@ class at:  # noqa: N801  (read as a word: with at(location))
 
 
 @contextlib.contextmanager
-def name_scope(name: str) -> Iterator[str]:
+def name_scope(name: str | None) -> Iterator[str]:
     """Put the nodes built inside under `name`, within the scopes around it; yield the whole scope.
 
     Scopes change no graph. The explorer and the exports fold graphs by them, and what gradients and
@@ -66,7 +66,7 @@ def name_scope(name: str) -> Iterator[str]:
     """
     require_name(name, "a scope")
     saved = _override.scope
-    _override.scope = "/".join(filter(None, [saved, name.strip("/")]))
+    _override.scope = "/".join(filter(None, [saved, (name or "").strip("/")]))
     try:
         yield _override.scope
     finally:

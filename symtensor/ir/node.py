@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from symtensor.errors import Operand, SymtensorError
+from symtensor.errors import AttributeValueError, Operand, SymtensorError
 from symtensor.ir import location
 from symtensor.ir.dims import DimExpr
 from symtensor.ir.types import NodeType, TensorType, refuse_negative_sizes
@@ -129,6 +129,22 @@ def map_attribute(value: Any, change: Callable[[Any], Any]) -> Any:
     return change(value)
 
 
+def _refusal(op: Op, attrs: Mapping[str, Any]) -> AttributeValueError:
+    """Return what is wrong with attributes that can't be hashed."""
+    bad = next(name for name, value in attrs.items() if not _is_hashable(freeze(value)))
+    return AttributeValueError(
+        f"{op.name}: {bad}: expected a number, a text or a tuple of such, found {attrs[bad]!r}"
+    )
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
 def make_node(
     op: Op,
     inputs: Sequence[Node],
@@ -141,7 +157,10 @@ def make_node(
     attrs = attrs or {}
     inputs = tuple(inputs)
     key = (op, inputs, tuple((k, freeze(attrs[k])) for k in sorted(attrs)))
-    found = _interned.get(key)
+    try:
+        found = _interned.get(key)
+    except TypeError:
+        raise _refusal(op, attrs) from None
     if found is not None:
         return found
     where = loc if loc is not None else location.current()

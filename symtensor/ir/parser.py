@@ -47,6 +47,8 @@ def parse_graph(
     tokens = Tokens(text)
     parser = _Parser(tokens, ops, literals, make_variable)
     parser.file = file
+    if not isinstance(bind, Graph | None):
+        raise ParseError(f"bind: expected a graph, found {bind!r}")
     if bind is not None:
         parser.bind(bind)
     graph = parser.graph()

@@ -158,7 +158,7 @@ class Tensor:
 
     def eval(self, values: Mapping[Tensor, Any] | None = None, **options: Any) -> np.ndarray:
         """Compile and run at once: the value of this tensor for the given inputs."""
-        result: np.ndarray = _bound.evaluate(self, values or {}, **options)
+        result: np.ndarray = _bound.evaluate(self, {} if values is None else values, **options)
         return result
 
     # operators

@@ -44,10 +44,17 @@ def depends_on(roots: Sequence[Node], sources: Sequence[Node]) -> set[Node]:
     return found
 
 
+def check_callable(function: Any, what: str) -> None:
+    """Raise `ArgumentError` for what is no function."""
+    if not callable(function):
+        raise ArgumentError(f"{what} must be a function, found {function!r}")
+
+
 def check_call(
     function: Callable[..., Any], what: str, arguments: Sequence[Tensor], **keywords: Any
 ) -> None:
     """Raise `ArgumentError` when a user's function does not take the arguments it will get."""
+    check_callable(function, what)
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # a builtin that tells nothing

@@ -20,7 +20,8 @@ from symtensor.ir.dtypes import DType, as_dtype, promote
 from symtensor.ir.node import Op, describe_operand, make_node, results
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import unify_shapes
-from symtensor.ops.inputs import constant, dim_value, index_of
+from symtensor.ops.attributes import index_of
+from symtensor.ops.inputs import constant, dim_value
 
 TensorLike = Any
 """A Tensor, a NumPy array or scalar, a (nested) list of numbers, a Python number or a Dim."""
@@ -52,7 +53,7 @@ def as_tensor(value: TensorLike, dtype: DType | None = None) -> Tensor:
     if isinstance(value, DimExpr):
         return dim_value(value)
     if dtype is not None and is_weak(value):
-        return _weak_constant(value, dtype)
+        return _weak_constant(value, as_dtype(dtype))
     if isinstance(value, (list, tuple)) and _holds_tensor(value):
         raise DTypeError(
             "a list that holds tensors is not a tensor",

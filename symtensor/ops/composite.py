@@ -15,7 +15,8 @@ from symtensor.ir.dtypes import int64
 from symtensor.ir.tensor import Tensor
 from symtensor.ops import elementwise as e
 from symtensor.ops import indexing, logic, movement, reduction
-from symtensor.ops.build import TensorLike, as_tensor, cast_to, normalize_axis
+from symtensor.ops.attributes import as_flag
+from symtensor.ops.build import TensorLike, as_tensor, cast_to, is_weak, normalize_axis
 from symtensor.ops.effects import stop_gradient
 from symtensor.ops.reduction import as_float
 from symtensor.ops.special import erf
@@ -70,7 +71,7 @@ def selu(x: TensorLike) -> Tensor:
 def gelu(x: TensorLike, approximate: bool = False) -> Tensor:
     """Return x times the normal distribution function of x, or its tanh approximation."""
     x = as_float(x)
-    if approximate:
+    if as_flag(approximate, "approximate"):
         bent = tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
     else:
         bent = erf(x / math.sqrt(2))
@@ -111,7 +112,7 @@ def binary_crossentropy(
 ) -> Tensor:
     """Return the elementwise cross entropy of targets in [0, 1] and probabilities or logits."""
     y, x = _target_and_output(target, output)
-    if from_logits:
+    if as_flag(from_logits, "from_logits"):
         above = x >= 0  # not relu and abs: their derivatives at 0 are not those of this sum
         return logic.where(above, x, 0) - x * y + e.softplus(logic.where(above, -x, x))
     p = _probabilities(x)
@@ -127,7 +128,7 @@ def categorical_crossentropy(
     target 0 may have the logit -inf.
     """
     y, x = _target_and_output(target, output)
-    if from_logits:
+    if as_flag(from_logits, "from_logits"):
         return -reduction.sum(e.masked_multiply(y, log_softmax(x, axis)), axis)
     p = _probabilities(x / reduction.sum(x, axis, keepdims=True))
     return -reduction.sum(y * e.log(p), axis)
@@ -147,7 +148,8 @@ def sparse_categorical_crossentropy(
         raise ShapeError(
             f"expected labels of {x.ndim - 1} axes for {x.type}, found {labels.type}", code="ST0106"
         )
-    logs = log_softmax(x, axis) if from_logits else e.log(_probabilities(x))
+    flag = as_flag(from_logits, "from_logits")
+    logs = log_softmax(x, axis) if flag else e.log(_probabilities(x))
     picked = indexing.take_along_axis(logs, movement.expand_dims(labels, axis), axis)
     return -movement.squeeze(picked, axis)
 
@@ -167,8 +169,9 @@ def mean_absolute_error(target: TensorLike, output: TensorLike, axis: Any = -1) 
 def huber(target: TensorLike, output: TensorLike, delta: float = 1.0) -> Tensor:
     """Return the elementwise Huber loss: quadratic up to `delta`, linear beyond."""
     y, x = _target_and_output(target, output)
+    edge: Any = delta if is_weak(delta) else as_tensor(delta)
     size = e.abs(x - y)
-    return logic.where(size <= delta, 0.5 * size * size, delta * (size - 0.5 * delta))
+    return logic.where(size <= edge, 0.5 * size * size, edge * (size - 0.5 * edge))
 
 
 def accuracy(target: TensorLike, output: TensorLike, axis: int = -1) -> Tensor:

@@ -24,6 +24,7 @@ from symtensor.ir.node import describe_operand
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_dims
 from symtensor.ops import creation, logic, movement, reduction, slicing
+from symtensor.ops.attributes import as_int
 from symtensor.ops.build import (
     TensorLike,
     apply,
@@ -35,7 +36,6 @@ from symtensor.ops.build import (
 )
 from symtensor.ops.elementwise import multiply
 from symtensor.ops.families import AxisMap, Contraction, IndexMap, View
-from symtensor.ops.inputs import as_int
 from symtensor.ops.registry import define
 
 LABELS = string.ascii_letters
@@ -183,13 +183,22 @@ def diag(x: TensorLike, k: int = 0) -> Tensor:
 # --- functions -----------------------------------------------------------------------------------
 
 
-def contract(left: Tensor, right: Tensor, spec: str) -> Tensor:
+def contract(left: TensorLike, right: TensorLike, spec: str) -> Tensor:
     """Return the contraction of two tensors of one dtype, with guards for unproved sizes.
 
     Labels of one operand that the result lacks are summed first. Where nothing is left to sum it
     is a product. bool contracts as `any` of `and`.
     """
-    return _contract("contract", left, right, *split_spec(spec))
+    if not isinstance(spec, str):
+        raise AttributeValueError(
+            f'contract: expected labels as "ab,bc->ac", found {spec!r}', code="ST0303"
+        )
+    a, b, out = split_spec(spec)
+    left, right = as_tensor(left), as_tensor(right)
+    for x, labels in ((left, a), (right, b)):
+        if x.ndim != len(labels):
+            raise ShapeError(f"contract: expected the axes {labels!r}, found {x.type}")
+    return _contract("contract", left, right, a, b, out)
 
 
 def _contract(name: str, left: Tensor, right: Tensor, a: str, b: str, out: str) -> Tensor:
@@ -309,6 +318,10 @@ def tensordot(x: TensorLike, y: TensorLike, axes: Any = 2) -> Tensor:
     or a pair of axis lists."""
     a, b = _operands((x, y))
     if isinstance(axes, (tuple, list)):
+        if len(axes) != 2:
+            raise AttributeValueError(
+                f"tensordot: expected a count or two lists of axes, found {axes!r}", code="ST0303"
+            )
         first, second = (list(p) if isinstance(p, (tuple, list)) else [p] for p in axes)
     else:
         count = as_int(axes, "tensordot: axes")

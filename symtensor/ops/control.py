@@ -16,9 +16,9 @@ from symtensor.ir.node import Node, current_serial
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_dims
 from symtensor.ops import creation, movement
+from symtensor.ops.attributes import as_dim
 from symtensor.ops.bodies import body_graph, check_call, close_body, fresh_placeholders, made_after
 from symtensor.ops.build import apply_multi, as_tensor, cast_to, weak_promote
-from symtensor.ops.inputs import as_dim
 from symtensor.ops.registry import define
 from symtensor.ops.scan_primitive import scan_states
 

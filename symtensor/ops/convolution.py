@@ -22,10 +22,12 @@ from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import int64
 from symtensor.ir.tensor import Tensor
 from symtensor.ops import creation, elementwise, movement, reduction, slicing
+from symtensor.ops.attributes import as_dim, as_int, as_items
 from symtensor.ops.build import TensorLike, apply, as_tensor, cast_to, weak_promote
 from symtensor.ops.contraction import CONTRACT
-from symtensor.ops.inputs import as_dim, as_int, constant
+from symtensor.ops.inputs import constant
 from symtensor.ops.windows import overlap_add, per_axis, windows
+from symtensor.vocabulary import require_choice
 
 Ints = tuple[int, ...]
 Padding = str | int | Sequence[Any]
@@ -43,6 +45,11 @@ def padding_pairs(
     TensorFlow does; "causal" all before; else one number, or a number or a pair per axis.
     """
     n = len(sizes)
+    if not isinstance(padding, str):
+        given = list(padding) if np.iterable(padding) else [padding] * n
+        if len(given) != n:
+            raise AttributeValueError(f"padding: expected amounts for {n} axes, found {given}")
+        return [_pair(amount) for amount in given]
     spans = [(w - 1) * d + 1 for w, d in zip(windows, dilations, strict=True)]
     if padding == "valid":
         return [(0, 0)] * n
@@ -55,14 +62,9 @@ def padding_pairs(
             before = D.floordiv(total, 2)
             out.append((before, total - before))
         return out
-    if isinstance(padding, str):
-        raise AttributeValueError(
-            f"padding: expected valid, same, causal or amounts, found {padding!r}", code="ST0302"
-        )
-    given = list(padding) if np.iterable(padding) else [padding] * n
-    if len(given) != n:
-        raise AttributeValueError(f"padding: expected amounts for {n} axes, found {given}")
-    return [_pair(amount) for amount in given]
+    raise AttributeValueError(
+        f"padding: expected valid, same, causal or amounts, found {padding!r}", code="ST0302"
+    )
 
 
 def _pair(amount: Any) -> tuple[Dim, Dim]:
@@ -74,14 +76,8 @@ def _pair(amount: Any) -> tuple[Dim, Dim]:
 
 
 def _channels_last(x: Tensor, data_format: str) -> Tensor:
-    if data_format == "channels_last":
-        return x
-    if data_format != "channels_first":
-        raise AttributeValueError(
-            f"data_format: expected channels_last or channels_first, found {data_format!r}",
-            code="ST0302",
-        )
-    return movement.moveaxis(x, 1, -1)
+    require_choice(data_format, ("channels_last", "channels_first"), "data_format")
+    return x if data_format == "channels_last" else movement.moveaxis(x, 1, -1)
 
 
 def _as_given(x: Tensor, data_format: str) -> Tensor:
@@ -212,10 +208,11 @@ def conv_transpose(
     n = x.ndim - 2
     sizes = _window_sizes(kernel, "conv_transpose")
     steps, gaps = per_axis(strides, n, "stride"), per_axis(dilation, n, "dilation")
-    shape = [as_dim(size, "conv_transpose: output_shape", 0) for size in output_shape]
+    given = as_items(output_shape, "conv_transpose: output_shape", "sizes")
+    shape = [as_dim(size, "conv_transpose: output_shape", 0) for size in given]
     if len(shape) != n:
         raise ShapeError(
-            f"conv_transpose: expected {n} spatial sizes, found {list(output_shape)}", code="ST0106"
+            f"conv_transpose: expected {n} spatial sizes, found {given}", code="ST0106"
         )
     if D.provably_different(x.shape[-1], kernel.shape[-1]):
         raise ShapeError(

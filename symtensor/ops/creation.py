@@ -11,13 +11,24 @@ from symtensor.errors import AttributeValueError, DTypeError, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, DimExpr
 from symtensor.ir.dtypes import DType, as_dtype, float32, float64, int64
+from symtensor.ir.literal import as_array
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops import elementwise, joining, logic, movement, reduction
+from symtensor.ops.attributes import (
+    as_dim,
+    as_flag,
+    as_int,
+    as_number,
+    as_sizes,
+    index_of,
+    normalize_dim,
+)
 from symtensor.ops.build import TensorLike, apply, as_tensor, cast_to, operands
 from symtensor.ops.families import Index
-from symtensor.ops.inputs import as_dim, as_int, constant, index_of, normalize_dim
+from symtensor.ops.inputs import constant
 from symtensor.ops.registry import define
+from symtensor.vocabulary import require_choice
 
 IOTA = define(
     "iota",
@@ -80,9 +91,22 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Te
         raise AttributeValueError("arange: the step must not be 0")
     out_dtype = None if dtype is None else as_dtype(dtype)
     if not any(isinstance(v, DimExpr) for v in bounds):
-        return constant(np.arange(*bounds, dtype=None if out_dtype is None else out_dtype.numpy))
+        return constant(_evenly_spaced(bounds, None if out_dtype is None else out_dtype.numpy))
     out = _arange_of_dims(*bounds)
     return out if out_dtype is None else cast_to(out, out_dtype)
+
+
+def _evenly_spaced(bounds: Sequence[Any], dtype: Any) -> np.ndarray[Any, Any]:
+    """Return what `arange` makes of numbers: what NumPy does."""
+    for what, bound in zip(("start", "stop", "step"), bounds, strict=True):
+        as_number(bound, f"arange: {what}")
+    try:
+        return np.arange(*bounds, dtype=dtype)
+    except (ValueError, OverflowError, MemoryError) as error:  # NaN, or too many
+        start, stop, step = bounds
+        raise AttributeValueError(
+            f"arange: expected a range that memory can hold, found {start} to {stop} by {step}: {error}"
+        ) from None
 
 
 def _arange_of_dims(start: Any, stop: Any, step: Any) -> Tensor:
@@ -115,9 +139,17 @@ def linspace(
     Bounds are numbers or scalar tensors; an integer `dtype` rounds down, as in NumPy.
     """
     num = as_int(num, "linspace: num", 0)
-    if not isinstance(start, Tensor) and not isinstance(stop, Tensor):
+    endpoint = as_flag(endpoint, "endpoint")
+    if not any(isinstance(bound, (Tensor, DimExpr)) for bound in (start, stop)):
+        start, stop = as_array(start, None), as_array(stop, None)
         wanted = None if dtype is None else as_dtype(dtype).numpy
-        return constant(np.linspace(start, stop, num, endpoint, dtype=wanted))
+        try:
+            values = np.linspace(start, stop, num, endpoint, dtype=wanted)
+        except (ValueError, MemoryError) as error:  # too many, or shapes that differ
+            raise AttributeValueError(
+                f"linspace: {num} values from {start} to {stop}: {error}"
+            ) from None
+        return constant(values)
     a, b = operands((start, stop), lambda d: d if d.is_floating else float64)
     if a.ndim:
         raise ShapeError("linspace: expected scalar bounds", code="ST0106")
@@ -135,11 +167,11 @@ def linspace(
 
 def full(shape: Sequence[Any] | Any, value: TensorLike, dtype: Any = None) -> Tensor:
     """Return a tensor of `shape` that holds `value` everywhere."""
-    sizes = tuple(shape) if isinstance(shape, (tuple, list, np.ndarray)) else (shape,)
+    sizes = as_sizes(shape if np.iterable(shape) and not isinstance(shape, str) else (shape,))
     wanted = None if dtype is None else as_dtype(dtype)
     one = as_tensor(value, wanted)
     one = one if wanted is None else cast_to(one, wanted)
-    return movement.broadcast_to(one, [normalize_dim(s, i) for i, s in enumerate(sizes)])
+    return movement.broadcast_to(one, sizes)
 
 
 def zeros(shape: Sequence[Any] | Any, dtype: Any = "float32") -> Tensor:
@@ -207,7 +239,7 @@ def tril(x: TensorLike, k: int = 0) -> Tensor:
 def triu(x: TensorLike, k: int = 0) -> Tensor:
     """Return `x` with zeros below diagonal `k` of its last two axes."""
     x = as_tensor(x)
-    return logic.where(_below(x, k - 1), constant(0, x.dtype), x)
+    return logic.where(_below(x, as_int(k, "triu: k") - 1), constant(0, x.dtype), x)
 
 
 # --- grids ---------------------------------------------------------------------------------------
@@ -215,14 +247,11 @@ def triu(x: TensorLike, k: int = 0) -> Tensor:
 
 def meshgrid(*vectors: TensorLike, indexing: str = "xy") -> list[Tensor]:
     """Return coordinate tensors of a grid; ``xy`` swaps the first two axes, as in NumPy."""
+    require_choice(indexing, ("xy", "ij"), "meshgrid: indexing")
     tensors = [movement.ravel(v) for v in vectors]
     order = list(range(len(tensors)))
     if indexing == "xy" and len(order) > 1:
         order[:2] = [1, 0]
-    elif indexing not in ("xy", "ij"):
-        raise AttributeValueError(
-            f"meshgrid: expected indexing xy or ij, found {indexing!r}", code="ST0302"
-        )
     shape = tuple(tensors[order.index(axis)].shape[0] for axis in range(len(tensors)))
     out = []
     for axis, x in zip(order, tensors, strict=True):
@@ -233,7 +262,7 @@ def meshgrid(*vectors: TensorLike, indexing: str = "xy") -> list[Tensor]:
 
 def indices(shape: Sequence[Any], dtype: Any = int64) -> Tensor:
     """Return the position of each element of `shape` along each axis, as a new first axis."""
-    sizes = tuple(normalize_dim(s, i) for i, s in enumerate(shape))
+    sizes = as_sizes(shape)
     if not sizes:
         return zeros((0,), dtype)
     return joining.stack(meshgrid(*(iota(n, as_dtype(dtype)) for n in sizes), indexing="ij"))

@@ -12,7 +12,8 @@ from symtensor.ir.dtypes import as_dtype
 from symtensor.ir.node import Op, make_node, results
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, tensor_type
-from symtensor.ops.bodies import check_call
+from symtensor.ops.attributes import as_flag
+from symtensor.ops.bodies import check_call, check_callable
 from symtensor.ops.build import TensorLike, apply, as_tensor, operands
 from symtensor.ops.elementwise_rule import same_shapes
 from symtensor.ops.families import Elementwise
@@ -39,8 +40,11 @@ def custom_op(
 
     The name is taken for the process; `replace=True` takes it over.
     """
-    if not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier():
         raise AttributeValueError(f"an op name must be an identifier, found {name!r}")
+    check_callable(evaluate, f"the evaluate rule of {name}")
+    if not isinstance(doc, str):
+        raise AttributeValueError(f"{name}: expected a text as doc, found {doc!r}")
     if scalar is not None and infer is not None:
         raise AttributeValueError(f"{name}: a scalar rule makes the op elementwise; drop infer")
     rule = _same_type if infer is None else _checked_infer(name, infer)
@@ -52,7 +56,7 @@ def custom_op(
         family=None if scalar is None else Elementwise(scalar),
         doc=doc or (evaluate.__doc__ or "").strip(),
     )
-    if replace:
+    if as_flag(replace, "replace"):
         OPS.pop(name, None)
     register(op)
     return _builder(op, evaluate, elementwise=infer is None)

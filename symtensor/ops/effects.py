@@ -12,6 +12,7 @@ from symtensor.ir.dtypes import bool_
 from symtensor.ir.node import fresh_uid
 from symtensor.ir.tensor import Tensor
 from symtensor.ops import elementwise
+from symtensor.ops.attributes import as_number
 from symtensor.ops.build import TensorLike, apply, as_tensor, cast_to
 from symtensor.ops.families import AxisMap, IndexMap, View
 from symtensor.ops.registry import define
@@ -94,7 +95,7 @@ GRAD_SCALE = define(
 
 def grad_scale(x: TensorLike, factor: float) -> Tensor:
     """Return `x`; gradients through it are multiplied by `factor` (-1 reverses them)."""
-    return apply(GRAD_SCALE, as_tensor(x), factor=float(factor))
+    return apply(GRAD_SCALE, as_tensor(x), factor=as_number(factor, "grad_scale: factor"))
 
 
 GRAD_CLIP = define(
@@ -109,7 +110,11 @@ GRAD_CLIP = define(
 
 def grad_clip(x: TensorLike, low: float, high: float) -> Tensor:
     """Return `x`; gradients through it are limited to [low, high]."""
-    return apply(GRAD_CLIP, as_tensor(x), low=float(low), high=float(high))
+    limits: dict[str, Any] = {
+        "low": as_number(low, "grad_clip: low"),
+        "high": as_number(high, "grad_clip: high"),
+    }
+    return apply(GRAD_CLIP, as_tensor(x), **limits)
 
 
 def _vjp_steered(g: Tensor, y: Tensor, value: Tensor, *xs: Tensor, rule: Any) -> list[Any]:

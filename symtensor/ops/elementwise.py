@@ -18,6 +18,7 @@ from symtensor.errors import AttributeValueError
 from symtensor.ir.dtypes import float32
 from symtensor.ir.tensor import Tensor
 from symtensor.ops import logic
+from symtensor.ops.attributes import as_int
 from symtensor.ops.build import TensorLike, as_tensor
 from symtensor.ops.elementwise_rule import (
     ANY,
@@ -419,7 +420,9 @@ rint: ElementwiseFunction = elementwise(
 
 def round(x: TensorLike, decimals: int = 0) -> Tensor:
     """Return `x` rounded to `decimals` places, halves to even, by scaling as NumPy does."""
-    value = as_tensor(x)
+    value, decimals = as_tensor(x), as_int(decimals, "round: decimals")
+    if builtins.abs(decimals) > 300:  # 10.0**decimals would be infinite
+        raise AttributeValueError(f"round: decimals: expected -300 to 300, found {decimals}")
     if value.dtype.is_bool or (value.dtype.is_integer and decimals >= 0):
         return value
     if value.dtype.is_integer:

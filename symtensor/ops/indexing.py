@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from symtensor.errors import (
+    ArgumentError,
     AttributeValueError,
     DTypeError,
     IndexOutOfRange,
@@ -25,6 +26,7 @@ from symtensor.ir.dtypes import int64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_shapes
 from symtensor.ops import creation, elementwise, logic, movement
+from symtensor.ops.attributes import as_dim
 from symtensor.ops.build import (
     TensorLike,
     apply,
@@ -34,8 +36,8 @@ from symtensor.ops.build import (
     normalize_axis,
 )
 from symtensor.ops.families import Gather, Scatter
-from symtensor.ops.inputs import as_dim
 from symtensor.ops.registry import define
+from symtensor.vocabulary import require_choice
 
 Axes = tuple[int, ...]
 
@@ -205,6 +207,7 @@ def take(
 
     `mode`: ``raise`` for an out-of-range index, ``clip`` or ``wrap``.
     """
+    require_choice(mode, ("raise", "clip", "wrap"), "take: mode")
     x, index = as_tensor(x), as_index(indices)
     if axis is None:
         x, axis = movement.ravel(x), 0
@@ -214,10 +217,6 @@ def take(
         index = elementwise.clip(cast_to(index, int64), 0, as_tensor(size - 1))
     elif mode == "wrap":
         index = elementwise.remainder(cast_to(index, int64), size)
-    elif mode != "raise":
-        raise AttributeValueError(
-            f"take: expected mode raise, clip or wrap, found {mode!r}", code="ST0302"
-        )
     out = apply(GATHER, x, index, axes=(axis,))
     return put_back(out, index.ndim, axis)
 
@@ -230,6 +229,8 @@ def put_back(out: Tensor, count: int, before: int) -> Tensor:
 
 def gather(x: TensorLike, *indices: TensorLike) -> Tensor:
     """Return ``x[i0, i1, …]`` for index tensors over the leading axes, broadcast together."""
+    if not indices:
+        raise ArgumentError("gather: expected an index tensor for each leading axis, found none")
     tensors = broadcast(*map(as_index, indices))
     return apply(GATHER, as_tensor(x), *tensors, axes=tuple(range(len(tensors))))
 

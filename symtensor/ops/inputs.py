@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 from symtensor.errors import AttributeValueError, SymtensorError
-from symtensor.ir import dims as D
-from symtensor.ir.dims import Dim, DimExpr
+from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import as_dtype, int64
 from symtensor.ir.literal import Literal
 from symtensor.ir.node import fresh_uid, make_node
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, tensor_type
+from symtensor.ops.attributes import as_dim, as_sizes
 from symtensor.ops.registry import define
 from symtensor.vocabulary import require_name
 
@@ -82,45 +81,6 @@ DIM_VALUE = define(
 )
 
 
-def normalize_dim(size: Any, axis: int = 0) -> Dim:
-    """Return a Dim for None (a fresh symbol), a name, an int or a Dim."""
-    if size is None:
-        return D.symbol()
-    if isinstance(size, str):
-        return D.dim(size)
-    if isinstance(size, DimExpr):
-        return size
-    number = index_of(size)
-    if number is None:
-        raise AttributeValueError(
-            f"size of axis {axis}: expected an int, None, a name or a dim, found {size!r}",
-            code="ST0306",
-        )
-    return number
-
-
-def index_of(value: Any) -> int | None:
-    """Return the int that `value` is by ``__index__``, None for what is none, or not yet, as a tensor."""
-    try:
-        return int(operator.index(value))
-    except TypeError:
-        return None
-
-
-def as_int(value: Any, what: str, least: int | None = None) -> int:
-    """Return an integer that a user gave for `what`; anything with ``__index__`` is one."""
-    number = index_of(value)
-    if number is None or (least is not None and number < least):
-        limit = "" if least is None else f" of at least {least}"
-        raise AttributeValueError(f"{what}: expected an integer{limit}, found {value!r}")
-    return number
-
-
-def as_dim(value: Any, what: str, least: int | None = None) -> Dim:
-    """Return a dim, a name of one, or an integer as `as_int` does; only calls know what dims are."""
-    return normalize_dim(value) if isinstance(value, (DimExpr, str)) else as_int(value, what, least)
-
-
 def placeholder(
     shape: Sequence[Any] = (),
     dtype: Any = "float32",
@@ -134,14 +94,13 @@ def placeholder(
     axis of the mesh over which it is cut, or None, as in ``("batch", None)``.
     """
     require_name(name, "a placeholder")
-    if isinstance(shape, str):  # else its letters would be sizes
+    if isinstance(shape, str):  # which is most often meant as the name
         raise AttributeValueError(
             f"expected a shape, found {shape!r}",
             help=f"write placeholder((), name={shape!r}) or placeholder(({shape!r},))",
             code="ST0306",
         )
-    sizes = tuple(normalize_dim(size, axis) for axis, size in enumerate(shape))
-    type_ = tensor_type(as_dtype(dtype), sizes)
+    type_ = tensor_type(as_dtype(dtype), as_sizes(shape))
     attrs = {"type": type_, "uid": fresh_uid(), **shard_attribute(type_, shard)}
     return Tensor(make_node(PLACEHOLDER, (), attrs, name=name))
 
@@ -155,6 +114,7 @@ def constant(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
 
 def dim_value(dim: Dim) -> Tensor:
     """Return a size as an int64 scalar tensor."""
+    dim = as_dim(dim, "dim_value: dim")
     if isinstance(dim, int):
         return constant(dim, int64)
     return Tensor(make_node(DIM_VALUE, (), {"dim": dim}))

@@ -13,9 +13,11 @@ import numpy as np
 from symtensor.errors import AttributeValueError, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
+from symtensor.ir.literal import as_array
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_dims
 from symtensor.ops import creation, elementwise, indexing, movement, slicing
+from symtensor.ops.attributes import as_dim, as_int, as_items
 from symtensor.ops.build import (
     TensorLike,
     apply,
@@ -27,8 +29,8 @@ from symtensor.ops.build import (
     weak_promote,
 )
 from symtensor.ops.families import Assembly, Piece
-from symtensor.ops.inputs import as_dim, as_int
 from symtensor.ops.registry import define
+from symtensor.vocabulary import require_choice
 
 
 def _infer_concatenate(*xs: TensorType, axis: int) -> TensorType:
@@ -80,14 +82,22 @@ CONCATENATE = define(
 )
 
 
+def _operands(tensors: Any, op: str) -> list[TensorLike]:
+    """Return what is to be joined: tensors, and numbers that have no dtype of their own."""
+    if isinstance(tensors, Tensor):
+        tensors = list(tensors)
+    given = as_items(tensors, op, "tensors")
+    if not given:
+        raise ShapeError(f"{op}: expected at least one tensor", code="ST0105")
+    return [v if isinstance(v, Tensor) or is_weak(v) else as_tensor(v) for v in given]
+
+
 def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
     """Return tensors joined along `axis` (flattened when None).
 
     Other sizes must agree (`ShapeError`, at a call where they are unknown); dtypes are promoted.
     """
-    if len(tensors) == 0:
-        raise ShapeError("concatenate: expected at least one tensor", code="ST0105")
-    values = [v if isinstance(v, Tensor) or is_weak(v) else as_tensor(v) for v in tensors]
+    values = _operands(tensors, "concatenate")
     dtype = weak_promote(values)
     xs = [cast_to(as_tensor(v, dtype), dtype) for v in values]
     if axis is None:
@@ -194,9 +204,7 @@ def _gap(block: _Block, start: int, end: int) -> list[Tensor]:
 
 def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """Return tensors of one shape joined along a new axis; dtypes are promoted."""
-    if len(tensors) == 0:
-        raise ShapeError("stack: expected at least one tensor", code="ST0105")
-    values = [v if isinstance(v, Tensor) or is_weak(v) else as_tensor(v) for v in tensors]
+    values = _operands(tensors, "stack")
     dtype = weak_promote(values)
     xs = [as_tensor(v, dtype) for v in values]
     axis = normalize_axis(axis, xs[0].ndim + 1)
@@ -250,7 +258,7 @@ def unstack(x: TensorLike, axis: int = 0) -> list[Tensor]:
 def tile(x: TensorLike, reps: int | Sequence[Any]) -> Tensor:
     """Return `x` repeated whole along each axis."""
     x = as_tensor(x)
-    given = reps if isinstance(reps, (tuple, list, np.ndarray)) else (reps,)
+    given = reps if np.iterable(reps) and not isinstance(reps, str) else (reps,)
     counts = [as_dim(count, "tile: reps", 0) for count in given]
     rank = max(x.ndim, len(counts))
     counts = [*[1] * (rank - len(counts)), *counts]
@@ -271,17 +279,17 @@ def repeat(x: TensorLike, repeats: Any, axis: int | None = None) -> Tensor:
     if axis is None:
         x, axis = movement.ravel(x), 0
     axis = normalize_axis(axis, x.ndim)
-    if isinstance(repeats, (list, tuple, np.ndarray)) and np.size(repeats) == 1:
-        (repeats,) = np.ravel(repeats)
-    if isinstance(repeats, (list, tuple, np.ndarray)):
+    several = np.iterable(repeats) and not isinstance(repeats, (str, Tensor))
+    given = list(repeats) if several else [repeats]
+    if len(given) != 1:
         n = static_int(x.shape[axis], f"axis {axis} to repeat by a list of counts")
-        counts = np.asarray(repeats)
+        counts = as_array(given, None)
         if counts.shape != (n,) or counts.dtype.kind not in "iu" or counts.min(initial=0) < 0:
             raise AttributeValueError(
                 f"repeat: expected {n} counts for axis {axis} of {x.type}, found {repeats!r}"
             )
         return indexing.take(x, np.repeat(np.arange(n), counts), axis)
-    count = as_dim(repeats, "repeat: repeats", 0)
+    count = as_dim(given[0], "repeat: repeats", 0)
     wide = (*x.shape[: axis + 1], count, *x.shape[axis + 1 :])
     spread = movement.broadcast_to(movement.expand_dims(x, axis + 1), wide)
     return movement.reshape(spread, (*x.shape[:axis], x.shape[axis] * count, *x.shape[axis + 1 :]))
@@ -325,15 +333,11 @@ def pad(x: TensorLike, widths: Any, mode: str = "constant", constant_values: Any
     Modes: constant, edge, reflect, symmetric, wrap, as in NumPy.
     """
     out = as_tensor(x)
+    require_choice(mode, ("constant", *_PAD_POSITIONS), "pad: mode")
     given = _pairs(widths, out.ndim, "widths")
     pairs = [(as_dim(a, "pad: widths", 0), as_dim(b, "pad: widths", 0)) for a, b in given]
     if mode == "constant":
         return _pad_constant(out, pairs, _pairs(constant_values, out.ndim, "constant values"))
-    if mode not in _PAD_POSITIONS:
-        known = ", ".join(["constant", *_PAD_POSITIONS])
-        raise AttributeValueError(
-            f"pad: expected a mode among {known}, found {mode!r}", code="ST0302"
-        )
     for axis, (before, after) in enumerate(pairs):
         size = out.shape[axis]
         if D.same(before, 0) and D.same(after, 0):

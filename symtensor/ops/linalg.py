@@ -17,9 +17,9 @@ from symtensor.ir.dtypes import float64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_dims, unify_shapes
 from symtensor.ops import contraction, creation, elementwise, logic, movement, reduction
+from symtensor.ops.attributes import as_flag, as_int
 from symtensor.ops.build import TensorLike, apply, apply_multi, as_tensor, cast_to
 from symtensor.ops.contraction import matmul
-from symtensor.ops.inputs import as_int
 from symtensor.ops.registry import define
 
 
@@ -163,6 +163,7 @@ SVD = define(
 
 def svd(x: TensorLike, compute_uv: bool = True) -> Any:
     """Return (u, s, vt) of the reduced decomposition, or only s."""
+    compute_uv = as_flag(compute_uv, "compute_uv")
     u, s, vt = apply_multi(SVD, _matrix(x, square=False))
     return (u, s, vt) if compute_uv else s
 
@@ -231,6 +232,8 @@ def _system(a: TensorLike, b: TensorLike) -> tuple[Tensor, Tensor, bool]:
     """Return both operands as matrices with one batch shape; True when b was a vector."""
     matrix = _matrix(a)
     right = cast_to(as_tensor(b), matrix.dtype)
+    if right.ndim == 0:
+        raise ShapeError(f"expected right-hand sides, found {right.type}", code="ST0112")
     vector = right.ndim == 1
     right = movement.expand_dims(right, -1) if vector else right
     n = unify_dims(matrix.shape[-1], right.shape[-2])
@@ -296,8 +299,12 @@ def solve_triangular(
 
     Only the named triangle is read. A zero on the diagonal is a `LinAlgError`.
     """
+    flags: dict[str, Any] = {
+        "lower": as_flag(lower, "lower"),
+        "trans": as_flag(trans, "trans"),
+    }
     matrix, right, vector = _system(a, b)
-    out = apply(SOLVE_TRIANGULAR, matrix, right, lower=bool(lower), trans=bool(trans))
+    out = apply(SOLVE_TRIANGULAR, matrix, right, **flags)
     return movement.squeeze(out, -1) if vector else out
 
 
@@ -377,3 +384,9 @@ def matrix_power(x: TensorLike, n: int) -> Tensor:
 def norm(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Return the Euclidean (Frobenius) norm over `axis`."""
     return reduction.norm(x, axis, keepdims=keepdims)
+
+
+__all__ = [
+    "cholesky", "det", "eigh", "inv", "matrix_power", "norm", "qr", "slogdet", "solve",
+    "solve_triangular", "svd",
+]  # fmt: skip

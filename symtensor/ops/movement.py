@@ -16,9 +16,9 @@ from symtensor.ir.dims import Dim, Shape
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape, unify_dims
 from symtensor.ops import cotangents, slicing
+from symtensor.ops.attributes import as_int, as_items, as_sizes, normalize_dim
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axes, normalize_axis
 from symtensor.ops.families import AxisMap, IndexMap, View
-from symtensor.ops.inputs import as_int, normalize_dim
 from symtensor.ops.registry import define
 
 
@@ -66,11 +66,12 @@ SPECIFY_SHAPE = define(
 def specify_shape(x: TensorLike, shape: Sequence[Any]) -> Tensor:
     """Return `x` with its shape declared; None keeps a size. A call checks it (`ShapeError`)."""
     x = as_tensor(x)
-    if len(shape) != x.ndim:
-        raise ShapeError(f"expected {x.ndim} sizes, found {format_shape(shape)}", code="ST0106")
+    given = as_items(shape, "specify_shape: shape", "sizes")
+    if len(given) != x.ndim:
+        raise ShapeError(f"expected {x.ndim} sizes, found {format_shape(given)}", code="ST0106")
     wanted = tuple(
         have if size is None else normalize_dim(size, axis)
-        for axis, (have, size) in enumerate(zip(x.shape, shape, strict=True))
+        for axis, (have, size) in enumerate(zip(x.shape, given, strict=True))
     )
     return x if D.same_shape(wanted, x.shape) else apply(SPECIFY_SHAPE, x, shape=wanted)
 
@@ -128,7 +129,7 @@ BROADCAST_TO = define(
 def broadcast_to(x: TensorLike, shape: Sequence[Any]) -> Tensor:
     """Return `x` expanded to `shape` by repeating along axes of size 1, as in NumPy."""
     x = as_tensor(x)
-    sizes = tuple(normalize_dim(size, axis) for axis, size in enumerate(shape))
+    sizes = as_sizes(shape)
     return x if D.same_shape(x.shape, sizes) else apply(BROADCAST_TO, x, shape=sizes)
 
 
@@ -184,7 +185,8 @@ def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
     x = as_tensor(x)
     if axes is None:
         axes = range(x.ndim)[::-1]
-    perm = tuple(normalize_axis(axis, x.ndim) for axis in axes)
+    given = as_items(axes, "transpose: axes", "axes")
+    perm = tuple(normalize_axis(axis, x.ndim) for axis in given)
     return x if perm == tuple(range(x.ndim)) else apply(TRANSPOSE, x, perm=perm)
 
 
@@ -252,7 +254,7 @@ RESHAPE = define(
 def reshape(x: TensorLike, shape: Any) -> Tensor:
     """Return `x` under another shape of the same size; one size may be -1 and is worked out."""
     x = as_tensor(x)
-    given = tuple(shape) if isinstance(shape, (tuple, list, np.ndarray)) else (shape,)
+    given = tuple(shape) if np.iterable(shape) and not isinstance(shape, str) else (shape,)
     sizes = [normalize_dim(size, i) for i, size in enumerate(given)]
     unknown = [i for i, size in enumerate(sizes) if isinstance(size, int) and size == -1]
     if len(unknown) > 1:
@@ -337,11 +339,12 @@ def ravel(x: TensorLike) -> Tensor:
 def rot90(x: TensorLike, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
     """Return `x` turned by `k` quarters in the plane of two axes, from the first to the second."""
     x = as_tensor(x)
-    first, second = (normalize_axis(a, x.ndim) for a in axes)
-    if first == second:
+    plane = [normalize_axis(a, x.ndim) for a in as_items(axes, "rot90: axes", "axes")]
+    if len(plane) != 2 or plane[0] == plane[1]:
         raise AttributeValueError(
             f"rot90: expected two different axes, found {tuple(axes)}", code="ST0301"
         )
+    first, second = plane
     turns = as_int(k, "rot90: k") % 4
     if turns == 1:
         return swapaxes(flip(x, second), first, second)

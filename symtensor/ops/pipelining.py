@@ -14,8 +14,9 @@ from collections.abc import Callable
 from symtensor.errors import ShapeError
 from symtensor.ir.tensor import Tensor
 from symtensor.ops import creation, joining, logic, movement
+from symtensor.ops.attributes import as_int
+from symtensor.ops.bodies import check_callable
 from symtensor.ops.build import TensorLike, as_tensor
-from symtensor.ops.inputs import as_int
 from symtensor.ops.scan import scan
 
 
@@ -27,6 +28,7 @@ def pipelined(stage: Callable[[Tensor], Tensor], microbatches: TensorLike, stage
     must not look at other rows. While the pipeline fills and empties, layers run on micro-batches
     that are not theirs; those results go nowhere.
     """
+    check_callable(stage, "pipelined: the stage")
     x = as_tensor(microbatches)
     stages = as_int(stages, "pipelined: stages", 1)
     if x.ndim == 0:

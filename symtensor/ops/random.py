@@ -27,9 +27,9 @@ from symtensor.ir.dtypes import DType, as_dtype, float32, float64, int64, uint64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops import elementwise, indexing, logic, reduction, sort, trigonometry
-from symtensor.ops.build import TensorLike, apply, as_tensor, broadcast, cast_to
+from symtensor.ops.attributes import as_int, as_number, index_of, normalize_dim
+from symtensor.ops.build import TensorLike, apply, as_tensor, broadcast, cast_to, normalize_axis
 from symtensor.ops.families import Draw
-from symtensor.ops.inputs import as_int, index_of, normalize_dim
 from symtensor.ops.registry import define
 from symtensor.ops.variables import Variable, variable
 
@@ -201,6 +201,7 @@ def permutation(state: Tensor, n: Any) -> Tensor:
 def shuffle(state: Tensor, x: TensorLike, axis: int = 0) -> Tensor:
     """Return `x` with its slices along `axis` in random order."""
     x = as_tensor(x)
+    axis = normalize_axis(axis, x.ndim)
     return indexing.take(x, permutation(state, x.shape[axis]), axis)
 
 
@@ -292,7 +293,7 @@ class RandomStream:
 
     def dropout_mask(self, shape: Any, rate: float, dtype: Any = float32) -> Tensor:
         """Return 1 / (1 - rate) with probability 1 - rate, else 0."""
-        keep = 1.0 - rate
+        keep = 1.0 - (rate if isinstance(rate, Tensor) else as_number(rate, "dropout_mask: rate"))
         return bernoulli(self.state(), shape, keep, dtype) / keep
 
 

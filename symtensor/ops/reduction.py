@@ -21,6 +21,7 @@ from symtensor.ir.node import Op
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape, unify_dims
 from symtensor.ops import creation, effects, elementwise, logic, movement, slicing
+from symtensor.ops.attributes import as_flag, as_int, index_of
 from symtensor.ops.build import (
     TensorLike,
     apply,
@@ -32,7 +33,7 @@ from symtensor.ops.build import (
     normalize_axis,
 )
 from symtensor.ops.families import Reduction, Running
-from symtensor.ops.inputs import as_int, dim_value, index_of
+from symtensor.ops.inputs import dim_value
 from symtensor.ops.registry import define
 
 
@@ -278,6 +279,7 @@ def _others(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def _reduce(op: Op, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
+    keepdims = as_flag(keepdims, "keepdims")
     axes = normalize_axes(axis, x.ndim)
     out = apply(op, x, axes=axes) if axes else x
     return movement.reshape(out, _kept(x.shape, axes)) if keepdims else out
@@ -359,7 +361,7 @@ def all(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
 
 
 def _arg(op: Op, x: TensorLike, axis: int | None, keepdims: bool) -> Tensor:
-    x = as_tensor(x)
+    x, keepdims = as_tensor(x), as_flag(keepdims, "keepdims")
     if axis is None:
         shape = (1,) * x.ndim
         out = apply(op, movement.reshape(x, (-1,)), axes=(0,))
@@ -399,7 +401,7 @@ def mean(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
 
 def var(x: TensorLike, axis: Any = None, *, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """Return the variance over `axis` in two passes, divided by ``max(n - ddof, 0)``."""
-    x = as_float(x)
+    x, ddof = as_float(x), as_int(ddof, "ddof")
     axes = normalize_axes(axis, x.ndim)
     wide = cast_to(x, accumulator(x.dtype))
     apart = elementwise.square(wide - mean(wide, axes, keepdims=True))
@@ -458,7 +460,8 @@ def logsumexp(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Ten
     nothing = logic.equal(total, 0)
     out = elementwise.log(logic.where(nothing, 1, total)) + shift
     out = logic.where(nothing, -math.inf, out)
-    return out if keepdims else movement.reshape(out, _reduced(x.shape, axes))
+    kept = as_flag(keepdims, "keepdims")
+    return out if kept else movement.reshape(out, _reduced(x.shape, axes))
 
 
 def count_nonzero(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
@@ -475,7 +478,7 @@ def _running(op: Op, x: TensorLike, axis: int | None, reverse: bool) -> Tensor:
     x = _wide(as_tensor(x))
     if axis is None:
         x, axis = movement.reshape(x, (-1,)), 0
-    return apply(op, x, axis=normalize_axis(axis, x.ndim), reverse=reverse)
+    return apply(op, x, axis=normalize_axis(axis, x.ndim), reverse=as_flag(reverse, "reverse"))
 
 
 def cumsum(x: TensorLike, axis: int | None = None, *, reverse: bool = False) -> Tensor:
@@ -492,7 +495,8 @@ def diff(x: TensorLike, n: int = 1, axis: int = -1) -> Tensor:
     """Return the `n`-th differences of neighbours along `axis`; integers wrap, bools differ."""
     out = as_tensor(x)
     axis = normalize_axis(axis, out.ndim)
-    for _ in range(as_int(n, "diff: n", 0)):
+    count, size = as_int(n, "diff: n", 0), out.shape[axis]
+    for _ in range(builtins.min(count, size) if isinstance(size, int) else count):
         earlier, later = _neighbours(out, axis)
         out = logic.logical_xor(later, earlier) if out.dtype.is_bool else later - earlier
     return out

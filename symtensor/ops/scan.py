@@ -19,15 +19,16 @@ from symtensor.ir.node import Node, current_serial
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import unify_dims
 from symtensor.ops import joining, movement, slicing
+from symtensor.ops.attributes import as_dim, as_flag, as_int, as_items
 from symtensor.ops.bodies import (
     body_graph,
     check_call,
+    check_callable,
     close_body,
     depends_on,
     fresh_placeholders,
 )
 from symtensor.ops.build import TensorLike, apply_multi, as_tensor, cast_to, is_weak
-from symtensor.ops.inputs import as_dim, as_int
 from symtensor.ops.scan_primitive import SCAN, count_up
 from symtensor.ops.variables import Variable
 
@@ -87,12 +88,13 @@ def scan(
     slices, count = _sequence_slices(given, n_steps)
     outer = [as_tensor(x) for x in _as_list(non_sequences)]
     infos = None if initial is None else [_recurrence(x) for x in _as_list(initial)]
-    if go_backwards:
+    if as_flag(go_backwards, "go_backwards"):
         slices = [movement.flip(x, 0) for x in slices]
     trace = _trace_step(fn, slices, infos or [], outer)
     infos = trace.infos
     stacked, updates = _run(trace, slices, count, truncate_gradient)
-    outputs = stacked[0] if len(stacked) == 1 and not return_list else stacked
+    bare = len(stacked) == 1 and not as_flag(return_list, "return_list")
+    outputs = stacked[0] if bare else stacked
     return (outputs if stacked else None), updates
 
 
@@ -109,7 +111,7 @@ def _sequence_slices(sequences: list[Any], n_steps: Any) -> tuple[list[Tensor], 
     for item in sequences:
         taps = [0]
         if isinstance(item, dict):
-            item, taps = item["input"], list(item.get("taps", [0]))
+            taps, item = _taps(item, [0]), item.get("input")
         x = as_tensor(item)
         if x.ndim == 0:
             raise ShapeError(
@@ -144,12 +146,26 @@ def _step_count(available: list[Dim], n_steps: Any) -> Dim:
     return count
 
 
+def _taps(item: dict[str, Any], otherwise: list[int]) -> list[int]:
+    """Return at which steps ``dict(…, taps=…)`` is read."""
+    unknown = set(item) - {"input", "initial", "taps"}
+    if unknown or not item:
+        raise AttributeValueError(
+            f"scan: expected a tensor, or a dict of input (or initial) and taps, found {item!r}"
+        )
+    given = item.get("taps")
+    if given is None:
+        return otherwise
+    taps = [as_int(tap, "scan: taps") for tap in as_items(given, "scan: taps", "integers")]
+    return taps or otherwise
+
+
 def _recurrence(item: Any) -> _Recurrence | None:
     if item is None:
         return None
     taps = [-1]
     if isinstance(item, dict):
-        taps = list(item.get("taps") or [-1])
+        taps = _taps(item, [-1])
         item = item.get("initial")
         if item is None:
             return None
@@ -334,6 +350,8 @@ def reduce(fn: Callable[..., Any], sequences: Any, initial: Any, go_backwards: b
     """Return the last value of ``state = fn(*elements, state)`` over the leading axis."""
     values = _as_list(initial)
     given = [as_tensor(v) for v in values]
+    if not given:
+        raise AttributeValueError("reduce: expected initial values, found none")
     outputs, _ = scan(fn, sequences, values, go_backwards=go_backwards, return_list=True)
     # no element: the initial value itself
     ends = [
@@ -345,12 +363,14 @@ def reduce(fn: Callable[..., Any], sequences: Any, initial: Any, go_backwards: b
 
 def foldl(fn: Callable[[Tensor, Tensor], Tensor], x: TensorLike, initial: Any) -> Tensor:
     """Return ``fn(… fn(fn(initial, x[0]), x[1]) …, x[-1])``."""
+    check_callable(fn, "foldl: the step")
     result: Tensor = reduce(lambda element, state: fn(state, element), x, initial)
     return result
 
 
 def foldr(fn: Callable[[Tensor, Tensor], Tensor], x: TensorLike, initial: Any) -> Tensor:
     """Return ``fn(… fn(fn(initial, x[-1]), x[-2]) …, x[0])``."""
+    check_callable(fn, "foldr: the step")
     result: Tensor = reduce(
         lambda element, state: fn(state, element), x, initial, go_backwards=True
     )

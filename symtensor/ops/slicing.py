@@ -23,6 +23,7 @@ from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops import creation
+from symtensor.ops.attributes import as_number
 from symtensor.ops.build import apply, as_tensor
 from symtensor.ops.families import Assembly, AxisMap, IndexMap, Piece, View
 from symtensor.ops.registry import define
@@ -232,12 +233,13 @@ def place(
 
     `fill` is cast to the dtype of `x`, which must be able to hold it.
     """
+    number = as_number(fill, "the value around")
     if x.dtype.is_integer:
-        if not math.isfinite(fill):
+        if not math.isfinite(number):
             raise AttributeValueError(f"{x.dtype} can't hold the value {fill}")
         fill = int(fill)
         as_tensor(fill, x.dtype)  # refuses what does not fit
-    value = bool(fill) if x.dtype.is_bool else float(fill) if x.dtype.is_floating else fill
+    value = bool(fill) if x.dtype.is_bool else number if x.dtype.is_floating else fill
     return apply(PLACE, x, shape=tuple(shape), starts=starts, steps=steps, fill=value)
 
 

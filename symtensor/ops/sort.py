@@ -14,9 +14,10 @@ from symtensor.ir.dtypes import int64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops import indexing, movement, slicing
+from symtensor.ops.attributes import as_flag, as_int, normalize_dim
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axis
-from symtensor.ops.inputs import as_int, normalize_dim
 from symtensor.ops.registry import define
+from symtensor.vocabulary import require_choice
 
 # --- records -------------------------------------------------------------------------------------
 
@@ -69,8 +70,7 @@ SORT = define(
 def _infer_searchsorted(sorted_: TensorType, values: TensorType, *, side: str) -> TensorType:
     if sorted_.ndim != 1:
         raise ShapeError(f"expected a sorted vector, found {sorted_}", code="ST0106")
-    if side not in ("left", "right"):
-        raise AttributeValueError(f"expected side left or right, found {side!r}", code="ST0302")
+    require_choice(side, ("left", "right"), "side")
     return values.with_dtype(int64)
 
 
@@ -118,14 +118,14 @@ def argsort(x: TensorLike, axis: int | None = -1, *, descending: bool = False) -
     NaN comes last, first when descending. With `axis` None `x` is flattened.
     """
     x, axis = _along(x, axis)
-    return apply(ARGSORT, x, axis=axis, descending=bool(descending))
+    return apply(ARGSORT, x, axis=axis, descending=as_flag(descending, "descending"))
 
 
 def sort(x: TensorLike, axis: int | None = -1, *, descending: bool = False) -> Tensor:
     """Return `x` sorted along `axis`, NaN last (first when descending); flattened when None."""
     x, axis = _along(x, axis)
     out = apply(SORT, x, axis=axis)
-    return movement.flip(out, axis) if descending else out
+    return movement.flip(out, axis) if as_flag(descending, "descending") else out
 
 
 def top_k(x: TensorLike, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:

@@ -15,10 +15,10 @@ import numpy as np
 
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
+from symtensor.ops.attributes import as_int
 from symtensor.ops.build import TensorLike, apply, operands
 from symtensor.ops.elementwise import exp, masked_multiply, numpy_power, numpy_sigmoid
 from symtensor.ops.elementwise_rule import FLOATING, ElementwiseFunction, elementwise
-from symtensor.ops.inputs import as_int
 from symtensor.ops.registry import define
 
 

@@ -120,7 +120,12 @@ def _select(x: Tensor, index: Any) -> _Selection:
 def _plain(item: Any) -> Any:
     """Return an item of an index with sequences as arrays and 0-d arrays as integers."""
     if isinstance(item, (list, tuple, np.ndarray)):
-        array = np.asarray(item)
+        try:
+            array = np.asarray(item)
+        except ValueError:
+            raise DTypeError(
+                f"an index must be an array of integers or bools, found {item!r}", code="ST0403"
+            ) from None
         if array.ndim == 0:
             return array[()]
         if array.size or isinstance(item, np.ndarray):

@@ -22,7 +22,8 @@ from symtensor.ir.literal import as_array
 from symtensor.ir.node import Node, fresh_uid, make_node
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, tensor_type
-from symtensor.ops.inputs import Shard, _no_value, infer_input, normalize_dim, shard_attribute
+from symtensor.ops.attributes import as_flag, as_sizes
+from symtensor.ops.inputs import Shard, _no_value, infer_input, shard_attribute
 from symtensor.ops.registry import define
 from symtensor.vocabulary import require_name
 
@@ -208,11 +209,11 @@ class Variable(Tensor):
     def get_value(self, borrow: bool = False) -> Array:
         """Return the value: a copy, or with `borrow` the array itself (read only by contract)."""
         array = self.store.array
-        return array if borrow else array.copy()
+        return array if as_flag(borrow, "borrow") else array.copy()
 
     def set_value(self, value: Any, borrow: bool = False) -> None:
         """Replace the value. Raises `DTypeError` or `ShapeError` when it does not fit the type."""
-        array = value_for(self.type, value, self.name or "variable", borrow)
+        array = value_for(self.type, value, self.name or "variable", as_flag(borrow, "borrow"))
         with self.store.lock:
             self.store.array = array
 
@@ -227,7 +228,7 @@ class Variable(Tensor):
 
 def value_for(type_: TensorType, value: Any, name: str, borrow: bool = False) -> Array:
     """Return `value` as an array that fits `type_`, copied unless borrowed."""
-    array = np.asarray(value)
+    array = as_array(value, None) if isinstance(value, (list, tuple)) else np.asarray(value)
     if array.dtype != type_.dtype.numpy:
         if not np.can_cast(array.dtype, type_.dtype.numpy, "same_kind"):
             raise DTypeError(f"{name}: expected {type_}, found {array.dtype}", code="ST0203")
@@ -258,7 +259,7 @@ def variable(
         )
     array = as_array(value, None if dtype is None else as_dtype(dtype))
     element = as_dtype(array.dtype)
-    sizes = array.shape if shape is None else [normalize_dim(s, i) for i, s in enumerate(shape)]
+    sizes = array.shape if shape is None else as_sizes(shape)
     type_ = tensor_type(element, sizes)
     array = value_for(type_, array, name or "variable", borrow=True)
     attrs = {

@@ -21,9 +21,9 @@ from symtensor.ir.dims import Dim, Shape
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops import movement
+from symtensor.ops.attributes import as_dim, as_items, index_of
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axis
 from symtensor.ops.families import AxisMap, IndexMap, View
-from symtensor.ops.inputs import as_dim, index_of
 from symtensor.ops.registry import define
 
 Ints = tuple[int, ...]
@@ -153,7 +153,7 @@ OVERLAP_ADD = define(
 
 def per_axis(value: int | Sequence[int], count: int, what: str) -> Ints:
     """Return a number for each of `count` axes, given one for all of them or one each."""
-    given: Any = value if np.iterable(value) else (value,) * count
+    given: Any = list(value) if np.iterable(value) else [value] * count
     values = tuple(n for n in map(index_of, given) if n is not None and n >= 1)
     if not len(values) == len(given) == count:
         raise AttributeValueError(f"expected one {what} of at least 1, or {count}, found {value!r}")
@@ -200,12 +200,18 @@ def overlap_add(
     that can't be proved, a call checks it (`ShapeError`).
     """
     x = as_tensor(x)
-    n = np.size(axes)
+    n = len(axes) if np.iterable(axes) else 1
     chosen = _axes(axes, x.ndim - n)
     steps, gaps = per_axis(strides, n, "stride"), per_axis(dilations, n, "dilation")
+    sizes = [
+        as_dim(size, "overlap_add: shape", 0)
+        for size in as_items(shape, "overlap_add: shape", "sizes")
+    ]
+    if len(sizes) != n:
+        raise ShapeError(f"overlap_add: expected {n} sizes, found {sizes}", code="ST0106")
     attrs: dict[str, Any] = {
         "axes": chosen,
-        "shape": tuple(as_dim(size, "overlap_add: shape", 0) for size in shape),
+        "shape": tuple(sizes),
         "strides": steps,
         "dilations": gaps,
     }

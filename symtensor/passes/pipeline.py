@@ -16,11 +16,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from symtensor.config import get as get_setting
-from symtensor.errors import ConfigError
+from symtensor.errors import ConfigError, SymtensorError
 from symtensor.ir.graph import Graph
 from symtensor.ir.printer import print_graph
 from symtensor.ir.verify import verify_graph
+from symtensor.ops.attributes import as_flag
 from symtensor.passes.algebra import algebra
 from symtensor.passes.cut_joins import cut_joins
 from symtensor.passes.fold_constants import fold_constants
@@ -137,7 +140,7 @@ def unregister_pass(name: str) -> None:
 
 def _index(names: Sequence[str], name: str) -> int:
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
+        near = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []
         raise ConfigError(
             f"there is no pass named {name!r}",
             help=f"did you mean {near[0]}?" if near else f"passes: {', '.join(names)}",
@@ -156,6 +159,8 @@ def select_passes(choice: Any = None) -> list[Pass]:
     chosen = [p for p in PIPELINE if p.name not in off]
     if choice is None:
         return chosen
+    if not np.iterable(choice):
+        raise ConfigError(f"passes: expected names of passes, found {choice!r}", code="ST1403")
     items = _names(choice) if isinstance(choice, str) else list(choice)
     drop = {i[1:] for i in items if isinstance(i, str) and i.startswith("-")}
     for name in drop:
@@ -178,7 +183,9 @@ def run_pipeline(graph: Graph, passes: Any = None, verify: bool = False) -> list
     A pass after which a size would be used before it is decided is undone: rules look at values, and
     what decides a size may not matter for the values any more.
     """
-    verify, dump = verify or get_setting("verify"), get_setting("dump")
+    if not isinstance(graph, Graph):
+        raise SymtensorError(f"expected a graph, found {graph!r}")
+    verify, dump = as_flag(verify, "verify") or get_setting("verify"), get_setting("dump")
     if verify:
         verify_graph(graph, "the definition")
     late = has_late_sizes(graph) and sizes_are_decided(graph)

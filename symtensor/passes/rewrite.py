@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.errors import VerifyError
+from symtensor.errors import ArgumentError, VerifyError
 from symtensor.ir import location
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node, make_node
@@ -258,7 +258,10 @@ def rewrite_graph(graph: Graph, rules: Iterable[Rule], fired: Counter[str]) -> G
 
 def rewrite_pass(rules: Iterable[Rule]) -> Callable[[Graph, Counter[str]], Graph]:
     """Return rules as the step of a `Pass`: ``Pass("mine", rewrite_pass(RULES), "why there")``."""
-    table = list(rules)
+    table = list(rules) if np.iterable(rules) else [rules]
+    for rule in table:
+        if not isinstance(rule, Rule):
+            raise ArgumentError(f"rewrite_pass: expected rules, found {rule!r}")
     return lambda graph, fired: rewrite_graph(graph, table, fired)
 
 

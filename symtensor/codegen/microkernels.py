@@ -6,6 +6,7 @@ them are made of comes from here too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,11 +18,6 @@ from symtensor.ir.dtypes import DType
 CACHE_LINE = 64
 SHORT = 128
 """Terms of a sum that does not take long enough to ask for lines that are only written."""
-AHEAD = 32
-"""Rows that a tile asks for a row of b before it reads it: in the L2 cache, as rows may all fall into the
-same few places of the L1."""
-AHEAD_OF_PACKING = 16
-"""The same, in the L1 cache, where the tile packs b."""
 
 PARAMETERS = (
     ("ptr", "a"), ("ptr", "b"), ("ptr", "c"),
@@ -34,6 +30,13 @@ PARAMETERS = (
 
 Access = Literal["strided", "packed", "packing"]
 """How a tile reads its operands: a at strides, or from a packed panel; or a at strides, and it packs b."""
+L1, L2 = 3, 2
+"""Names of caches for LLVM's prefetch."""
+AHEAD: dict[Access, tuple[tuple[int, int], ...]] = {
+    "strided": ((32, L2),), "packed": (), "packing": ((48, L2), (16, L1)),
+}  # fmt: skip
+"""How many rows before it reads one of b a tile asks for it, and in which cache. Rows may all fall into the
+same few places of the L1, and a tile that packs must have them there: it asks twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ class Microkernels:
         starts = ["%a"] if packed else [f.at(self.element, "%a", f.mul("%am", r)) for r in numbers]
         a_step: V = self.block.height if packed else "%ak"
         following = f.at(self.element, "%a", f.mul("%am", rows))
-        later = 0 if packed else f.mul("%bk", AHEAD_OF_PACKING if packing else AHEAD)
+        later = [(f.mul("%bk", ahead), cache) for ahead, cache in AHEAD[access]]
 
         places = 3 if packing else 2
         deep = f.compare("sgt", f.mul("%k", "%rounds"), SHORT)
@@ -146,7 +149,7 @@ class Microkernels:
             # the rows of the next tile, as far as they follow in memory
             if access == "strided" and rows == self.block.height:
                 self.prefetch(f, f.at("i8", ahead, f.mul(t, CACHE_LINE)))
-            row = self.row_of_b(f, at[1], vectors, later, near=3 if packing else 2)
+            row = self.row_of_b(f, at[1], vectors, later)
             if packing:
                 self.pack_row(f, row, at[2])
             for r in range(rows):
@@ -185,12 +188,15 @@ class Microkernels:
             f.store(self.vector, total, place, self.align)
         return f.text()
 
-    def row_of_b(self, f: FunctionText, at: V, vectors: int, later: V, near: int) -> list[str]:
-        """Return a row of b, and ask for one that is `later`, unless that is 0."""
+    def row_of_b(
+        self, f: FunctionText, at: V, vectors: int, later: Sequence[tuple[V, int]]
+    ) -> list[str]:
+        """Return a row of b, and ask for those that are `later`, each in its cache."""
         row = f.at(self.element, "%b", at)
         places = [f.at(self.element, row, v * self.lanes) for v in range(vectors)]
-        for place in places if later != 0 else ():
-            self.prefetch(f, f.at(self.element, place, later), near=near)
+        for distance, cache in later:
+            for place in places:
+                self.prefetch(f, f.at(self.element, place, distance), cache=cache)
         return [f.load(self.vector, place, self.align) for place in places]
 
     def pack_row(self, f: FunctionText, row: list[str], to: V) -> None:
@@ -213,10 +219,10 @@ class Microkernels:
 
         f.loop(0, f.add("%last", 1), 1, one)
 
-    def prefetch(self, f: FunctionText, pointer: str, write: int = 0, near: int = 3) -> None:
-        """Ask for a cache line, into the L1 cache or, where `near` is 2, the L2; any address will do."""
+    def prefetch(self, f: FunctionText, pointer: str, write: int = 0, cache: int = L1) -> None:
+        """Ask for a cache line; any address will do."""
         self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {write}, i32 {near}, i32 1)")
+        f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {write}, i32 {cache}, i32 1)")
 
     def tiles(self) -> list[tuple[int, int, Access]]:
         """Return rows, vectors and access of each tile, in the order of the table.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen import gemm, jit, target
+from symtensor.codegen import contraction, gemm, jit, target
 from symtensor.codegen.product_blocks import scratch_bytes
 from symtensor.codegen.schedule import CallStep, ContractStep
 from symtensor.ir.dtypes import float32, float64, int32, int64
@@ -268,6 +268,30 @@ def test_the_window_of_a_convolution_is_summed_by_one_product(channels):
     assert f"inner < {5 * channels}  #" in text
     assert "rounds < 3  #" in text
     assert "c = a @ b" in text
+
+
+@pytest.mark.parametrize("channels", [3, 32])
+def test_the_gradient_by_a_kernel_goes_over_the_images_once(channels, monkeypatch):
+    """The images are the outermost loop where the kernel stays in a cache, which changes no bit."""
+    x, w = st.placeholder((None, 10, 12, channels)), st.placeholder((3, 5, channels, 16))
+    gradient = st.gradients(st.sum(st.conv(x, w) ** 2), [w])[0]
+    images = f"strides a {10 * 12 * channels}, b {8 * 8 * 16}, c 0"
+
+    def outermost(f):
+        return next(line for line in f.kernels[-1].text.splitlines() if "for l0 <" in line)
+
+    near = st.function([x, w], gradient, engine="llvm")
+    assert images in outermost(near)
+    monkeypatch.setattr(contraction, "NEAR", 0)
+    far = st.function([x, w], gradient, engine="llvm")
+    assert images not in outermost(far)
+    rng = np.random.default_rng(8)
+    kernel = rng.standard_normal(w.shape).astype("float32")
+    for count in (0, 1, 5):
+        values = rng.standard_normal((count, 10, 12, channels)).astype("float32")
+        np.testing.assert_array_equal(near(values, kernel), far(values, kernel))
+    truth = st.function([x, w], gradient, engine="numpy")(values, kernel)
+    np.testing.assert_allclose(near(values, kernel), truth, rtol=1e-4, atol=1e-3)
 
 
 def test_views_stored_for_a_product_live_until_the_last_reads_them():

@@ -102,6 +102,12 @@ def programs():
     yield "sums", [x, y], [st.sum(x * y), st.mean(x), st.max(y)], (a, b)
     yield "padded", [z], st.pad(z, ((0, 0), (1, 2), (0, 3), (0, 0))) + 1, (c,)
     yield "padded on all sides", [x], st.pad(x, ((1, 2), (3, 4)), constant_values=2), (a,)
+    kernel = st.placeholder((3, 5, 4, 8))
+    images = st.placeholder((None, 12, 11, 4))
+    pictures = rng.standard_normal((40, 12, 11, 4)).astype("f4")
+    window = rng.standard_normal(kernel.shape).astype("f4")
+    loss = st.sum(st.conv(images, kernel, padding="same") ** 2)
+    yield "kernel", [images, kernel], st.gradients(loss, [kernel]), (pictures, window)
     yield "batched", [z], st.einsum("bhik,bhjk->bhij", z, z), (c,)
 
 

@@ -52,5 +52,5 @@ def _fits(product: Node, addend: Node) -> bool:
 
 
 def _sizes(plan: Plan) -> list[Dim]:
-    labels = (plan.rows, plan.columns, *plan.outer, *plan.summed)
+    labels = (plan.rows, plan.columns, *plan.loops)
     return [label.size for label in labels]

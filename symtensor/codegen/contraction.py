@@ -10,10 +10,10 @@ is added to a product, such as an offset, is an operand of it too.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 
 from symtensor.codegen import stage
 from symtensor.codegen.gemm import ALONE, NAME
@@ -71,11 +71,19 @@ class Plan:
     outer: list[Label] = field(default_factory=list)
     """Loops around the product."""
     summed: list[Label] = field(default_factory=list)
-    """Loops whose rounds add up, innermost."""
+    """Loops whose rounds add up."""
+    sums_first: bool = False
+    """True when these are outside the others. They are where the result stays in a cache while all of it is
+    added to: what their rounds read is then read from afar once, not once for each part of the result."""
     adds: bool = False
     """True when there is an addend; else all about it is 0."""
     packed: bool = False
     """True when the right operand is packed ahead."""
+
+    @property
+    def loops(self) -> list[Label]:
+        """All loops around the product, outermost first."""
+        return [*self.summed, *self.outer] if self.sums_first else [*self.outer, *self.summed]
 
     @property
     def shared(self) -> list[Label]:
@@ -93,6 +101,8 @@ FEW = 8
 """Rounds of the loops around a product that are too few to share evenly."""
 TALL = 24
 """Rows of a product that is a piece of another at least: two high tiles."""
+NEAR = 256 << 10
+"""Bytes that stay in a cache while operands are read past them."""
 SEVERAL = 32
 """Rounds of a loop that are enough for the threads; below, they share two loops as one."""
 
@@ -128,6 +138,8 @@ def plan(node: Node, addend: Node | None = None) -> tuple[Plan, tuple[Node, ...]
     found.outer = [*batch, *others]
     _split_rows(found)
     found.summed = [x for x in inner if x is not depth and x is not rounds]
+    size = D.product((*node.tensor_type.shape, node.tensor_type.dtype.itemsize))
+    found.sums_first = isinstance(size, int) and size <= NEAR
     return found, (a[0], b[0]) if d is None else (a[0], b[0], d[0])
 
 
@@ -227,10 +239,11 @@ class _Contraction:
             for x, offset in zip(names, self.plan.offsets, strict=False)
         ]
         start += [] if self.plan.adds else ["null"]
-        if share is None:
-            self._sum(f, start)
+        product = partial(self._product, f)
+        if self.plan.sums_first:
+            self._sum(f, start, lambda at, **how: self._pieces(f, at, partial(product, **how)))
         else:
-            f.loop("%first", "%last", 1, lambda i, _: self._piece(f, i, start))
+            self._pieces(f, start, lambda at: self._sum(f, at, product))
         f.do("ret i32 0")
         return f.text(), tuple(self.sizes), share
 
@@ -255,7 +268,18 @@ class _Contraction:
         cost = D.product(label.size for label in rest) * self._picoseconds()
         return Share(D.product(label.size for label in shared), cost, 1)
 
-    def _piece(self, f: FunctionText, i: str, start: Sequence[str]) -> None:
+    def _pieces(
+        self, f: FunctionText, start: Sequence[str], body: Callable[[Sequence[str]], None]
+    ) -> None:
+        """Emit the loops around the product but for those whose rounds add up."""
+        if self.plan.outer:
+            f.loop("%first", "%last", 1, lambda i, _: self._piece(f, i, start, body))
+        else:
+            body(start)
+
+    def _piece(
+        self, f: FunctionText, i: str, start: Sequence[str], body: Callable[[Sequence[str]], None]
+    ) -> None:
         """Emit one round of the loops that threads share as one, and what is inside."""
         shared = self.plan.shared
         at, rest = list(start), i
@@ -264,7 +288,7 @@ class _Contraction:
             at = self._moved(f, at, label, f.op(f"urem i64 {rest}, {size}"))
             rest = f.op(f"udiv i64 {rest}, {size}")
         at = self._moved(f, at, shared[0], rest)
-        self._nest(f, self.plan.outer[len(shared) :], at, lambda at, _: self._sum(f, at))
+        self._nest(f, self.plan.outer[len(shared) :], at, lambda at, _: body(at))
 
     def _moved(self, f: FunctionText, at: Sequence[str], label: Label, i: str) -> list[str]:
         return [
@@ -308,22 +332,22 @@ class _Contraction:
 
         f.loop(0, self.size(label.size), 1, one)
 
-    def _sum(self, f: FunctionText, at: list[str]) -> None:
-        """Emit the product; where several rounds add up, the later ones add to the result."""
+    def _sum(self, f: FunctionText, at: Sequence[str], product: Callable[..., None]) -> None:
+        """Emit `product`; where several rounds add up, the later ones add to the result."""
         plan = self.plan
         if not plan.summed:
-            self._product(f, at)
+            product(at)
             return
         unsure = [x.size for x in plan.summed if not isinstance(x.size, int) or x.size == 0]
         for size in unsure:
             none = f.compare("eq", self.size(size), 0)
-            f.branch(none, lambda: self._product(f, at, depth=0))
+            f.branch(none, lambda: product(at, depth=0))
 
         def add(inside: list[str], counters: list[str]) -> None:
             later = [f.compare("ne", i, 0) for i in counters]
-            self._product(f, inside, later=functools.reduce(f.either, later))
+            product(inside, later=reduce(f.either, later))
 
-        self._nest(f, plan.summed, at, add)
+        self._nest(f, plan.summed, list(at), add)
 
     def _product(
         self, f: FunctionText, at: Sequence[str], later: str = "", depth: V | None = None

@@ -66,8 +66,7 @@ def packings(loop: Node, products: Iterable[Node]) -> dict[Node, Packing]:
 
 def _is_one_product(plan: Plan) -> bool:
     """Return True for a single product of several rows, of which the result is stored by rows."""
-    loops = [*plan.outer, *plan.summed]
-    if loops or not D.same(plan.rounds.size, 1) or D.same(plan.rows.size, 1):
+    if plan.loops or not D.same(plan.rounds.size, 1) or D.same(plan.rows.size, 1):
         return False
     return D.same(plan.columns.strides[2], 1)
 

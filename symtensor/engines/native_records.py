@@ -192,7 +192,7 @@ def format_product(plan: contraction.Plan, name: str, symbol: Naming) -> str:
 
     names = "abcd" if plan.adds else "abc"
     lines, pad = [f"{name}({', '.join(names)})"], "  "
-    for i, loop in enumerate([*plan.outer, *plan.summed]):
+    for i, loop in enumerate(plan.loops):
         lines.append(f"{pad}for l{i} < {extent(loop)}")
         pad += "  "
     starts = ", ".join(map(text, plan.offsets[: len(names)]))

@@ -520,6 +520,37 @@ def test_what_a_loop_keeps_is_its_own():
         np.testing.assert_allclose(found, truth, rtol=1e-11)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_folds_and_loops_read_back_what_the_first_of_them_computed(dtype):
+    x = st.placeholder((None, None), dtype)
+    e = st.exp(x)
+    share = e / st.sum(e, 1, keepdims=True)
+    f = compiled([x], e * st.sum(share * st.sqrt(e), 1, keepdims=True))
+    (text,) = f.executable.kernels().values()
+    assert text.count("exp(") == 1 and reloads(f) == 2
+    for columns in (*SIZES[1:], 257, 300):
+        given = RNG.standard_normal((9, columns)).astype(dtype)
+        wide = np.exp(given.astype("float64"))
+        wanted = wide * (wide**1.5).sum(1, keepdims=True) / wide.sum(1, keepdims=True)
+        np.testing.assert_allclose(f(given), wanted, rtol=1e-5 if dtype == "float32" else 1e-13)
+
+
+def test_a_fold_stores_what_a_loop_would_store_as_it_is():
+    x = st.placeholder((None, None))
+    total = st.sum(x, 1, keepdims=True)
+    share = x / total
+    f = compiled([x], [share, x * (total + st.sum(share * share, 1, keepdims=True))])
+    (text,) = f.executable.kernels().values()
+    assert text.count("divide(") == 1 and "reload" not in text
+    for shape in [(1, 1), (3, 17), (5, 300), (2, 70_001), (0, 4), (4, 0)]:
+        given = RNG.uniform(1, 2, shape).astype("f4")
+        sums = given.sum(1, keepdims=True, dtype="f8")
+        part = given / sums
+        wanted = part, given * (sums + (part * part).sum(1, keepdims=True))
+        for found, truth in zip(f(given), wanted, strict=True):
+            np.testing.assert_allclose(found, truth, rtol=1e-5)
+
+
 def test_rows_of_another_length_are_not_shared():
     x = st.placeholder((None, 8), "float64")
     y = st.exp(x[:, :4]) / st.sum(st.exp(x), 1, keepdims=True)

@@ -12,7 +12,7 @@ only, so equal kernels of different graphs are the same text.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from symtensor.codegen.accesses import REFUSED, AccessBuilder
 from symtensor.codegen.kernel import (
@@ -49,6 +49,8 @@ LONG = 64
 """Instructions per element from which on a body counts as long."""
 SIDE_BY_SIDE = 2
 """Vectors that a long body takes at a time."""
+SLOW = {"fdiv float ": 6, "fdiv double ": 10, "@llvm.sqrt.f32(": 10, "@llvm.sqrt.f64(": 17}
+"""Instructions that take as long as that many others: with a Zen 4, in vectors of any width."""
 
 
 def kernel_width(kernel: Kernel, target: Target) -> int:
@@ -180,8 +182,8 @@ class Emitter(AccessBuilder):
         plain = all(isinstance(stmt, (Let, Store)) for stmt in body)
         if not plain or self.s.target.vector_registers < 32:
             return [self.base]
-        lengths = [_length(v, self.s.target) for v in values_in(body)]
-        is_long = sum(n for n, _ in lengths) >= LONG and not any(calls for _, calls in lengths)
+        codes = [_code(v, self.s.target) for v in values_in(body)]
+        is_long = sum(c.instructions for c in codes) >= LONG and not any(c.calls for c in codes)
         return [SIDE_BY_SIDE * self.base, self.base] if is_long else [self.base]
 
     def bounds(self, loop: Loop) -> tuple[str, str]:
@@ -193,34 +195,47 @@ class Emitter(AccessBuilder):
 
     def is_light(self, body: list[Stmt]) -> bool:
         """Return True for a body of few instructions."""
-        return sum(self.cost(v) for v in values_in(body)) <= LIGHT
+        return sum(_code(v, self.s.target).instructions for v in values_in(body)) <= LIGHT
 
     def cost(self, value: Value) -> int:
-        """Return how many instructions a value takes."""
-        return instructions(value, self.s.target)
+        """Return how long a value takes, in instructions."""
+        return cost(value, self.s.target)
 
 
-def instructions(value: Value, target: Target) -> int:
-    """Return how many instructions a value takes."""
-    return _length(value, target)[0]
+def cost(value: Value, target: Target) -> int:
+    """Return how long a value takes, in instructions of those that take no longer than others."""
+    return _code(value, target).cost
 
 
-_lengths: dict[tuple[Rule, tuple[DType, ...], Target], tuple[int, bool]] = {}
+class _Code(NamedTuple):
+    """What a value is computed by."""
+
+    instructions: int
+    cost: int
+    calls: bool
+    """Whether C functions are among the instructions."""
 
 
-def _length(value: Value, target: Target) -> tuple[int, bool]:
-    """Return how many instructions a value takes, and whether C functions are among them."""
+_codes: dict[tuple[Rule, tuple[DType, ...], Target], _Code] = {}
+
+
+def _code(value: Value, target: Target) -> _Code:
     if value.kind != "apply":
-        return LIGHT + 1 if value.kind == "load" and value.args else 1, False
+        count = LIGHT + 1 if value.kind == "load" and value.args else 1
+        return _Code(count, count, False)
     dtypes = tuple(x.dtype for x in value.args)
     key = (value.data, dtypes, target)
-    if key not in _lengths:
+    if key not in _codes:
         scratch = LaneScalars(target)
         args = [Lanes(f"%x{i}", dtype, 1) for i, dtype in enumerate(dtypes)]
         value.data.scalar(scratch, *args, **value.data.attrs)
         calls = any(name in LIBRARY for name in map(_called, scratch.out))
-        _lengths[key] = len(scratch.out), calls
-    return _lengths[key]
+        _codes[key] = _Code(len(scratch.out), sum(map(_cost_of, scratch.out)), calls)
+    return _codes[key]
+
+
+def _cost_of(line: str) -> int:
+    return next((cost for words, cost in SLOW.items() if words in line), 1)
 
 
 def _called(line: str) -> str:

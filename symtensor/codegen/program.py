@@ -24,7 +24,7 @@ from symtensor.codegen.driver import (
     SharedCall,
     emit_driver,
 )
-from symtensor.codegen.emit import instructions
+from symtensor.codegen.emit import cost
 from symtensor.codegen.fusion import schedule
 from symtensor.codegen.jit import LoadedCode, load_module, load_pool
 from symtensor.codegen.kernel import Buffer, Kernel
@@ -173,7 +173,7 @@ class _Module:
         roots = [(root, buffer(root)) for root in step.roots]
         over = stage.loops_over(step.inlined)
         kernel = lower_kernel(*read_kernel(roots, step.columns, reader, over))
-        keep_rows(kernel, lambda value: instructions(value, self.target))
+        keep_rows(kernel, lambda value: cost(value, self.target))
         number = {node: i for i, node in enumerate(touched)}
         by_buffer = {b: number[node] for node, b in buffers.items()}
         return kernel, tuple(by_buffer[b] for b in kernel.buffers)

@@ -1,16 +1,18 @@
-"""Values that a reduction computes on its way and the loop after it would compute again.
+"""Values that one loop over a row computes and later ones would compute again.
 
     for row:                                   for row:
       sum = fold r: exp(x[r] - max)              sum = fold r: out[r] <- e = exp(x[r] - max); e
       for j: out[j] <- exp(x[j] - max) / sum     for j: out[j] <- out[j] / sum
 
-What is worth keeping is left where the loop is going to write: no other memory is needed, and a row is
-still in the cache when the loop comes.
+What is worth it is left where a loop is going to write, and read back by the folds and loops up to that
+one: no other memory is needed, and a row is still in the cache when the next loop comes. What a loop stores
+as it is, is stored by the first that computes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 
 from symtensor.codegen.kernel import (
     Affine,
@@ -31,21 +33,26 @@ from symtensor.codegen.kernel import (
 )
 from symtensor.ir import dims as D
 
-WORTH = 14
-"""Instructions of a value that a store and a load cost less than."""
+STORE = 9
+"""What storing a vector of a row early costs, in instructions: the row comes from memory for it alone."""
+RELOAD = 5
+"""What reading it back costs. Together, a division in single precision is less and an exponential more."""
 
 Cost = Callable[[Value], int]
+Twins = dict[int, Value]
+"""Values that are the same but for the loop they stand in, by its number."""
 
 
 def keep_rows(kernel: Kernel, cost: Cost) -> None:
-    """Let loops read what reductions before them have computed; changes the kernel's loop tree."""
+    """Let loops read what others before them have computed; changes the kernel's loop tree."""
     free = _written_once(kernel.body)
     for body in _bodies(kernel.body):
-        for place, stmt in enumerate(body):
-            if isinstance(stmt, Loop) and stmt.vector and _is_flat(stmt.body):
-                for before in body[:place]:
-                    if isinstance(before, Reduce):
-                        _keep(before, stmt, free, cost)
+        parts = [part for stmt in body if (part := _flat_loop(stmt)) is not None]
+        values = _values_of_several(parts)
+        while (best := _best(parts, values, free, cost)) is not None:
+            best.apply()
+            free.discard(best.store.buffer)
+        body[:] = [stmt for stmt in body if not (isinstance(stmt, Loop) and not stmt.body)]
 
 
 def _bodies(body: list[Stmt]) -> Iterator[list[Stmt]]:
@@ -56,8 +63,15 @@ def _bodies(body: list[Stmt]) -> Iterator[list[Stmt]]:
             yield from _bodies(stmt.body)
 
 
-def _is_flat(body: list[Stmt]) -> bool:
-    return all(isinstance(stmt, (Let, Store, Update)) for stmt in body)
+def _flat_loop(stmt: Stmt) -> Loop | None:
+    """Return the vector loop of plain statements that a statement is, or the one of a fold."""
+    if isinstance(stmt, Reduce):
+        if len(stmt.body) != 1 or any(result.data.is_running for result in stmt.results):
+            return None
+        (stmt,) = stmt.body
+    if not isinstance(stmt, Loop) or not stmt.vector:
+        return None
+    return stmt if all(isinstance(s, (Let, Store, Update)) for s in stmt.body) else None
 
 
 def _written_once(body: list[Stmt]) -> set[Buffer]:
@@ -76,30 +90,89 @@ def _written_once(body: list[Stmt]) -> set[Buffer]:
     return {buffer for buffer in stored if stored.count(buffer) == 1 and buffer not in read}
 
 
-def _keep(fold: Reduce, loop: Loop, free: set[Buffer], cost: Cost) -> None:
-    """Leave the costliest value that a fold and a loop share in the row that the loop writes."""
-    (nest,) = fold.body
-    if not isinstance(nest, Loop) or not nest.vector or not _is_flat(nest.body):
-        return
-    if any(result.data.is_running for result in fold.results):
-        return
-    if not D.same(nest.axis.extent, loop.axis.extent):
-        return
-    for store in [s for s in loop.body if isinstance(s, Store) and s.buffer in free]:
-        at = _moved(store.at, loop.axis, nest.axis)
-        twin = _costliest_twin(nest, loop, store.buffer, cost)
-        if at is None or twin is None:
-            continue
-        theirs, ours = twin
-        place = nest.body.index(next(s for s in nest.body if _defines(s, theirs)))
-        nest.body.insert(place + 1, Store(store.buffer, at, theirs))
-        _reload(loop, ours, store)
-        free.discard(store.buffer)
+# --- what is worth keeping ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Keep:
+    """A value that a loop leaves in the row that a later one stores."""
+
+    first: Loop
+    """The loop that computes it."""
+    value: Value
+    at: Affine
+    """Where it leaves it."""
+    changed: tuple[tuple[Loop, list[Stmt]], ...]
+    """The loops that read it back, or need not store it, with what they do then."""
+    store: Store
+    """What is stored in that row."""
+
+    def gain(self, cost: Cost) -> int:
+        """Return the instructions that it spares."""
+        before = sum(_cost_of(loop.body, cost) for loop, _ in self.changed)
+        return before - sum(_cost_of(body, cost) for _, body in self.changed) - STORE
+
+    def apply(self) -> None:
+        """Change the loops."""
+        place = next(i for i, stmt in enumerate(self.first.body) if _defines(stmt, self.value))
+        self.first.body.insert(place + 1, Store(self.store.buffer, self.at, self.value))
+        for loop, body in self.changed:
+            loop.body[:] = body
+
+
+def _best(
+    parts: Sequence[Loop], values: Sequence[Twins], free: set[Buffer], cost: Cost
+) -> _Keep | None:
+    """Return what spares most instructions, None where nothing spares any."""
+    found, most = None, 0
+    computed = {stmt.value for loop in parts for stmt in loop.body if isinstance(stmt, Let)}
+    left = [{n: x for n, x in twins.items() if x in computed} for twins in values]
+    left = [twins for twins in left if len(twins) > 1]
+    for last, loop in enumerate(parts):
+        for store in loop.body:
+            if not isinstance(store, Store) or store.buffer not in free:
+                continue
+            for keep in (_keep(parts, twins, last, store) for twins in left):
+                if keep is not None and (gain := keep.gain(cost)) > most:
+                    found, most = keep, gain
+    return found
+
+
+def _keep(parts: Sequence[Loop], twins: Twins, last: int, store: Store) -> _Keep | None:
+    """Return how to keep a value in the row that loop `last` stores, None where it can't be."""
+    first = min(twins)
+    value, row = twins[first], parts[last].axis
+    at = _moved(store.at, row, parts[first].axis)
+    stays = twins.get(last) is store.value
+    if first >= last or at is None or value.dtype is not store.buffer.dtype:
+        return None
+    changed = []
+    for number, own in sorted(twins.items()):
+        loop = parts[number]
+        there = _moved(store.at, row, loop.axis)
+        if there is not None and first < number <= last:
+            body = [stmt for stmt in loop.body if not (stays and stmt is store)]
+            changed.append((loop, _reading_back(body, Reload(own, store.buffer, there))))
+    return _Keep(parts[first], value, at, tuple(changed), store) if changed else None
+
+
+def _cost_of(body: Sequence[Stmt], cost: Cost) -> int:
+    total = 0
+    for stmt in body:
+        if isinstance(stmt, Let):
+            total += cost(stmt.value)
+        elif isinstance(stmt, Store):
+            total += STORE
+        elif isinstance(stmt, Reload):
+            total += RELOAD
+    return total
 
 
 def _moved(at: Affine, old: Axis, new: Axis) -> Affine | None:
     """Return a contiguous position on another axis of the same extent."""
-    if not D.same(at.coefficient(old), 1) or any(isinstance(a, Indirect) for a, _ in at.terms):
+    if not D.same(old.extent, new.extent) or not D.same(at.coefficient(old), 1):
+        return None
+    if any(isinstance(axis, Indirect) for axis, _ in at.terms):
         return None
     return make_affine(at.offset, [(new if a is old else a, c) for a, c in at.terms])
 
@@ -108,61 +181,10 @@ def _defines(stmt: Stmt, value: Value) -> bool:
     return isinstance(stmt, (Let, Reload)) and stmt.value is value
 
 
-def _costliest_twin(
-    nest: Loop, loop: Loop, buffer: Buffer, cost: Cost
-) -> tuple[Value, Value] | None:
-    """Return (value in the fold, equal value in the loop) that costs most, if it is worth keeping."""
-    twins = _Twins(nest.axis, loop.axis)
-    found: tuple[Value, Value] | None = None
-    best = WORTH
-    for ours in [s.value for s in loop.body if isinstance(s, Let)]:
-        if ours.dtype is not buffer.dtype or ours.kind != "apply" or cost(ours) < best:
-            continue
-        for theirs in [s.value for s in nest.body if isinstance(s, Let)]:
-            if twins.equal(theirs, ours):
-                found, best = (theirs, ours), cost(ours)
-    return found
-
-
-class _Twins:
-    """Values that are the same but for the loop they stand in."""
-
-    def __init__(self, theirs: Axis, ours: Axis) -> None:
-        self.theirs = theirs
-        self.ours = ours
-        self.known: dict[tuple[Value, Value], bool] = {}
-
-    def equal(self, a: Value, b: Value) -> bool:
-        """Return True when `a` in their loop is `b` in ours."""
-        if a is b:
-            return self.ours not in b.axes and self.theirs not in a.axes
-        if (a, b) not in self.known:
-            self.known[a, b] = self._alike(a, b) and all(map(self.equal, a.args, b.args))
-        return self.known[a, b]
-
-    def _alike(self, a: Value, b: Value) -> bool:
-        if a.kind != b.kind or a.dtype is not b.dtype or len(a.args) != len(b.args):
-            return False
-        if a.kind == "load":
-            return a.data[0] == b.data[0] and self._same_place(a.data[1], b.data[1])
-        if a.kind == "index":
-            return self._same_place(a.data, b.data)
-        return a.kind == "apply" and a.data == b.data
-
-    def _same_place(self, a: Affine, b: Affine) -> bool:
-        if variation(a)[0] or variation(b)[0]:
-            return False
-        moved = make_affine(
-            b.offset, [(self.theirs if x is self.ours else x, c) for x, c in b.terms]
-        )
-        return D.same(a.offset, moved.offset) and dict(a.terms) == dict(moved.terms)
-
-
-def _reload(loop: Loop, value: Value, store: Store) -> None:
-    """Read `value` back instead of computing it, and drop what only it needed."""
+def _reading_back(body: list[Stmt], reload: Reload) -> list[Stmt]:
+    """Return statements that read a value back instead of computing it, without what only it needed."""
     # first of all: the store may come before what needs the value
-    body: list[Stmt] = [Reload(value, store.buffer, store.at)]
-    body += [stmt for stmt in loop.body if not _defines(stmt, value)]
+    body = [reload, *(stmt for stmt in body if not _defines(stmt, reload.value))]
     needed: set[Value] = set()
     kept: list[Stmt] = []
     for stmt in reversed(body):
@@ -170,9 +192,39 @@ def _reload(loop: Loop, value: Value, store: Store) -> None:
             needed |= {stmt.value, *variation(stmt.at)[0]}
         elif isinstance(stmt, Update):
             needed.add(stmt.result.args[0])
-        elif isinstance(stmt, Let):
+        elif isinstance(stmt, (Let, Reload)):
             if stmt.value not in needed and stmt.value.kind != "checked":
                 continue
-            needed.update(stmt.value.args)
+            if isinstance(stmt, Let):
+                needed.update(stmt.value.args)
         kept.append(stmt)
-    loop.body[:] = kept[::-1]
+    return kept[::-1]
+
+
+# --- values that are the same but for the loop they stand in -----------------------------------------
+
+
+def _values_of_several(parts: Sequence[Loop]) -> list[Twins]:
+    """Return the values that several loops compute."""
+    forms: dict[Hashable, int] = {}
+    found: dict[int, Twins] = {}
+    for number, loop in enumerate(parts):
+        known: dict[Value, Hashable] = {}
+        for value in [stmt.value for stmt in loop.body if isinstance(stmt, Let)]:
+            form = _form(value, loop.axis, known)
+            known[value] = forms.setdefault(form, len(forms))
+            if value.kind == "apply":
+                found.setdefault(forms[form], {})[number] = value
+    return [twins for twins in found.values() if len(twins) > 1]
+
+
+def _form(value: Value, axis: Axis, known: dict[Value, Hashable]) -> Hashable:
+    """Return what is equal for equal values, were `axis` the same; a value of no loop is itself."""
+    args = tuple(known.get(x, x) for x in value.args)
+    if value.kind == "apply":
+        return value.data, value.dtype, args
+    if value.kind in ("load", "index") and not args:
+        buffer, at = value.data if value.kind == "load" else (None, value.data)
+        terms = frozenset((axis.extent if a is axis else a, c) for a, c in at.terms)
+        return value.kind, value.dtype, buffer, at.offset, terms
+    return value

@@ -229,7 +229,7 @@ class Groups:
                         self.unite([other, root])
 
     def _can_join(self, root: Node, other: Node, loads: dict[Node, set[Node]]) -> bool:
-        """A kernel may take in a producer only where it reads it at its own position."""
+        """A kernel may take in a producer only where it reads its own element, or folds its own row."""
         if self.group[root] is self.group[other]:
             return False
         here = own_use(other.tensor_type, self.loops)
@@ -238,7 +238,8 @@ class Groups:
         produced = [m for m in whole if any(m in loads[r] for r in members)]
         if any(map(stage.has_own_kernel, produced)):
             return False
-        return all(use == here for m in produced for use in self.reads[m])
+        uses = {use for m in produced for use in self.reads[m]}
+        return all(use == here or use.is_row_of(here) for use in uses)
 
     def loads(self) -> dict[Node, set[Node]]:
         """Return for each root the stored nodes of full size that its kernel reads."""

@@ -7,6 +7,7 @@ it there would compute elements again.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 from symtensor.codegen import stage
@@ -44,6 +45,13 @@ class Use(NamedTuple):
         varying = [i for i, axis in enumerate(self.loops) if axis in axes]
         return bool(varying) and len(varying) <= varying[-1]
 
+    def is_row_of(self, here: Use) -> bool:
+        """Return True for a fold along the last axes of what a kernel computes `here`, whole ones."""
+        pairs = list(zip(self.positions, here.positions, strict=True))
+        rest = list(itertools.dropwhile(lambda pair: pair[0] == pair[1], pairs))
+        alike = self.kernel == here.kernel and 0 < len(rest) < len(pairs)
+        return alike and all(_is_folded_whole(at, there, self.kernel) for at, there in rest)
+
     def covers(self, node: Node) -> bool:
         """Return True when the outermost loops go over all elements of `node`."""
         shape = node.tensor_type.shape
@@ -57,6 +65,15 @@ class Use(NamedTuple):
         spare = node.tensor_type.size - D.product(axis.extent for axis in self.loops)
         bound = D.lower_bound(spare)
         return bound is None or bound < 0
+
+
+def _is_folded_whole(at: Affine, there: Affine, kernel: tuple[Axis, ...]) -> bool:
+    """Return True for a position that counts a fold's loop, as long as the kernel's that counts `there`."""
+    if len(at.terms) != 1 or len(there.terms) != 1:
+        return False
+    ((axis, factor),), ((own, step),) = at.terms, there.terms
+    counts = D.same(factor, step) and D.same(at.offset, there.offset)
+    return counts and axis not in kernel and D.same(axis.extent, own.extent)
 
 
 def own_use(type_: TensorType, loops: stage.Loops) -> Use:

@@ -7,7 +7,7 @@ No union may make a cycle: a kernel runs after all that it reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from symtensor.codegen import stage
 from symtensor.codegen.root_kernels import loop_type
@@ -31,7 +31,7 @@ class Groups:
         nodes: Sequence[Node],
         users: Mapping[Node, Sequence[Node]],
         costs: Mapping[Node, int | None],
-        joins: Iterable[Node],
+        joins: Collection[Node],
         is_nested: Callable[[Node], bool],
     ) -> None:
         self.nodes = nodes
@@ -41,6 +41,8 @@ class Groups:
         self.costs = costs
         """Instructions per vector of an elementwise op alone."""
         self.loops_over = stage.loops_over(joins)
+        self.joined = {join.tensor_type.shape for join in joins}
+        """Shapes whose loops run along the parts of axes."""
         self.is_nested = is_nested
         """Tells of an assembly whether it is a piece of another."""
         self.kernels: dict[Node, frozenset[Node]] = {}
@@ -137,10 +139,15 @@ class Groups:
             yield group, frozenset(inside[id(group)])
 
     def loops(self, type_: TensorType) -> stage.Domain:
-        """Return the loops over a type: the same for all of its shape."""
-        if type_.shape not in self.axes:
-            self.axes[type_.shape] = self.loops_over(type_)
-        return self.axes[type_.shape]
+        """Return the loops over a type: the same for all of its shape, but for axes of one element."""
+        shape, plain = type_.shape, stage.without_ones(type_.shape)
+        if shape not in self.axes:
+            if plain == shape or shape in self.joined:
+                self.axes[shape] = self.loops_over(type_)
+            else:
+                axes, positions = self.loops(type_.with_shape(plain))
+                self.axes[shape] = axes, stage.with_ones(positions, shape)
+        return self.axes[shape]
 
     def unite(self, roots: Iterable[Node]) -> bool:
         """Put roots of one shape into one kernel when no cycle arises; True when all are in one."""
@@ -165,11 +172,18 @@ class Groups:
     def is_row(self, root: Node) -> bool:
         """Return True for a result of the rows of a kernel."""
         whole = loop_type(self.group[root][0], self.is_nested)
-        return whole is not None and root.tensor_type.ndim < whole.ndim
+        if whole is None or stage.has_own_kernel(root):
+            return False
+        return len(stage.without_ones(root.tensor_type.shape)) < len(
+            stage.without_ones(whole.shape)
+        )
 
     def _loop_shape(self, root: Node) -> Shape | None:
+        """Return the shape that a root's loops go over, but for axes of one element."""
         type_ = loop_type(root, self.is_nested)
-        return None if type_ is None else type_.shape
+        if type_ is None or stage.has_own_kernel(root):
+            return None if type_ is None else type_.shape
+        return stage.without_ones(type_.shape)
 
     def _one_loop(self, first: Node, second: Node) -> bool:
         a, b = self._loop_shape(first), self._loop_shape(second)
@@ -232,14 +246,18 @@ class Groups:
         """A kernel may take in a producer only where it reads its own element, or folds its own row."""
         if self.group[root] is self.group[other]:
             return False
-        here = own_use(other.tensor_type, self.loops)
         members = set(self.group[root])
         whole = [m for m in self.group[other] if not self.is_row(m)]
         produced = [m for m in whole if any(m in loads[r] for r in members)]
         if any(map(stage.has_own_kernel, produced)):
             return False
-        uses = {use for m in produced for use in self.reads[m]}
-        return all(use == here or use.is_row_of(here) for use in uses)
+        return all(self._reads_own(m) for m in produced)
+
+    def _reads_own(self, node: Node) -> bool:
+        """Return True where kernels of a root's loops read their own element of it, or their row."""
+        here = own_use(node.tensor_type, self.loops)
+        uses = [use for use in self.reads[node] if use.kernel == here.kernel]
+        return all(use.positions == here.positions or use.is_row_of(here) for use in uses)
 
     def loads(self) -> dict[Node, set[Node]]:
         """Return for each root the stored nodes of full size that its kernel reads."""

@@ -32,6 +32,8 @@ from symtensor.codegen.stage import (
     outer_folds,
     pieces_within,
     running_loops,
+    with_ones,
+    without_ones,
 )
 from symtensor.ir import dims as D
 from symtensor.ir.node import Node
@@ -79,13 +81,12 @@ def read_kernel(
     stores: list[ElementStore] = []
     rows: list[ElementStore] = []
     for node, buffer in roots:
-        here = positions[: node.tensor_type.ndim]
         if isinstance(node.op.family, Assembly):
             (group,) = _piece_groups(node, reader.writes_within)
             stores += _piece_stores(node, group, buffer, reader, positions)
         else:
-            is_whole = len(here) == len(positions)
-            (stores if is_whole else rows).append(_element_store(node, buffer, reader, here))
+            found = stores if _is_whole(node, type_) else rows
+            found.append(_element_store(node, buffer, reader, positions))
     return [KernelSpec(tuple(axes), tuple(stores), tuple(rows))]
 
 
@@ -101,22 +102,26 @@ def _sweep(
     rows: list[ElementStore] = []
     folding: list[ElementStore] = []
     for node, buffer in roots:
-        type_ = node.tensor_type
         if node in columns:
-            own = [at for at in positions[folded:] if at.terms]
-            at = [Affine(0, ()) if D.same(size, 1) else own.pop(0) for size in type_.shape]
-            folding.append(_element_store(node, buffer, reader, at))
+            folding.append(_element_store(node, buffer, reader, positions[folded:]))
         else:
-            store = _element_store(node, buffer, reader, positions[: type_.ndim])
-            (stores if type_.ndim == whole.ndim else rows).append(store)
+            found = stores if _is_whole(node, whole) else rows
+            found.append(_element_store(node, buffer, reader, positions))
     return KernelSpec(tuple(axes), tuple(stores), tuple(rows), tuple(folding))
 
 
 def _element_store(
     node: Node, buffer: Buffer, reader: Reader, positions: Sequence[Affine]
 ) -> ElementStore:
-    at = linear_offset(node.tensor_type.shape, positions)
-    return buffer, at, reader.read(node, positions)
+    """Return what stores a node at the first of some positions, but for axes of one element."""
+    shape = node.tensor_type.shape
+    here = with_ones((at for at in positions if at.terms), shape)
+    return buffer, linear_offset(shape, here), reader.read(node, here)
+
+
+def _is_whole(node: Node, whole: TensorType) -> bool:
+    """Return True for a root that loops over all elements of a type store, not over its rows."""
+    return len(without_ones(node.tensor_type.shape)) == len(without_ones(whole.shape))
 
 
 def _piece_groups(node: Node, is_nested: Callable[[Node], bool]) -> list[list[Written]]:

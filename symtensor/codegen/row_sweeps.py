@@ -110,8 +110,8 @@ class _Sharing:
             return False
         if not all(x.op.family.combiner in COMBINERS for x in folds):
             return False
-        columns = _without_ones(folding.columns)
-        if any(_without_ones(x.tensor_type.shape) != columns for x in group):
+        columns = stage.without_ones(folding.columns)
+        if any(stage.without_ones(x.tensor_type.shape) != columns for x in group):
             return False
         rows, count = D.product(folding.rows), D.product(columns)
         enough = not isinstance(rows, int) or rows >= ROWS
@@ -312,10 +312,6 @@ def _turns(node: Node) -> bool:
         return False
     axes = [axis for axis_map in index_map for axis, _ in axis_map.terms]
     return axes != sorted(axes)
-
-
-def _without_ones(shape: Shape) -> Shape:
-    return tuple(size for size in shape if not D.same(size, 1))
 
 
 def _replaced(roots: tuple[Node, ...], old: Node, new: Node) -> tuple[Node, ...]:

@@ -519,6 +519,17 @@ def outer_axes(type_: TensorType) -> tuple[list[Axis], list[Affine]]:
     return axes, positions
 
 
+def without_ones(shape: Shape) -> Shape:
+    """Return the extents of the axes of more than one element."""
+    return tuple(size for size in shape if not D.same(size, 1))
+
+
+def with_ones(positions: Iterable[Affine], shape: Shape) -> list[Affine]:
+    """Return the positions on each axis of a shape, given those on its axes of more than one element."""
+    rest = iter(positions)
+    return [Affine(0, ()) if D.same(size, 1) else next(rest) for size in shape]
+
+
 def loops_over(inside: Iterable[Node]) -> Loops:
     """Return what makes loops over all elements of a type: along the parts of axes, where a reshape
     among the nodes inside joins them."""

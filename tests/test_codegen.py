@@ -13,9 +13,10 @@ import symtensor as st
 from symtensor.codegen import jit, program, target
 from symtensor.codegen.fusion import schedule
 from symtensor.codegen.kernel_printer import format_kernel
-from symtensor.codegen.memory import ALIGNMENT, Lifetime, assign_offsets
+from symtensor.codegen.memory import Lifetime, assign_offsets
 from symtensor.codegen.schedule import CallStep, KernelStep
 from symtensor.errors import LoweringError
+from symtensor.ir.alignment import ALIGNMENT
 from symtensor.ops.elementwise_rule import FLOATING, elementwise
 from symtensor.ops.registry import OPS
 

@@ -112,6 +112,22 @@ def test_large_results_begin_at_a_cache_line():
     np.testing.assert_array_equal(w.get_value(), np.full((300, 301), 5.0))
 
 
+def test_large_values_of_variables_begin_at_a_cache_line():
+    """Whatever they are given: values of another dtype, in another order, of part of an array."""
+    whole = np.arange(8200.0)
+    given = [whole[i : i + 4096].astype(dtype) for i in range(4) for dtype in ("f4", "f8", "i4")]
+    given += [given[0].reshape(64, 64).T, given[0][::-1], given[0].tolist()]
+    for value in given:
+        wanted = np.asarray(value, "float32")
+        w = st.variable(value, "float32", shape=(None,) * wanted.ndim)
+        held = [w.get_value(borrow=True)]
+        w.set_value(value)
+        held.append(w.get_value(borrow=True))
+        for array in held:
+            assert array.ctypes.data % 64 == 0 and array.flags.c_contiguous
+            np.testing.assert_array_equal(array, wanted)
+
+
 @pytest.mark.parametrize("hold", [lambda r: r[3:5], lambda r: r.base, memoryview, lambda r: r.T])
 def test_memory_of_a_large_result_is_taken_again_when_nobody_holds_it(hold):
     x = st.placeholder((None, None))

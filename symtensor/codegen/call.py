@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from symtensor.codegen.layout import Layout, check_guards, shape_or_none, size_or_unknown
-from symtensor.codegen.memory import new_result
 from symtensor.codegen.program import Program
 from symtensor.codegen.schedule import CallStep, is_alias
 from symtensor.ir import dims as D
+from symtensor.ir.alignment import new_array
 from symtensor.ir.node import Node, results
 from symtensor.ops.interpret import Array, RunBody, evaluate_node
 
@@ -48,7 +48,7 @@ class Call:
             if slot.kind == "output":
                 shape = layout.shapes[slot.index]
                 assert shape is not None
-                self.arrays[slot.node] = new_result(shape, slot.type.dtype.numpy)
+                self.arrays[slot.node] = new_array(shape, slot.type.dtype.numpy)
             self.table[slot.index] = self.arrays[slot.node].ctypes.data
 
     # --- call-outs ------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 
-from symtensor.codegen.memory import ALIGNMENT
 from symtensor.codegen.text import FunctionText, V
+from symtensor.ir.alignment import ALIGNMENT
 
 NAME = "symtensor_entry"
 

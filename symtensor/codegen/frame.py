@@ -24,10 +24,11 @@ from symtensor import forks
 from symtensor.codegen import entry
 from symtensor.codegen.entry import INPUT_WORDS, OUTPUT_WORDS, InputWord, OutputWord, Word
 from symtensor.codegen.jit import load_entry
-from symtensor.codegen.memory import Arenas, owner_bytes
+from symtensor.codegen.memory import Arenas
 from symtensor.codegen.program import Program
 from symtensor.codegen.schedule import CallStep, storage_node
 from symtensor.ir import dims as D
+from symtensor.ir.alignment import owner_bytes
 from symtensor.ir.node import Node
 from symtensor.ops.variables import Store
 

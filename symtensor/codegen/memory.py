@@ -6,17 +6,13 @@ Greedy by size (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-ALIGNMENT = 64
-"""Bytes; a cache line, and the widest vector register."""
-LARGE = 256 << 10
-"""Bytes of a result from which on it begins at a cache line."""
+from symtensor.ir.alignment import ALIGNMENT, aligned_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +49,6 @@ def assign_offsets(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
 def aligned(size: int) -> int:
     """Return the next multiple of the alignment."""
     return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def aligned_bytes(size: int) -> np.ndarray[Any, Any]:
-    """Return an uninitialized byte array whose first element lies on a cache line."""
-    raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size]
-
-
-def owner_bytes(size: int) -> int:
-    """Return the bytes to take for a result of `size` bytes that begins at a cache line; 0: none more."""
-    return size + ALIGNMENT if size >= LARGE else 0
-
-
-def new_result(shape: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Return an uninitialized array; a large one lies on another of bytes, at a cache line."""
-    size = math.prod(shape) * dtype.itemsize
-    if not owner_bytes(size):
-        return np.empty(shape, dtype)
-    return aligned_bytes(size).view(dtype).reshape(shape)
 
 
 class Arenas:

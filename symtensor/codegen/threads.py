@@ -14,9 +14,9 @@ from typing import Any
 from symtensor import forks
 from symtensor.codegen import pool
 from symtensor.codegen.jit import load_pool
-from symtensor.codegen.memory import aligned_bytes
 from symtensor.codegen.product_blocks import scratch_bytes
 from symtensor.codegen.target import host, threads_wanted
+from symtensor.ir.alignment import aligned_bytes
 from symtensor.ir.dtypes import float32, float64
 
 _lock = threading.Lock()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from symtensor.errors import DTypeError, OutOfRangeError, ShapeError
+from symtensor.ir.alignment import copy_of
 from symtensor.ir.dtypes import DType, as_dtype
 
 CONTENT_LIMIT = 1 << 20
@@ -21,7 +22,7 @@ CONTENT_LIMIT = 1 << 20
 def as_array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
     """Return a copy of `value` as an array, with symtensor's errors for what is none."""
     try:
-        array = np.array(value, dtype=None if dtype is None else dtype.numpy, order="C", copy=True)
+        array = np.asarray(value, dtype=None if dtype is None else dtype.numpy)
     except OverflowError:
         raise OutOfRangeError(f"a number does not fit {dtype}", code="ST0208") from None
     except (TypeError, ValueError):
@@ -32,7 +33,7 @@ def as_array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
         ) from None
     if array.dtype.kind in "OSUVmM" and array.dtype.name != "bfloat16":
         raise DTypeError(f"expected numbers, found {_shown(value)}", code="ST0204")
-    return array.astype(as_dtype(array.dtype).numpy, copy=False)
+    return copy_of(array, as_dtype(array.dtype).numpy)
 
 
 def _shown(value: Any) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from symtensor import forks
 from symtensor.errors import DTypeError, SymbolicValueError
+from symtensor.ir.alignment import copy_of
 from symtensor.ir.binding import bind_shapes
 from symtensor.ir.dtypes import as_dtype
 from symtensor.ir.literal import as_array
@@ -232,10 +233,11 @@ def value_for(type_: TensorType, value: Any, name: str, borrow: bool = False) ->
     if array.dtype != type_.dtype.numpy:
         if not np.can_cast(array.dtype, type_.dtype.numpy, "same_kind"):
             raise DTypeError(f"{name}: expected {type_}, found {array.dtype}", code="ST0203")
-        array = array.astype(type_.dtype.numpy)
-        borrow = True
+        borrow = False
     bind_shapes([type_], [array.shape], [name], {})
-    return array if borrow and array.flags.c_contiguous else np.array(array, order="C", copy=True)
+    if borrow and array.flags.c_contiguous:
+        return array
+    return copy_of(array, type_.dtype.numpy)
 
 
 def variable(

@@ -112,13 +112,18 @@ def user_location(depth: int = 1) -> Location | None:
     """Return the place where the user's program called us, seen from `depth` frames up."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module == "__main__":  # of a package, when it is run with -m
-            module = frame.f_globals.get("__package__") or module
-        if module.partition(".")[0] not in _INTERNAL:
+        if is_users(frame):
             return Location(frame.f_code.co_filename, frame.f_lineno, frame.f_code, frame.f_lasti)
         frame = frame.f_back
     return None
+
+
+def is_users(frame: FrameType) -> bool:
+    """Return True for a frame that is neither ours nor of a package between the user and us."""
+    module = frame.f_globals.get("__name__", "")
+    if module == "__main__":  # of a package, when it is run with -m
+        module = frame.f_globals.get("__package__") or module
+    return module.partition(".")[0] not in _INTERNAL
 
 
 # --- drawing -------------------------------------------------------------------------------------

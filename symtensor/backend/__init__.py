@@ -6,8 +6,8 @@ that gradients, fusion and every engine come by themselves.
 
 from __future__ import annotations
 
+from symtensor.backend import boundary as _boundary
 from symtensor.backend import compatibility as _compatibility
-from symtensor.backend import handles as _handles
 from symtensor.backend.activations import (
     batch_normalization,
     elu,
@@ -383,5 +383,5 @@ __all__ = [
 ]
 
 for _name in __all__:
-    globals()[_name] = _handles.adopting(_name, globals()[_name])
+    globals()[_name] = _boundary.public(_name, globals()[_name])
 _compatibility.complete_backend()

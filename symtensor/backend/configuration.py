@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.errors import AttributeValueError
 from symtensor.ir import location
-from symtensor.vocabulary import require_name
+from symtensor.ir.dtypes import as_dtype
+from symtensor.ir.literal import as_array
+from symtensor.ops.attributes import as_number
+from symtensor.vocabulary import require_choice, require_name
 
 _settings: dict[str, Any] = {
     "epsilon": 1e-7, "floatx": "float32", "image_data_format": "channels_last",
@@ -45,14 +47,6 @@ def _set(setting: str, value: Any) -> None:
     _settings[setting] = value
 
 
-def _one_of(value: Any, choices: tuple[str, ...], what: str) -> str:
-    if value not in choices:
-        raise AttributeValueError(
-            f"{what}: expected one of {', '.join(choices)}, found {value!r}", code="ST0302"
-        )
-    return str(value)
-
-
 def backend() -> str:
     """Return the name of the backend: the module to put into KERAS_BACKEND."""
     return "symtensor.backend"
@@ -65,7 +59,7 @@ def epsilon() -> float:
 
 def set_epsilon(e: float) -> None:
     """Set the value of `epsilon`."""
-    _set("epsilon", float(e))
+    _set("epsilon", as_number(e, "epsilon"))
 
 
 def floatx() -> str:
@@ -75,12 +69,13 @@ def floatx() -> str:
 
 def set_floatx(floatx: str) -> None:
     """Set the default float dtype. Raises ValueError for any other."""
-    _set("floatx", _one_of(floatx, ("float16", "float32", "float64"), "floatx"))
+    require_choice(floatx, ("float16", "float32", "float64"), "floatx")
+    _set("floatx", floatx)
 
 
 def cast_to_floatx(x: Any) -> np.ndarray[Any, Any]:
     """Return NumPy values in the default float dtype."""
-    return np.asarray(x, dtype=floatx())
+    return as_array(x, as_dtype(floatx()))
 
 
 def image_data_format() -> str:
@@ -97,7 +92,8 @@ def normalize_data_format(value: str | None) -> str:
     """Return a layout in lower case, the default one for None. Raises ValueError for any other."""
     layout = image_data_format() if value is None else value
     lower = layout.lower() if isinstance(layout, str) else layout
-    return _one_of(lower, ("channels_first", "channels_last"), "data_format")
+    require_choice(lower, ("channels_first", "channels_last"), "data_format")
+    return str(lower)
 
 
 def image_dim_ordering() -> str:
@@ -107,7 +103,7 @@ def image_dim_ordering() -> str:
 
 def set_image_dim_ordering(dim_ordering: str) -> None:
     """Set the layout by its Keras 1 name."""
-    _one_of(dim_ordering, ("tf", "th"), "dim_ordering")
+    require_choice(dim_ordering, ("tf", "th"), "dim_ordering")
     set_image_data_format("channels_last" if dim_ordering == "tf" else "channels_first")
 
 

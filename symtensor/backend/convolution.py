@@ -9,15 +9,13 @@ from symtensor.backend.configuration import normalize_data_format
 from symtensor.backend.sizes import as_dim
 from symtensor.backend.spellings import old_keywords
 from symtensor.backend.tensors import as_tensor, operands
-from symtensor.errors import AttributeValueError, ShapeError
+from symtensor.errors import ShapeError
+from symtensor.vocabulary import require_choice
 
 
 def _padding(padding: str, causal: bool = False) -> str:
     allowed = ("valid", "same", "causal") if causal else ("valid", "same")
-    if padding not in allowed:
-        raise AttributeValueError(
-            f"padding: expected one of {', '.join(allowed)}, found {padding!r}", code="ST0302"
-        )
+    require_choice(padding, allowed, "padding")
     return padding
 
 
@@ -130,8 +128,7 @@ def separable_conv2d(
 
 def _pool(x: Any, sizes: Any, strides: Any, padding: str, data_format: Any, mode: str) -> st.Tensor:
     layout = normalize_data_format(data_format)
-    if mode not in ("max", "avg"):
-        raise AttributeValueError(f"pool_mode: expected max or avg, found {mode!r}", code="ST0302")
+    require_choice(mode, ("max", "avg"), "pool_mode")
     pool = st.max_pool if mode == "max" else st.average_pool
     return pool(as_tensor(x), sizes, strides, _padding(padding), layout)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 import symtensor as st
 from symtensor.backend.sizes import as_dim
+from symtensor.ir.literal import as_array
 
 _BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
 _COMPARISONS = ("lt", "le", "gt", "ge")
@@ -89,7 +90,7 @@ class KerasVariable(KerasTensor, st.Variable):
 def weakened(value: Any, dtype: st.DType) -> Any:
     """Return NumPy numbers, arrays and lists of numbers in a float `dtype`; all else as it is."""
     if isinstance(value, (list, tuple)) and not any(isinstance(v, st.Tensor) for v in value):
-        value = np.asarray(value)
+        value = as_array(value, None)
     numeric = isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf"
     return value.astype(dtype.numpy) if numeric and dtype.is_floating else value
 
@@ -106,18 +107,6 @@ def adopt(value: Any) -> Any:
     elif type(value) is st.Variable:
         value.__class__ = KerasVariable
     return value
-
-
-def adopting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function `name` of the backend, which returns the backend's handles."""
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return adopt(function(*args, **kwargs))
-
-    # found by pickle under the name that users import
-    call.__module__, call.__name__, call.__qualname__ = __package__, name, name
-    return call
 
 
 def _binary(name: str) -> Callable[..., Any]:

@@ -13,10 +13,11 @@ from symtensor.backend.sizes import as_shape
 from symtensor.backend.spellings import old_keywords
 from symtensor.backend.tensors import as_tensor, variable
 from symtensor.errors import AttributeValueError
+from symtensor.ops.attributes import as_int
 
 
 def _stream(seed: int | None) -> st.RandomStream:
-    return st.RandomStream(int(np.random.randint(10**6)) if seed is None else int(seed))
+    return st.RandomStream(int(np.random.randint(10**6)) if seed is None else as_int(seed, "seed"))
 
 
 def _numbers(dtype: Any, *values: Any) -> list[Any]:

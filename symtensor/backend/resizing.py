@@ -8,7 +8,7 @@ import symtensor as st
 from symtensor.backend.configuration import normalize_data_format
 from symtensor.backend.spellings import old_keywords
 from symtensor.backend.tensors import as_tensor
-from symtensor.errors import AttributeValueError
+from symtensor.vocabulary import require_choice
 
 
 def _stretched(x: st.Tensor, factor: int, axis: int, interpolation: str) -> st.Tensor:
@@ -25,10 +25,7 @@ def _stretched(x: st.Tensor, factor: int, axis: int, interpolation: str) -> st.T
 
 
 def _resized(x: Any, factors: tuple[int, ...], data_format: str, interpolation: str) -> st.Tensor:
-    if interpolation not in ("nearest", "bilinear"):
-        raise AttributeValueError(
-            f"interpolation: expected nearest or bilinear, found {interpolation!r}", code="ST0302"
-        )
+    require_choice(interpolation, ("nearest", "bilinear"), "interpolation")
     first = 2 if normalize_data_format(data_format) == "channels_first" else 1
     out = as_tensor(x)
     for axis, factor in enumerate(factors, first):

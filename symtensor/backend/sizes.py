@@ -18,6 +18,7 @@ from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, DimExpr
 from symtensor.ir.graph import toposort
 from symtensor.ir.node import Node
+from symtensor.ops.attributes import index_of
 
 _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "negative": np.negative,
@@ -34,14 +35,19 @@ def as_dim(value: Any) -> Dim:
     if isinstance(value, st.Tensor):
         (size,) = _values(value).reshape(-1)
         return size if isinstance(size, DimExpr) else int(size)
-    return int(value)
+    number = int(value) if isinstance(value, float) and value.is_integer() else index_of(value)
+    if number is None:
+        raise AttributeValueError(
+            f"a size: expected an integer, or a scalar computed from shapes, found {value!r}"
+        )
+    return number
 
 
 def as_shape(shape: Any) -> tuple[Dim, ...]:
     """Return sizes given as a tuple, a list, one int or a vector tensor computed from shapes."""
     if isinstance(shape, st.Tensor) and shape.ndim:
         return tuple(as_dim(size) for size in _values(shape))
-    if isinstance(shape, (tuple, list, np.ndarray)):
+    if np.iterable(shape) and not isinstance(shape, (str, st.Tensor)):
         return tuple(as_dim(size) for size in shape)
     return (as_dim(shape),)
 

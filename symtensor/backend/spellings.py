@@ -7,12 +7,13 @@ from functools import wraps
 from inspect import signature
 from typing import Any, ParamSpec, TypeVar
 
-from symtensor.errors import ArgumentError, AttributeValueError
+from symtensor.errors import ArgumentError
+from symtensor.vocabulary import require_choice
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LAYOUTS = {"default": None, "tf": "channels_last", "th": "channels_first"}
+LAYOUTS = {"th": "channels_first", "tf": "channels_last", "default": None}
 _TODAY = {
     "X": "x", "border_mode": "padding", "dim": "axis", "dim_ordering": "data_format",
     "filter_dilation": "dilation_rate", "high": "maxval", "low": "minval",
@@ -39,10 +40,7 @@ def old_keywords(function: Callable[P, R]) -> Callable[P, R]:
 
 def layout_of(dim_ordering: str) -> str | None:
     """Return the data format that Keras 1 called "th", "tf" or "default"."""
-    if dim_ordering not in LAYOUTS:
-        raise AttributeValueError(
-            f"dim_ordering: expected th, tf or default, found {dim_ordering!r}", code="ST0302"
-        )
+    require_choice(dim_ordering, list(LAYOUTS), "dim_ordering")
     return LAYOUTS[dim_ordering]
 
 

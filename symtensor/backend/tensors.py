@@ -21,6 +21,7 @@ from symtensor.backend.sparse import SparsePlaceholder, SparseTensor, sparse_con
 from symtensor.errors import AttributeValueError
 from symtensor.ir.dims import Dim, DimExpr
 from symtensor.ir.graph import toposort
+from symtensor.ir.literal import as_array
 from symtensor.ir.node import Node
 
 KerasShape = tuple[int | None, ...]
@@ -44,7 +45,7 @@ def symbolic_learning_phase() -> st.Tensor:
 
 def set_learning_phase(value: Any) -> None:
     """Fix the phase. Raises ValueError for anything but 0 and 1."""
-    if value not in (0, 1):
+    if not isinstance(value, (int, float, np.generic)) or value not in (0, 1):
         raise AttributeValueError(f"learning phase: expected 0 or 1, found {value!r}")
     _fixed_phase[:] = [int(value)]
 
@@ -149,7 +150,7 @@ def as_operand(x: Any, kind: st.DType | None) -> st.Tensor:
     """
     if kind is None or isinstance(x, st.Tensor):
         return as_tensor(x)
-    whole = np.asarray(x).dtype.kind in "biu"
+    whole = as_array(x, None).dtype.kind in "biu"
     return as_tensor(x, kind if whole or kind.is_floating else None)
 
 
@@ -185,7 +186,7 @@ def constant(
     `shape` fills with a scalar, or reshapes a value of the same size.
     """
     kind = st.as_dtype(configuration.floatx() if dtype is None else dtype)
-    array = np.asarray(value).astype(kind.numpy)
+    array = as_array(value, None).astype(kind.numpy, copy=False)
     if shape is not None:
         array = np.full(shape, array) if array.size == 1 else array.reshape(shape)
     return st.constant(array, name=name)

@@ -22,7 +22,9 @@ CONTENT_LIMIT = 1 << 20
 def as_array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
     """Return a copy of `value` as an array, with symtensor's errors for what is none."""
     try:
-        array = np.asarray(value, dtype=None if dtype is None else dtype.numpy)
+        # NumPy would read numbers in a text
+        text = dtype is not None and np.asarray(value).dtype.kind in "SU"
+        array = np.asarray(value, dtype=None if dtype is None or text else dtype.numpy)
     except OverflowError:
         raise OutOfRangeError(f"a number does not fit {dtype}", code="ST0208") from None
     except (TypeError, ValueError):

@@ -50,7 +50,7 @@ def the_ordering_is_the_format_of_keras_1():
     K.set_image_dim_ordering("th")
     assert K.image_data_format() == "channels_first" and K.image_dim_ordering() == "th"
     K.set_image_dim_ordering("tf")
-    with pytest.raises(ValueError, match="tf, th"):
+    with pytest.raises(ValueError, match="tf or th"):
         K.set_image_dim_ordering("channels_last")
 
 

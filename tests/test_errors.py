@@ -20,7 +20,7 @@ def codes_in_source():
     """Return every code that the package raises, and where."""
     found = {c.code: f"class {c.__name__}" for c in CLASSES}
     for path in sorted((ROOT / "symtensor").rglob("*.py")):
-        if path.name != "error_codes.py":
+        if path.parent.name != "error_codes":
             for code in re.findall(r'code="(ST\d{4})"', path.read_text(encoding="utf-8")):
                 found.setdefault(code, str(path))
     return found

@@ -238,3 +238,37 @@ def test_the_memory_of_the_accumulators_is_reported():
     needed = f.executable.program.partial_bytes
     assert 0 < needed <= sweeps.SCRATCH + 4 * 64 * 1024
     assert f.executable.program.scratch_bytes >= needed
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_loss_and_its_gradient_are_one_sweep(dtype, with_threads):
+    x, y = st.placeholder((None, 24), dtype), st.placeholder((None, 24), dtype)
+    loss = st.mean(st.square(x - y))
+    f = compiled([x, y], [loss, st.gradients(loss, x), st.max(x - y)])
+    assert is_one_sweep(f)
+    for rows in (1, 2, 63, 700, 40_000):
+        a, b = values(dtype, rows, 24), values(dtype, rows, 24)
+        d = a.astype("f8") - b
+        with_threads(1)
+        found = f(a, b)
+        for result, truth in zip(found, [np.mean(d * d), 2 * d / d.size, d.max()], strict=True):
+            np.testing.assert_allclose(result, truth, rtol=2e-6, atol=1e-30)
+        with_threads(5)
+        for result, same in zip(f(a, b), found, strict=True):
+            assert result.tobytes() == same.tobytes()
+
+
+def test_all_is_folded_where_rows_are():
+    x, w = st.placeholder((None, 40), "float64"), st.placeholder((None, 40), "float64")
+    p = st.softmax(x)
+    loss = st.sum(p * p * w)
+    f = compiled([x, w], [loss, st.gradients(loss, x), st.max(p)])
+    assert is_one_sweep(f)
+    for rows in (1, 5, 200, 3000):
+        a, b = values("float64", rows, 40), values("float64", rows, 40)
+        e = np.exp(a - a.max(1, keepdims=True))
+        q = e / e.sum(1, keepdims=True)
+        slope = 2 * q * b
+        truth = (q * q * b).sum(), q * (slope - (q * slope).sum(1, keepdims=True)), q.max()
+        for found, wanted in zip(f(a, b), truth, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-13)

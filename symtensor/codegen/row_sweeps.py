@@ -1,12 +1,12 @@
-"""Folds over rows and over columns that join a kernel which goes over the same elements: one sweep.
+"""Folds of rows, of columns and of all that join a kernel which goes over the same elements: one sweep.
 
     b = sum(x, axis=0)                       one kernel: for each row: r[i] <- ...; b[:] (+)= x[i, :]
     r = sum(x, axis=1)
 
-In: groups of roots, as fusion leaves them. A group of folds over the first axes, or the last, of what another
-one stores, or reads whole, joins that one where its columns are few enough for a row of accumulators in the
-nearest caches, and where loops along rows fill lanes. What was stored only for the one to read from the other
-is stored no longer. The gradients of scales, shifts and biases are folds over columns.
+In: groups of roots, as fusion leaves them. A group of folds over the first axes, the last, or all, of what
+another one stores, or reads whole, joins that one where its columns are few enough for a row of accumulators in
+the nearest caches, and where loops along rows fill lanes. What was stored only for the one to read from the
+other is stored no longer. Gradients of scales, shifts and biases are folds over columns, a loss is one of all.
 """
 
 from __future__ import annotations
@@ -47,12 +47,17 @@ class _Folding(NamedTuple):
 
     whole: TensorType
     axes: tuple[int, ...]
-    """The axes that it folds: the first ones, or the last."""
+    """The axes that it folds: the first ones, the last, or all."""
 
     @property
     def is_over_columns(self) -> bool:
-        """True for folds over the first axes."""
+        """True for folds over the first axes; over all, of which there is one column then."""
         return self.axes[0] == 0
+
+    @property
+    def is_of_all(self) -> bool:
+        """True for folds to one value."""
+        return len(self.axes) == self.whole.ndim
 
     @property
     def rows(self) -> Shape:
@@ -115,7 +120,9 @@ class _Sharing:
             return False
         rows, count = D.product(folding.rows), D.product(columns)
         enough = not isinstance(rows, int) or rows >= ROWS
-        return enough and isinstance(count, int) and 1 < count <= MOST
+        return (
+            enough and isinstance(count, int) and (count > 1) != folding.is_of_all and count <= MOST
+        )
 
     def _covers(self, fold: Node, group: list[Node]) -> bool:
         """Return True for a fold that is computed where the loops of a group are, and nowhere else."""
@@ -164,8 +171,8 @@ class _Sharing:
             return self._folds_the_same(host, folding)
         has_folds = any(map(stage.is_reduction, inside))
         if not any(len(shape) == len(whole) for shape in shapes):
-            return has_folds and folding.is_over_columns
-        return has_folds or self._fills_lanes(folding)
+            return has_folds and folding.is_over_columns and not folding.is_of_all
+        return has_folds or folding.is_of_all or self._fills_lanes(folding)
 
     def _folds_the_same(self, host: list[Node], folding: _Folding) -> bool:
         """Return True for a kernel that folds the columns which a group folds, or goes over its rows."""

@@ -4,9 +4,10 @@
     r = sum(x, axis=1)
 
 In: groups of roots, as fusion leaves them. A group of folds over the first axes, the last, or all, of what
-another one stores, or reads whole, joins that one where its columns are few enough for a row of accumulators in
-the nearest caches, and where loops along rows fill lanes. What was stored only for the one to read from the
-other is stored no longer. Gradients of scales, shifts and biases are folds over columns, a loss is one of all.
+another one stores, or reads whole, joins that one where its columns are few enough for a row of
+accumulators in the nearest caches, and where loops along rows fill lanes. What was stored only for the one to
+read from the other is stored no longer. Gradients of scales, shifts and biases are folds of columns, a loss is
+one of all.
 """
 
 from __future__ import annotations
@@ -50,19 +51,16 @@ class _Folding(NamedTuple):
     """The axes that it folds: the first ones, the last, or all."""
 
     @property
-    def is_over_columns(self) -> bool:
-        """True for folds over the first axes; over all, of which there is one column then."""
-        return self.axes[0] == 0
-
-    @property
-    def is_of_all(self) -> bool:
-        """True for folds to one value."""
-        return len(self.axes) == self.whole.ndim
+    def of(self) -> str:
+        """What each result is a fold of: ``rows``, ``columns`` or ``all``."""
+        if self.axes[0] > 0:
+            return "rows"
+        return "all" if len(self.axes) == self.whole.ndim else "columns"
 
     @property
     def rows(self) -> Shape:
         """The extents of the first axes: those that are folded, or those that are not."""
-        return self.whole.shape[: len(self.axes) if self.is_over_columns else self.axes[0]]
+        return self.whole.shape[: self.axes[0] if self.of == "rows" else len(self.axes)]
 
     @property
     def columns(self) -> Shape:
@@ -79,12 +77,12 @@ class _Sharing:
         self.loads = groups.loads()
 
     def run(self) -> None:
-        """Let folds over rows choose a kernel, then those over columns, which may read them; and then rows
-        whose kernel only these columns have made one of rows."""
-        for over_columns in (False, True, False):
+        """Let folds of rows choose a kernel, then those of columns and of all, which may read them; and then
+        rows whose kernel only columns have made one of rows."""
+        for kind in ("rows", "columns", "all", "rows"):
             for group, _ in list(self.groups.members()):
                 folding = self._folding_of(group)
-                if folding is not None and folding.is_over_columns == over_columns:
+                if folding is not None and folding.of == kind:
                     host = self._host_of(group, folding)
                     if host is not None:
                         self._join(host, group, folding)
@@ -120,9 +118,8 @@ class _Sharing:
             return False
         rows, count = D.product(folding.rows), D.product(columns)
         enough = not isinstance(rows, int) or rows >= ROWS
-        return (
-            enough and isinstance(count, int) and (count > 1) != folding.is_of_all and count <= MOST
-        )
+        few = folding.of == "all" or (isinstance(count, int) and 1 < count <= MOST)
+        return enough and few
 
     def _covers(self, fold: Node, group: list[Node]) -> bool:
         """Return True for a fold that is computed where the loops of a group are, and nowhere else."""
@@ -171,14 +168,14 @@ class _Sharing:
             return self._folds_the_same(host, folding)
         has_folds = any(map(stage.is_reduction, inside))
         if not any(len(shape) == len(whole) for shape in shapes):
-            return has_folds and folding.is_over_columns and not folding.is_of_all
-        return has_folds or folding.is_of_all or self._fills_lanes(folding)
+            return has_folds and folding.of == "columns"
+        return has_folds or folding.of == "all" or self._fills_lanes(folding)
 
     def _folds_the_same(self, host: list[Node], folding: _Folding) -> bool:
         """Return True for a kernel that folds the columns which a group folds, or goes over its rows."""
         fold = self._column_folds(host)[0]
         alike = D.same_shape(fold.inputs[0].tensor_type.shape, folding.whole.shape)
-        return alike and (not folding.is_over_columns or _folds_alike(fold, folding))
+        return alike and (folding.of == "rows" or _folds_alike(fold, folding))
 
     def _column_folds(self, host: list[Node]) -> list[Node]:
         inside = self.inside[id(host)]
@@ -205,7 +202,7 @@ class _Sharing:
 
     def _is_read_in_place(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
         """Return True where a kernel reads nothing that is folded, or only of its rows, in each its own."""
-        if folding.is_over_columns:
+        if folding.of != "rows":
             return not any(self._reads(host, root) for root in group)
         if not any(self._reads(host, root) for root in group):
             return True
@@ -234,14 +231,14 @@ class _Sharing:
         self.inside[id(host)] |= self.inside.pop(id(group))
         groups.weight[id(host)] += groups.weight[id(group)]
         columns = groups.columns.get(id(host), [])
-        if folding.is_over_columns:
+        if folding.of != "rows":
             groups.columns[id(host)] = columns = [*columns, *group]
         for root in group:
             groups.group[root] = host
         host[:] = [x for x in (*host, *group) if x not in columns] + columns
         for root in [x for x in host if self._is_needless(x, host, folding)]:
             self._drop(root, host)
-        why = f"one sweep folds {'columns' if folding.is_over_columns else 'rows'} on its way"
+        why = f"one sweep folds {folding.of} on its way"
         groups.remarks += [
             Decision("fused", root, (host[0],), why)
             for root in group
@@ -298,7 +295,7 @@ def _is_in_order(use: Use, folding: _Folding) -> bool:
     axes = use.axes
     plain = all(len(at.terms) <= 1 and D.same(at.offset, 0) for at in use.positions)
     ours = [axis for axis in axes if axis in use.kernel]
-    if folding.is_over_columns:  # of which those of the fold come first
+    if folding.of != "rows":  # of which those of the fold come first
         return plain and axes[len(axes) - len(ours) :] == ours and ours in ([], list(use.kernel))
     return plain and axes[: len(ours)] == ours == list(use.kernel)
 

@@ -5,9 +5,9 @@
 
 In: groups of roots, as fusion leaves them. A group of folds over the first axes, the last, or all, of what
 another one stores, or reads whole, joins that one where its columns are few enough for a row of
-accumulators in the nearest caches, and where loops along rows fill lanes. What was stored only for the one to
-read from the other is stored no longer. Gradients of scales, shifts and biases are folds of columns, a loss is
-one of all.
+accumulators in the nearest caches, and where loops along rows fill lanes. What was stored only for the one
+to read from the other is stored no longer. Gradients of scales, shifts and biases are folds of columns, a
+loss is one of all.
 """
 
 from __future__ import annotations

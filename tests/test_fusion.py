@@ -171,6 +171,31 @@ def test_what_a_loss_picks_of_probabilities_is_computed_again():
         np.testing.assert_allclose(found[1], slope, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_batch_norm_divides_each_element_once_and_takes_roots_of_columns(dtype):
+    x, w = st.placeholder((None, 4, 9), dtype), st.placeholder((None, 4, 9), dtype)
+    scale, shift = st.placeholder((9,), dtype), st.placeholder((9,), dtype)
+    centred = x - st.mean(x, (0, 1))
+    y = centred / st.sqrt(st.mean(centred * centred, (0, 1)) + 1e-3) * scale + shift
+    f = compiled([x, scale, shift, w], [y, *st.gradients(st.sum(y * w), [x, scale, shift])])
+    texts = [k.text for k in f.kernels]
+    assert len(texts) <= 4
+    assert texts[-1].count("divide(") == 1 and "sqrt" not in texts[-1]
+    given = RNG.normal(2, 3, (6, 4, 9)), RNG.normal(size=9), RNG.normal(size=9)
+    arrays = [a.astype(dtype) for a in (*given, RNG.normal(size=(6, 4, 9)))]
+    rows = [a.reshape(-1, 9).T if a.ndim == 3 else a[:, None] for a in arrays]
+    wanted = layer_norm_truth(*rows[:3], rows[3])
+    found = f(*arrays)
+    tolerance = 2e-5 if dtype == "float32" else 1e-11
+    for got, truth in zip(found[:2], wanted[:2], strict=True):
+        rows_of_it = got.reshape(-1, 9).T
+        np.testing.assert_allclose(rows_of_it, truth, rtol=tolerance, atol=tolerance)
+    a, b = rows[0].astype("f8"), rows[3].astype("f8")
+    normal = (a - a.mean(1, keepdims=True)) / np.sqrt(a.var(1, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(found[2], (b * normal).sum(1), rtol=1e-4, atol=tolerance)
+    np.testing.assert_allclose(found[3], b.sum(1), rtol=1e-4, atol=tolerance)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
 def test_writing_one_element_along_an_axis_is_a_selection(axis, dtype):

@@ -340,6 +340,38 @@ def test_scalars_are_seen_through_views():
     assert scalar_value(x.node) == 2.5 and scalar_value(st.placeholder((3,)).node) is None
 
 
+# --- broadcasts ------------------------------------------------------------------------------------
+
+
+def test_elementwise_ops_of_what_is_repeated_run_before():
+    x = st.placeholder((None, 3, 5), "float64")
+    row, column = st.placeholder((5,), "float64"), st.placeholder((3, 1), "float64")
+    number = st.placeholder((), "float64")
+    whole = [st.broadcast_to(v, x.shape) for v in (row, column, number)]
+    outputs = [
+        x * (1 / st.sqrt(whole[0])),
+        x + st.exp(whole[0] * whole[2]) / whole[1],
+        x - st.where(whole[2] > 0, st.tanh(whole[2]), -whole[2]),
+    ]
+    inputs = [x, row, column, number]
+    graph = Graph(tuple(t.node for t in inputs), tuple(t.node for t in outputs))
+    found = pipeline.run_pipeline(graph, ["late_broadcasts"])[-1].graph
+    shapes = {n.op.name: n.tensor_type.shape for n in found.nodes() if n.op.name != "broadcast_to"}
+    assert [shapes[name] for name in ("sqrt", "exp", "tanh")] == [(5,), (5,), ()]
+    assert [n.tensor_type.shape for n in found.nodes() if n.op.name == "divide"] == [(5,), (3, 5)]
+    rng = np.random.default_rng(2)
+    arrays = [rng.uniform(1, 2, s) for s in ((2, 3, 5), (5,), (3, 1), ())]
+    for wanted, got in zip(run(graph, *arrays), run(found, *arrays), strict=True):
+        assert same_bits(wanted, got)
+    assert pipeline.run_pipeline(found, ["late_broadcasts"])[-1].graph is found
+
+
+def test_broadcasts_of_other_axes_stay_before():
+    row, column = st.placeholder((1, 5)), st.placeholder((3, 1))
+    graph = Graph((row.node, column.node), ((row * column).node,))
+    assert pipeline.run_pipeline(graph, ["late_broadcasts"])[-1].graph is graph
+
+
 # --- padding --------------------------------------------------------------------------------------
 
 

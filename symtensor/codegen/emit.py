@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from symtensor.codegen.accesses import REFUSED, AccessBuilder
+from symtensor.codegen.costs import time_of
 from symtensor.codegen.kernel import (
     Axis,
     Kernel,
@@ -49,8 +50,6 @@ LONG = 64
 """Instructions per element from which on a body counts as long."""
 SIDE_BY_SIDE = 2
 """Vectors that a long body takes at a time."""
-SLOW = {"fdiv float ": 6, "fdiv double ": 10, "@llvm.sqrt.f32(": 10, "@llvm.sqrt.f64(": 17}
-"""Instructions that take as long as that many others: with a Zen 4, in vectors of any width."""
 
 
 def kernel_width(kernel: Kernel, target: Target) -> int:
@@ -230,12 +229,8 @@ def _code(value: Value, target: Target) -> _Code:
         args = [Lanes(f"%x{i}", dtype, 1) for i, dtype in enumerate(dtypes)]
         value.data.scalar(scratch, *args, **value.data.attrs)
         calls = any(name in LIBRARY for name in map(_called, scratch.out))
-        _codes[key] = _Code(len(scratch.out), sum(map(_cost_of, scratch.out)), calls)
+        _codes[key] = _Code(len(scratch.out), time_of(scratch.out), calls)
     return _codes[key]
-
-
-def _cost_of(line: str) -> int:
-    return next((cost for words, cost in SLOW.items() if words in line), 1)
 
 
 def _called(line: str) -> str:

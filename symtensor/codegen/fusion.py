@@ -7,7 +7,7 @@ consumers' kernel or gets a buffer (becomes a *root*). A node gets a buffer when
 - something other than a kernel reads it (an output, a call-out, a reshape that no loop can read through);
 - several kernels that can't be one read it, and computing it again costs more than storing it, as it does
   not where others than one read few elements;
-- it would be computed again and again along a broadcast axis, and it is not cheap;
+- it would be computed again and again along a broadcast axis, and loading it takes less time;
 - it is written piece by piece (joined, padded, scattered), and not as a piece of another such result, or
   is a running sum or product;
 - it is a sum that a matrix product computes (`symtensor.codegen.addends`);
@@ -22,6 +22,8 @@ Every decision leaves a remark for `explain`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.addends import sums_of_products
@@ -52,6 +54,8 @@ from symtensor.ops.families import Assembly, Draw, View
 
 CHEAP = 10
 """Instructions per vector up to which computing twice beats storing and loading."""
+FAST = 5
+"""Time per vector, in instructions, up to which computing beats loading what is the same along an axis."""
 MAX_USES = 3
 """Positions at which one kernel computes the same node before it gets a buffer."""
 
@@ -71,10 +75,12 @@ class _Fusion:
         self.sums = sums_of_products(graph, self.users)
         """Sum -> the matrix product that computes it."""
         self.fusible = {n for n in self.nodes if n not in self.sums and self._is_fusible(n)}
-        self.own = {n: stage.elementwise_cost(n, target) for n in self.nodes}
+        own = {n: stage.elementwise_cost(n, target) for n in self.nodes}
+        self.own = {n: cost and cost.instructions for n, cost in own.items()}
         """Instructions per vector of an elementwise op alone."""
         self.joins = self._joins()
-        self.cost = self._costs()
+        self.cost = self._costs(self.own)
+        self.time = self._costs({n: cost and cost.time for n, cost in own.items()})
         self.bodies = self._native_bodies()
         self.required = self._required()
         nested = self._nested()
@@ -125,13 +131,15 @@ class _Fusion:
                 found.add(node)
         return found & self.fusible
 
-    def _costs(self) -> dict[Node, int]:
-        """Return the instructions per vector to compute each node from stored inputs."""
+    def _costs(self, each: Mapping[Node, int | None]) -> dict[Node, int]:
+        """Return what computing each node from stored inputs takes per vector, by what each op does."""
         cost: dict[Node, int] = {}
         for node in self.nodes:
-            own = self.own[node] or (4 if stage.is_gather(node) else 0)
+            own = each[node] or (4 if stage.is_gather(node) else 0)
             if node in self.joins:
                 cost[node] = cost[node.inputs[0]]
+            elif stage.is_repeating(node):
+                cost[node] = 1  # known in all rounds of a loop, or stored
             elif node not in self.fusible or stage.is_reduction(node) or stage.has_own_kernel(node):
                 cost[node] = 1
             else:
@@ -223,9 +231,8 @@ class _Fusion:
             return f"{len(apart)} kernels read it"
         if len(uses) > MAX_USES and not cheap:
             return f"read at {len(uses)} different positions"
-        if not cheap and not all(use.is_prefix for use in uses):
-            if reason := self._why_repeated(node, uses):
-                return reason
+        if reason := self._why_repeated(node, uses, cheap):
+            return reason
         if self.groups.grows_too_large(node, len(uses), roots):
             return "the kernel is large enough"
         return ""
@@ -248,16 +255,22 @@ class _Fusion:
         bound = D.lower_bound(CHEAP * node.tensor_type.size - self.cost[node] * rounds)
         return bound is not None and bound >= 0
 
-    def _why_repeated(self, node: Node, uses: list[Use]) -> str:
+    def _why_repeated(self, node: Node, uses: list[Use], cheap: bool) -> str:
         """Return why consumers would compute elements of `node` again and again, or ""."""
+        uses = [use for use in uses if not use.is_prefix]
+        if node in self.folds:
+            uses = [use for use in uses if not self._may_become_prefix(use)]
         if stage.is_reduction(node):
-            once = all(use.is_prefix or self._may_become_prefix(use) for use in uses)
-            return "" if once else "a reduction that its consumer's inner loops would repeat"
-        if any(use.names_too_often(node) for use in uses):
+            return "a reduction that its consumer's inner loops would repeat" if uses else ""
+        if not cheap and any(use.names_too_often(node) for use in uses):
             return "it would be recomputed wherever an index names it"
-        if any(use.repeats for use in uses):
+        if any(use.repeats and (not cheap or self._is_slow(node, use)) for use in uses):
             return "it would be recomputed along a broadcast axis"
         return ""
+
+    def _is_slow(self, node: Node, use: Use) -> bool:
+        """Return True where loading a value takes less time, in a loop that is no fold's."""
+        return self.time[node] > FAST and set(use.axes) <= set(use.kernel)
 
     def _may_become_prefix(self, use: Use) -> bool:
         """Return True where the loops that a value does not vary with may run inside of the others."""

@@ -11,7 +11,9 @@ import dataclasses
 import itertools
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
+from symtensor.codegen.costs import time_of
 from symtensor.codegen.kernel import (
     Affine,
     Axis,
@@ -50,11 +52,20 @@ from symtensor.ops.families import Reduction as ReductionFamily
 
 NATIVE_COMBINERS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 
-_costs: dict[object, int | None] = {}
+
+class Cost(NamedTuple):
+    """What an elementwise op takes per vector."""
+
+    instructions: int
+    time: int
+    """In instructions of those that take no longer than most."""
 
 
-def elementwise_cost(node: Node, target: Target) -> int | None:
-    """Return how many instructions an elementwise op takes per vector; None: not native."""
+_costs: dict[object, Cost | None] = {}
+
+
+def elementwise_cost(node: Node, target: Target) -> Cost | None:
+    """Return what an elementwise op takes; None: not native."""
     if not isinstance(node.op.family, Elementwise):
         return None
     key = (node.op, target, tuple(x.tensor_type.dtype for x in node.inputs), attribute_key(node))
@@ -75,7 +86,7 @@ def attribute_key(node: Node) -> object:
     return tuple((k, freeze(v)) for k, v in sorted(node.attrs.items()))
 
 
-def _try_rule(node: Node, target: Target) -> int | None:
+def _try_rule(node: Node, target: Target) -> Cost | None:
     """Try the rule on dummy lanes; it either speaks the vocabulary or raises `Unsupported`."""
     scalars = LaneScalars(target)
     dtypes = [x.tensor_type.dtype for x in node.inputs]
@@ -87,7 +98,9 @@ def _try_rule(node: Node, target: Target) -> int | None:
         result = node.op.family.scalar(scalars, *operands, **node.attrs)
     except Unsupported:
         return None
-    return len(scalars.out) - start if result.dtype is node.tensor_type.dtype else None
+    if result.dtype is not node.tensor_type.dtype:
+        return None
+    return Cost(len(scalars.out) - start, time_of(scalars.out[start:]))
 
 
 _view_maps: weakref.WeakKeyDictionary[Node, IndexMap | None] = weakref.WeakKeyDictionary()
@@ -102,6 +115,16 @@ def view_map(node: Node) -> IndexMap | None:
         types = node.inputs[0].tensor_type, node.tensor_type
         _view_maps[node] = family.index_map(*types, **node.attrs)
     return _view_maps[node]
+
+
+def is_repeating(node: Node) -> bool:
+    """Return True for a view that shows all of its operand again along an axis."""
+    index_map = view_map(node)
+    if index_map is None:
+        return False
+    shown = {axis for place in index_map for axis, _ in place.terms}
+    shape = node.tensor_type.shape
+    return any(axis not in shown and not D.same(size, 1) for axis, size in enumerate(shape))
 
 
 def is_reduction(node: Node) -> bool:

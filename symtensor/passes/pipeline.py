@@ -28,6 +28,7 @@ from symtensor.passes.algebra import algebra
 from symtensor.passes.cut_joins import cut_joins
 from symtensor.passes.fold_constants import fold_constants
 from symtensor.passes.fold_windows import fold_windows
+from symtensor.passes.late_broadcasts import late_broadcasts
 from symtensor.passes.prune_loops import prune_loops
 from symtensor.passes.rewrite import Fired, Rewrite, map_bodies
 from symtensor.passes.select_scattered import select_scattered
@@ -96,6 +97,9 @@ PIPELINE = [
     Pass("share_padding", share_padding, "after the pass that pads for products"),
     Pass("select_scattered", select_scattered, "the passes above make no scatters"),
     Pass("widen_products", widen_products, "after the passes that make products"),
+    Pass(
+        "late_broadcasts", late_broadcasts, "the rules above know operands of the shape users wrote"
+    ),
     Pass("simplify_shapes_again", simplify_shapes, "algebra removes ops between views"),
 ]
 

@@ -272,3 +272,15 @@ def test_all_is_folded_where_rows_are():
         truth = (q * q * b).sum(), q * (slope - (q * slope).sum(1, keepdims=True)), q.max()
         for found, wanted in zip(f(a, b), truth, strict=True):
             np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-13)
+
+
+def test_columns_that_need_other_columns_are_folded_after_these():
+    """Also where both are folds of one kernel, which reads its own element inside of its folds."""
+    x = st.placeholder((None, 64), "float64")
+    mean = st.mean(x, 0)
+    centred = x - mean
+    f = compiled([x], [st.exp(x), mean, st.mean(centred * centred, 0)])
+    for rows in (1, 50, 2000):
+        a = values("float64", rows, 64)
+        for found, truth in zip(f(a), [np.exp(a), a.mean(0), a.var(0)], strict=True):
+            np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-13)

@@ -109,7 +109,10 @@ class _Sharing:
 
     def _folds_columns(self, group: list[Node], folds: Sequence[Node], folding: _Folding) -> bool:
         """Return True for folds of which none needs another, with enough rows for not too many columns."""
-        if any(x not in folds for x in self.inside[id(group)] if stage.is_reduction(x)):
+        inside = self.inside[id(group)]
+        if any(
+            stage.is_reduction(x) and (x not in folds or _reads_folds(x, inside)) for x in inside
+        ):
             return False
         if not all(x.op.family.combiner in COMBINERS for x in folds):
             return False
@@ -288,6 +291,12 @@ class _Sharing:
 def _folds_alike(fold: Node, folding: _Folding) -> bool:
     same = D.same_shape(fold.inputs[0].tensor_type.shape, folding.whole.shape)
     return same and tuple(fold.attrs["axes"]) == folding.axes
+
+
+def _reads_folds(fold: Node, inside: frozenset[Node]) -> bool:
+    """Return True for a reduction of what its kernel computes of others: these are folded before it."""
+    needed = [x for x in fold.inputs if x in inside]
+    return bool(stage.outer_folds(needed, inside.__contains__))
 
 
 def _is_in_order(use: Use, folding: _Folding) -> bool:

@@ -323,3 +323,22 @@ def test_what_is_split_as_it_was_joined_is_not_joined():
     assert kernels(f) == 1
     a, b = RNG.standard_normal((2, 7, 4))
     np.testing.assert_allclose(f(a, b), np.tanh(a) * np.tanh(b + 1), rtol=1e-13)
+
+
+@pytest.mark.parametrize("axes", [(1,), (0,), (1, 2), (0, 1, 3)])
+def test_joins_share_kernels_with_roots_that_have_axes_of_one_element(axes):
+    x = st.placeholder((None, 5), "float64")
+    wide = x
+    for axis in axes:
+        wide = st.expand_dims(wide, axis)
+    for outputs in (
+        [wide * 2, st.concatenate([x, x * 3], 1)],
+        [st.concatenate([x, x * 3], 1), wide * 2],
+        [x * 2, st.concatenate([wide, wide * 3], -1)],
+    ):
+        f = compiled([x], outputs)
+        wanted = st.function([x], outputs, engine="numpy")
+        for rows in (0, 1, 7):
+            a = RNG.standard_normal((rows, 5))
+            for found, truth in zip(f(a), wanted(a), strict=True):
+                np.testing.assert_array_equal(found, truth)

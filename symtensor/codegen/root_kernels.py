@@ -36,6 +36,7 @@ from symtensor.codegen.stage import (
     without_ones,
 )
 from symtensor.ir import dims as D
+from symtensor.ir.dims import Shape
 from symtensor.ir.node import Node
 from symtensor.ir.types import TensorType
 from symtensor.ops.families import Assembly, AxisMap, Piece, Scatter
@@ -83,7 +84,8 @@ def read_kernel(
     for node, buffer in roots:
         if isinstance(node.op.family, Assembly):
             (group,) = _piece_groups(node, reader.writes_within)
-            stores += _piece_stores(node, group, buffer, reader, positions)
+            here = _among_ones(positions, group[0][1].shape)
+            stores += _piece_stores(node, group, buffer, reader, here)
         else:
             found = stores if _is_whole(node, type_) else rows
             found.append(_element_store(node, buffer, reader, positions))
@@ -115,8 +117,13 @@ def _element_store(
 ) -> ElementStore:
     """Return what stores a node at the first of some positions, but for axes of one element."""
     shape = node.tensor_type.shape
-    here = with_ones((at for at in positions if at.terms), shape)
+    here = _among_ones(positions, shape)
     return buffer, linear_offset(shape, here), reader.read(node, here)
+
+
+def _among_ones(positions: Sequence[Affine], shape: Shape) -> list[Affine]:
+    """Return the first of some positions on the axes of a shape, which differ in those of one element."""
+    return with_ones((at for at in positions if at.terms), shape)
 
 
 def _is_whole(node: Node, whole: TensorType) -> bool:

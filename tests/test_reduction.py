@@ -187,6 +187,17 @@ def test_an_empty_extremum_is_refused_when_running_else():
             value(out, {x: np.zeros(0, "float32")})
 
 
+@pytest.mark.parametrize("engine", ["numpy", "llvm"])
+def test_an_extremum_of_nothing_is_refused_where_there_are_no_rows_either(engine):
+    x = st.placeholder((None, None))
+    for build in (st.max, st.argmin):
+        f = st.function([x], build(x, 1), engine=engine)
+        assert f(np.zeros((0, 3), "float32")).shape == (0,)
+        for rows in (0, 2):
+            with pytest.raises(st.ShapeError, match="no extremum of nothing"):
+                f(np.zeros((rows, 0), "float32"))
+
+
 def test_errors_say_what_is_allowed():
     x = st.placeholder((2, 3))
     with pytest.raises(st.AttributeValueError, match=r"axis 2 is out of range(?s:.*)-2 to 1"):

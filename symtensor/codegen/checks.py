@@ -35,11 +35,10 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Extremum:
-    """A max or min, which has no result where `reduced` elements are none and `kept` are some."""
+    """A max or min, which has no result where `reduced` elements are none."""
 
     node: Node
     reduced: Dim
-    kept: Dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def _extremum(node: Node) -> list[Extremum]:
         return []
     shape = node.inputs[0].tensor_type.shape
     reduced = D.product(shape[axis] for axis in node.attrs["axes"])
-    return [] if isinstance(reduced, int) else [Extremum(node, reduced, node.tensor_type.size)]
+    return [] if isinstance(reduced, int) else [Extremum(node, reduced)]
 
 
 def _indexing(node: Node) -> list[Indexing]:

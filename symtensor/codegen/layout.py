@@ -168,8 +168,7 @@ def _check_guard(guard: Guard, env: Mapping[Symbol, int]) -> None:
 
 
 def _check_extremum(extremum: Extremum, env: Mapping[Symbol, int]) -> None:
-    empty = size_or_unknown(extremum.reduced, env) == 0
-    if empty and size_or_unknown(extremum.kept, env) > 0:
+    if size_or_unknown(extremum.reduced, env) == 0:
         nothing = ShapeError("no extremum of nothing", code="ST0109")
         raise _refusal_of(extremum.node, env, nothing)
 

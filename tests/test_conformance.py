@@ -169,3 +169,14 @@ def flush(x: Any) -> Any:
     return np.where(np.abs(x) < np.finfo(x.dtype).smallest_normal, np.copysign(0, x), x).astype(
         x.dtype
     )
+
+
+def test_the_table_is_all_that_is_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printing = [case for case in conformance.cases() if "print" in case.name]
+    monkeypatch.setattr(conformance, "cases", lambda: printing)
+    assert conformance.main(["numpy"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("|  | numpy |") and "| values | 1 of 1 |" in out
+    assert err == ""

@@ -31,14 +31,14 @@ from symtensor.ir.polynomials import (
     symbol_dim,
     symbols_in,
     terms_of,
-)  # fmt: skip
+)
 from symtensor.ir.size_proofs import (
     lower_bound,
     provably_different,
     provably_nonnegative,
     same,
     same_shape,
-)  # fmt: skip
+)
 
 # --- arithmetic ------------------------------------------------------------------------------------
 

@@ -160,7 +160,7 @@ def table(reports: Iterable[Report]) -> str:
 
 def main(names: Sequence[str]) -> int:
     """Run all cases on the engines named; print the table, then what failed."""
-    with contextlib.redirect_stdout(io.StringIO()):  # `print_` is among the ops
+    with contextlib.redirect_stderr(io.StringIO()):  # where the op `print` writes
         reports = [run(get_engine(name)) for name in names or ("numpy", "llvm")]
     print(table(reports))
     failed = [report for report in reports if report.failed]

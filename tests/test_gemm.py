@@ -136,6 +136,22 @@ def test_rows_have_the_same_bits_whatever_rows_are_beside_them(dtype, n):
         np.testing.assert_array_equal(frame[[0, -1]], np.full((2, n), 7))
 
 
+@pytest.mark.parametrize("dtype", [float32, float64, int64], ids=str)
+@pytest.mark.parametrize("n", [2, 5, 10, 17, 33])
+def test_narrow_products_have_the_same_bits_however_the_left_operand_lies(dtype, n):
+    """Rows side by side go through the transposed product; rows apart don't."""
+    rng, run = np.random.default_rng(n), native(dtype)
+    a, b, d = (rng.standard_normal(s) * 100 for s in ((610, 150), (610, n), (150, n)))
+    a, b, d = (x.astype(dtype.numpy) for x in (a, b, d))
+    side_by_side, apart = (np.full((150, n), 7, dtype.numpy) for _ in range(2))
+    run(a.T, b, side_by_side, d)
+    run(np.ascontiguousarray(a.T), b, apart, d)
+    np.testing.assert_array_equal(side_by_side, apart)
+    np.testing.assert_allclose(apart, d + a.T.astype("f8") @ b, rtol=1e-3, atol=1)
+    run(a.T, b, d, d)
+    np.testing.assert_array_equal(d, apart)
+
+
 @pytest.mark.parametrize("dtype", [float32, int64], ids=str)
 @pytest.mark.parametrize("m", [1, 30])
 @pytest.mark.parametrize("k", [0, 1, 9, 96, 300, 600])

@@ -73,8 +73,8 @@ class _Gemm(ProductSharing):
     def gemm(self) -> str:
         """Return the entry: it brings the product to the form that the loops do best.
 
-        A result of one column becomes one row; a result stored by columns, one stored by rows. Then
-        the product is shared out along its longer side.
+        A result of one column becomes one row; a result stored by columns, one stored by rows; narrow
+        columns become rows. Then the product is shared out along its longer side.
         """
         f = FunctionText(NAME.format(self.dtype.name), PARAMETERS, linkage="")
         f.do(f"%block = alloca i64, i64 {len(Word)}, align 8")
@@ -101,12 +101,21 @@ class _Gemm(ProductSharing):
         ))  # fmt: skip
         one_column = f.both(f.compare("eq", "%n", 1), f.compare("ne", "%m", 1))
         across = f.both(f.compare("ne", "%cn", 1), f.compare("eq", "%cm", 1))
-        swap = f.either(one_column, f.both(across, f.compare("ne", "%m", 1)))
+        several = f.compare("ne", "%m", 1)
+        swap = f.either(one_column, f.both(several, f.either(across, self.is_narrow(f))))
         swap = f.both(swap, f.compare("eq", "%bp", 0))
         return {
             name: f.select(swap, kind, f"%{other}", f"%{name}")
             for (kind, name), other in zip(self.OPERANDS, self.SWAPPED, strict=True)
         }
+
+    def is_narrow(self, f: FunctionText) -> str:
+        """Return whether columns of c would leave a quarter of the lanes idle, and rows of a lie side by
+        side: then the transposed product has whole vectors of these."""
+        lanes = f.mul(self.vectors_of(f, "%n"), self.lanes)
+        idle = f.compare("sle", f.mul("%n", 4), f.mul(lanes, 3))
+        many = f.compare("sge", "%m", self.block.width)
+        return f.both(f.both(idle, many), f.compare("eq", "%am", 1))
 
     def fill_zero(self, f: FunctionText) -> None:
         self.each_element(f, lambda i, j: self.scalar_zero())

@@ -128,6 +128,10 @@ class ProductBlocks(PanelCopies):
         """Return whether some columns are not whole vectors."""
         return f.compare("ne", f.op(f"and i64 {columns}, {self.lanes - 1}"), 0)
 
+    def vectors_of(self, f: FunctionText, columns: V) -> V:
+        """Return how many vectors hold some columns."""
+        return f.divide(f.add(columns, self.lanes - 1), self.lanes)
+
     def rounds_together(self, f: FunctionText) -> V:
         """Return how many rounds make a block: those that fit, or one that is cut in blocks itself."""
         some = f.select(f.compare("sgt", "%k", 0), "i64", "%k", 1)
@@ -243,7 +247,7 @@ class ProductBlocks(PanelCopies):
             packs = f.op(f"select i1 {partial}, i1 false, i1 {packing}")
             packed = f.at(self.element, "%scratch", f.mul(j, depth))
             loose_b = f.at(self.element, b.at, f.mul(j, b.step))
-            vectors = f.divide(f.add(columns, self.lanes - 1), self.lanes)
+            vectors = self.vectors_of(f, columns)
             direct = f.both(f.op(f"xor i1 {ragged}, true"), dense)
             to_stride = f.select(direct, "i64", "%cm", width)
             beside = f.at(self.element, addend.at, f.mul(j, addend.columns))

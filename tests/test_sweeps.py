@@ -284,3 +284,27 @@ def test_columns_that_need_other_columns_are_folded_after_these():
         a = values("float64", rows, 64)
         for found, truth in zip(f(a), [np.exp(a), a.mean(0), a.var(0)], strict=True):
             np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-13)
+
+
+def test_what_is_the_same_in_all_columns_has_a_sum_for_each():
+    """What is folded need not vary with the columns, or not with all of their axes."""
+    x = st.placeholder((None, 6, 32), "float64")
+    w = st.placeholder((x.shape[0], 32), "float64")
+    one = st.broadcast_to(st.constant(-1.5, "float64"), x.shape)
+    row = st.broadcast_to(w[:, :1, None], x.shape)
+    wide = st.broadcast_to(w[:, None, :], x.shape)
+    e = st.exp(x)
+    folds = [st.sum(one, 0), st.sum(row, 0) / 2, st.sum(wide, 0) / 2, st.max(row, 0)]
+    functions = [
+        st.function([x, w], [e, *found], on_unused_input="ignore", engine="llvm")
+        for fold in folds
+        for found in ([fold], [fold - st.sum(e, 0)])
+    ]
+    assert all(map(is_one_sweep, functions[1::2]))
+    for rows in (1, 2, 65, 700):
+        a, b = values("float64", rows, 6, 32), values("float64", rows, 32)
+        ones, total = np.ones((6, 32)), np.exp(a).sum(0)
+        truths = [-1.5 * rows * ones, b[:, 0].sum() / 2 * ones, b.sum(0) / 2 * ones, b[:, 0].max()]
+        wanted = [x for truth in truths for x in (truth * ones, truth - total)]
+        for f, truth in zip(functions, wanted, strict=True):
+            np.testing.assert_allclose(f(a, b)[1], truth, rtol=1e-12, atol=1e-10)

@@ -191,9 +191,12 @@ class ValueTable:
         axes = frozenset().union(*(x.axes for x in args)) if args else frozenset()
         return self._make("apply", args, rule, dtype, axes)
 
-    def reduce(self, reduction: Reduction, arg: Value, dtype: DType) -> Value:
-        """Return `arg` folded over the reduction's axes."""
-        return self._make("reduce", (arg,), reduction, dtype, arg.axes - set(reduction.axes))
+    def reduce(
+        self, reduction: Reduction, arg: Value, dtype: DType, along: frozenset[Axis] = frozenset()
+    ) -> Value:
+        """Return `arg` folded over the reduction's axes; it has a result for each round of those `along`."""
+        axes = (arg.axes | along) - set(reduction.axes)
+        return self._make("reduce", (arg,), reduction, dtype, axes)
 
 
 def variation(at: Affine) -> tuple[tuple[Value, ...], frozenset[Axis]]:

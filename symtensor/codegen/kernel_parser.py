@@ -99,7 +99,7 @@ class _Reader:
         self.table = ValueTable()
         self.buffers: dict[str, Buffer] = {}
         self.values: dict[str, Value] = {}
-        self.folds: dict[str, tuple[str, tuple[Axis, ...], bool, DType]] = {}
+        self.folds: dict[str, tuple[Reduction, DType, frozenset[Axis]]] = {}
         """Folds whose block is being read."""
         self.axes: dict[str, Axis] = {}
         """Loops around, and positions that checked values name."""
@@ -186,7 +186,8 @@ class _Reader:
         while words.t.accept(","):
             axes.append(self.axis_ahead(words))
         words.t.expect(":")
-        self.folds[name] = combiner, tuple(axes), is_running, words.dtype()
+        reduction = Reduction(combiner, tuple(axes), is_running)
+        self.folds[name] = reduction, words.dtype(), frozenset(self.axes.values())
         words.end()
         return name
 
@@ -247,10 +248,9 @@ class _Words(ValueReader):
             self.t.expect(sign)
         if name not in self.reader.folds:
             raise self.t.error(f"{name} is no fold around here")
-        combiner, axes, is_running, dtype = self.reader.folds.pop(name)
-        result = self.reader.table.reduce(
-            Reduction(combiner, axes, is_running), self.operand(), dtype
-        )
+        reduction, dtype, around = self.reader.folds.pop(name)
+        inside = frozenset(self.reader.axes.values()) - around
+        result = self.reader.table.reduce(reduction, self.operand(), dtype, inside)
         self.end()
         self.reader.values[name] = result
         return Update(result)

@@ -173,7 +173,8 @@ class _Renaming:
             return table.position(self.affine(old.data), old.dtype)
         if old.kind == "reduce":
             reduction = replace(old.data, axes=self.axes(old.data.axes))
-            return table.reduce(reduction, args[0], old.dtype)
+            along = frozenset(self.axes(tuple(old.axes)))
+            return table.reduce(reduction, args[0], old.dtype, along)
         if old.kind == "checked":
             return table.checked(args[0], old.data).value
         return table.apply(old.data, args, old.dtype) if old.kind == "apply" else old

@@ -487,7 +487,9 @@ class Reader:
             if not kept:
                 is_index_of = combiner in ("argmax", "argmin")
                 return self.table.const(0, dtype) if is_index_of else args[0]
-            return self.table.reduce(Reduction(combiner, kept), args[0], dtype)
+            over = positions if node in self._given else ()
+            along = frozenset(axis for at in over for axis, _ in at.terms)
+            return self.table.reduce(Reduction(combiner, kept), args[0], dtype, along)
         if is_index(node):
             return self.table.position(positions[0], dtype)
         rule = Rule(node.op.name, node.op.family.scalar, node.attrs, (node.op, attribute_key(node)))

@@ -75,6 +75,12 @@ class _Sharing:
         self.target = target
         self.inside = {id(group): inlined for group, inlined in groups.members()}
         self.loads = groups.loads()
+        self.readers: dict[Node, list[Node]] = {}
+        """Stored node -> the roots whose kernels read it."""
+        for root, read in self.loads.items():
+            for x in read:
+                self.readers.setdefault(x, []).append(root)
+        self.place = {root: i for i, root in enumerate(groups.group)}
 
     def run(self) -> None:
         """Let folds of rows choose a kernel, then those of columns and of all, which may read them; and then
@@ -138,12 +144,19 @@ class _Sharing:
         """Return the group whose kernel is to fold: one that stores what is folded, if there is one."""
         read = self._loads_of(group)
         found: list[Node] | None = None
-        for host, _ in self.groups.members():
+        for host in self._who_shares_whole(read, folding):
             if host is not group and self._may_take(host, group, folding):
                 if not read.isdisjoint(host):
                     return host
                 found = found or host
         return found
+
+    def _who_shares_whole(self, read: set[Node], folding: _Folding) -> list[list[Node]]:
+        """Return the groups that store, or read too, as many elements of what is read as are folded."""
+        whole = [x for x in read if D.same(x.tensor_type.size, folding.whole.size)]
+        roots = {root for x in whole for root in (x, *self.readers[x]) if root in self.groups.group}
+        found = {id(group): group for group in (self.groups.group[root] for root in roots)}
+        return sorted(found.values(), key=lambda group: min(self.place[root] for root in group))
 
     def _loads_of(self, group: list[Node]) -> set[Node]:
         return set().union(*(self.loads[root] for root in group))
@@ -151,7 +164,6 @@ class _Sharing:
     def _may_take(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
         return (
             self._goes_over(host, folding)
-            and self._shares_whole(host, group, folding)
             and self._reads_in_place(host, group, folding)
             and self._is_read_in_place(host, group, folding)
             and self.groups.weight[id(host)] + self.groups.weight[id(group)] <= MAX_COST
@@ -190,11 +202,6 @@ class _Sharing:
         count = D.product(folding.columns)
         spare = D.lower_bound(count - FEW * lanes)
         return (isinstance(count, int) and count % lanes == 0) or (spare is not None and spare >= 0)
-
-    def _shares_whole(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
-        """Return True where both read, or one stores and one reads, as many elements as are folded."""
-        shared = self._loads_of(group) & (self._loads_of(host) | set(host))
-        return any(D.same(x.tensor_type.size, folding.whole.size) for x in shared)
 
     def _reads_in_place(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
         """Return True where folds read each result of a kernel once, in order, or one of a row along it."""

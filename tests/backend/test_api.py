@@ -16,16 +16,6 @@ def engine(request):
         yield request.param
 
 
-@pytest.fixture
-def clean():
-    """Put back the settings that a fact may have changed."""
-    yield
-    K.clear_session()
-    K.set_floatx("float32")
-    K.set_epsilon(1e-7)
-    K.set_image_data_format("channels_last")
-
-
 @pytest.mark.parametrize("kind", ["float64", "float32"])
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_values_types_and_gradients(sample, kind, engine):

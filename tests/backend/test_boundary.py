@@ -26,15 +26,6 @@ NOT_SHOWN = {
 NAMES = sorted(set(K.__all__) - LEFT_OUT)
 
 
-@pytest.fixture
-def clean():
-    yield
-    K.clear_session()
-    K.set_floatx("float32")
-    K.set_epsilon(1e-7)
-    K.set_image_data_format("channels_last")
-
-
 class _Caught(Exception):
     pass
 

@@ -196,6 +196,17 @@ def test_batch_norm_divides_each_element_once_and_takes_roots_of_columns(dtype):
     np.testing.assert_allclose(found[3], b.sum(1), rtol=1e-4, atol=tolerance)
 
 
+def test_a_number_that_an_index_names_of_what_is_folded():
+    """No loop is around it."""
+    x, i = st.placeholder((3, 4), "float64"), st.placeholder((), "int64")
+    totals = st.sum(st.exp(x), 1)
+    f = compiled([x, i], [st.log(totals)[i], st.exp(-totals / st.sqrt(totals))[i]])
+    given = RNG.standard_normal((3, 4))
+    for at in (0, 2, -1):
+        sums = np.exp(given).sum(1)[at]
+        np.testing.assert_allclose(f(given, at), [np.log(sums), np.exp(-np.sqrt(sums))], rtol=1e-12)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
 def test_writing_one_element_along_an_axis_is_a_selection(axis, dtype):

@@ -277,7 +277,7 @@ class _Fusion:
         domains = [tuple(axes) for axes, _ in self.groups.axes.values()]
         axes = use.axes
         others = [axis for axis in use.loops if axis not in axes]
-        plain = len(set(axes)) == len(axes) and use.loops in domains
+        plain = len(set(axes)) == len(axes) and set(axes) <= set(use.loops) and use.loops in domains
         return plain and may_go_inside(others, use.loops)
 
     def _store(self, node: Node, reason: str, roots: frozenset[Node]) -> None:

@@ -105,3 +105,19 @@ def test_the_gradient_of_a_recurrence_lies_over_what_forward_saved(steps):
             values.append(f(*moved)[0])
         slope = (values[1] - values[0]) / 2e-6
         np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("rows", [2, 64, 200])
+def test_columns_are_stored_over_an_operand_when_all_of_them_are_folded(rows):
+    """Each block of rows computes again what a later fold needs: nothing may be stored by then."""
+    x = st.placeholder((rows, 1, 100), "float64")
+    total = st.sum(x, 0)
+    y = x * total
+    scaled = st.tanh(st.sum(y, 0)) * total
+    f = st.function([x], [y, st.broadcast_to(scaled, x.shape), y - st.sum(y, (0, 1))])
+    a = RNG.standard_normal((rows, 1, 100))
+    b = a * a.sum(0)
+    for found, truth in zip(
+        f(a), [b, np.tanh(b.sum(0)) * a.sum(0), b - b.sum((0, 1))], strict=True
+    ):
+        np.testing.assert_allclose(found, np.broadcast_to(truth, a.shape), rtol=1e-9, atol=1e-11)

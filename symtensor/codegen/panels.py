@@ -98,7 +98,11 @@ class _Panels:
         self.last = self.e.bounded(self.first, self.size, self.end)
         for number, stmt in enumerate(self.loop.body):
             if isinstance(stmt, Reduce):
-                self._fold(stmt, self.loop.body[:number])
+                # each block computes again what it needs: nothing may be stored before all is folded
+                before: list[Stmt] = [
+                    s for s in self.loop.body[:number] if isinstance(s, (Let, Reduce))
+                ]
+                self._fold(stmt, before)
         self._columns(self.widths[-1:], lambda: self._known(self.loop.body))
 
     def _columns(self, widths: list[int], body: Callable[[], None]) -> None:

@@ -288,7 +288,7 @@ class _Sharing:
             if root in groups.kernels[node]:
                 groups.kernels[node] = (groups.kernels[node] | readers) - {root}
         groups.remarks[:] = [
-            replace(x, into=_replaced(x.into, root, host[0]))
+            replace(x, into=_replaced(x.into, root, host[0])) if root in x.into else x
             for x in groups.remarks
             if x.node is not root
         ]

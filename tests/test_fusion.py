@@ -353,3 +353,21 @@ def test_joins_share_kernels_with_roots_that_have_axes_of_one_element(axes):
             a = RNG.standard_normal((rows, 5))
             for found, truth in zip(f(a), wanted(a), strict=True):
                 np.testing.assert_array_equal(found, truth)
+
+
+def test_joined_axes_are_read_through_beside_axes_of_one_element():
+    x = st.placeholder((None, 6), "float64")
+    e = st.tanh(x - st.sum(x))
+    total, long = st.sum(x, keepdims=True), st.reshape(x, (-1,))
+    for outputs in (
+        [st.reshape(e, (-1,)) + total],
+        [st.reshape(e, (-1,)) + total, st.reshape(e, (-1,)) * 3],
+        [st.reshape(e, (1, -1)) + long, long * 3],
+        [long * 3, st.reshape(e, (-1, 1)) + st.expand_dims(long, 1)],
+        [st.reshape(e, (1, -1, 1)) * 2, st.reshape(e, (-1,)) + long, st.sum(e)],
+    ):
+        f, wanted = compiled([x], outputs), st.function([x], outputs, engine="numpy")
+        for rows in (1, 7, 40):
+            a = RNG.standard_normal((rows, 6))
+            for found, truth in zip(f(a), wanted(a), strict=True):
+                np.testing.assert_allclose(found, truth, rtol=1e-12, atol=1e-13)

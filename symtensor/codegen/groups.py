@@ -41,8 +41,6 @@ class Groups:
         self.costs = costs
         """Instructions per vector of an elementwise op alone."""
         self.loops_over = stage.loops_over(joins)
-        self.joined = {join.tensor_type.shape for join in joins}
-        """Shapes whose loops run along the parts of axes."""
         self.is_nested = is_nested
         """Tells of an assembly whether it is a piece of another."""
         self.kernels: dict[Node, frozenset[Node]] = {}
@@ -142,7 +140,7 @@ class Groups:
         """Return the loops over a type: the same for all of its shape, but for axes of one element."""
         shape, plain = type_.shape, stage.without_ones(type_.shape)
         if shape not in self.axes:
-            if plain == shape or shape in self.joined:
+            if plain == shape:
                 self.axes[shape] = self.loops_over(type_)
             else:
                 axes, positions = self.loops(type_.with_shape(plain))

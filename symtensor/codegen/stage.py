@@ -557,15 +557,18 @@ def with_ones(positions: Iterable[Affine], shape: Shape) -> list[Affine]:
 
 def loops_over(inside: Iterable[Node]) -> Loops:
     """Return what makes loops over all elements of a type: along the parts of axes, where a reshape
-    among the nodes inside joins them."""
+    among the nodes inside joins them, with axes of one element or without."""
     joins: dict[Shape, Node] = {}
     for node in inside:
         if parts_of(node) is not None:
-            joins.setdefault(node.tensor_type.shape, node)
+            joins.setdefault(without_ones(node.tensor_type.shape), node)
 
     def over(type_: TensorType) -> Domain:
-        join = joins.get(type_.shape)
-        return outer_axes(type_) if join is None else split_axes(join)
+        join = joins.get(without_ones(type_.shape))
+        if join is None:
+            return outer_axes(type_)
+        axes, positions = split_axes(join)
+        return axes, with_ones((at for at in positions if at.terms), type_.shape)
 
     return over
 

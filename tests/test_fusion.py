@@ -371,3 +371,14 @@ def test_joined_axes_are_read_through_beside_axes_of_one_element():
             a = RNG.standard_normal((rows, 6))
             for found, truth in zip(f(a), wanted(a), strict=True):
                 np.testing.assert_allclose(found, truth, rtol=1e-12, atol=1e-13)
+
+
+def test_what_is_folded_of_a_stored_view_is_computed_after_it():
+    """A kernel that the view reads may not fold it: each would wait for the other."""
+    x = st.placeholder((32,), "float64")
+    y = st.tanh(x)
+    wide = st.broadcast_to(y, (33, 32))
+    f = st.function([x], [wide, y - st.max(wide)], engine="llvm", passes=[])
+    a = RNG.standard_normal(32)
+    np.testing.assert_allclose(f(a)[0], np.broadcast_to(np.tanh(a), (33, 32)), rtol=1e-14)
+    np.testing.assert_allclose(f(a)[1], np.tanh(a) - np.tanh(a).max(), rtol=1e-13, atol=1e-15)

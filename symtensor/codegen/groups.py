@@ -206,7 +206,8 @@ class Groups:
             for user in self.users[node]:
                 if node not in own and self._computes_inside(user, inside):
                     return True
-                is_seen_through = isinstance(user.op.family, View) and user in self.kernels
+                is_view = isinstance(user.op.family, View) and user in self.kernels
+                is_seen_through = is_view and user not in self.group  # else it is read in memory
                 if is_seen_through and node in own:
                     own.add(user)
                 filled = [user] if is_seen_through else self._filled_by(user, inside)

@@ -30,6 +30,7 @@ from symtensor.codegen.addends import sums_of_products
 from symtensor.codegen.groups import MAX_COST, Groups
 from symtensor.codegen.lower import may_go_inside
 from symtensor.codegen.packing import packings
+from symtensor.codegen.precedence import Precedence
 from symtensor.codegen.row_sweeps import share_sweeps
 from symtensor.codegen.schedule import (
     SOURCES,
@@ -95,7 +96,8 @@ class _Fusion:
             elif node in self.joins:
                 self._decide_join(node)
         self.groups.merge_siblings()
-        share_sweeps(self.groups, self.required, self.target)
+        precedence = Precedence(self._ordered_steps())
+        share_sweeps(self.groups, precedence, self.required, self.target)
         return Schedule(self._ordered_steps(), self.groups.remarks, self.bodies)
 
     # --- classification -------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from symtensor.codegen import stage
 from symtensor.codegen.groups import MAX_COST, Groups
 from symtensor.codegen.kernel import Axis
+from symtensor.codegen.precedence import Precedence
 from symtensor.codegen.schedule import Decision
 from symtensor.codegen.target import Target
 from symtensor.codegen.uses import Use
@@ -38,9 +39,14 @@ COMBINERS = frozenset({"sum", "prod", "max", "min", "any", "all"})
 """What folds over columns may be: others need to know where an element stands."""
 
 
-def share_sweeps(groups: Groups, required: Container[Node], target: Target) -> None:
-    """Have kernels fold what they go over anyway; changes `groups`."""
-    _Sharing(groups, required, target).run()
+def share_sweeps(
+    groups: Groups, precedence: Precedence, required: Container[Node], target: Target
+) -> None:
+    """Have kernels fold what they go over anyway; changes `groups`.
+
+    `precedence` is that of the steps as they are, `required` has what must be stored.
+    """
+    _Sharing(groups, precedence, required, target).run()
 
 
 class _Folding(NamedTuple):
@@ -69,25 +75,35 @@ class _Folding(NamedTuple):
 
 
 class _Sharing:
-    def __init__(self, groups: Groups, required: Container[Node], target: Target) -> None:
+    def __init__(
+        self, groups: Groups, precedence: Precedence, required: Container[Node], target: Target
+    ) -> None:
         self.groups = groups
+        self.precedence = precedence
         self.required = required
         self.target = target
-        self.inside = {id(group): inlined for group, inlined in groups.members()}
-        self.loads = groups.loads()
-        self.readers: dict[Node, list[Node]] = {}
-        """Stored node -> the roots whose kernels read it."""
-        for root, read in self.loads.items():
-            for x in read:
-                self.readers.setdefault(x, []).append(root)
-        self.place = {root: i for i, root in enumerate(groups.group)}
+        self.all: list[list[Node]] = []
+        """The groups; those that have joined another are empty."""
+        self.inside: dict[int, frozenset[Node]] = {}
+        """Identity of a group -> what its kernel computes."""
+        loads = groups.loads()
+        self.loads: dict[int, set[Node]] = {}
+        """Identity of a group -> what its kernel reads."""
+        self.touching: dict[Node, list[list[Node]]] = {}
+        """Stored node -> the groups that read or store it."""
+        for group, inlined in groups.members():
+            self.all.append(group)
+            self.inside[id(group)] = inlined
+            self.loads[id(group)] = set().union(*(loads[root] for root in group))
+            for node in self.loads[id(group)].union(group):
+                self.touching.setdefault(node, []).append(group)
 
     def run(self) -> None:
         """Let folds of rows choose a kernel, then those of columns and of all, which may read them; and then
         rows whose kernel only columns have made one of rows."""
         for kind in ("rows", "columns", "all", "rows"):
-            for group, _ in list(self.groups.members()):
-                folding = self._folding_of(group)
+            for group in self.all:
+                folding = self._folding_of(group) if group else None
                 if folding is not None and folding.of == kind:
                     host = self._host_of(group, folding)
                     if host is not None:
@@ -141,25 +157,12 @@ class _Sharing:
     # --- who takes them -----------------------------------------------------------------------------
 
     def _host_of(self, group: list[Node], folding: _Folding) -> list[Node] | None:
-        """Return the group whose kernel is to fold: one that stores what is folded, if there is one."""
-        read = self._loads_of(group)
-        found: list[Node] | None = None
-        for host in self._who_shares_whole(read, folding):
-            if host is not group and self._may_take(host, group, folding):
-                if not read.isdisjoint(host):
-                    return host
-                found = found or host
-        return found
-
-    def _who_shares_whole(self, read: set[Node], folding: _Folding) -> list[list[Node]]:
-        """Return the groups that store, or read too, as many elements of what is read as are folded."""
+        """Return a group whose kernel stores or reads whole what is folded: one that stores it, if there is one."""
+        read = self.loads[id(group)]
         whole = [x for x in read if D.same(x.tensor_type.size, folding.whole.size)]
-        roots = {root for x in whole for root in (x, *self.readers[x]) if root in self.groups.group}
-        found = {id(group): group for group in (self.groups.group[root] for root in roots)}
-        return sorted(found.values(), key=lambda group: min(self.place[root] for root in group))
-
-    def _loads_of(self, group: list[Node]) -> set[Node]:
-        return set().union(*(self.loads[root] for root in group))
+        near = {id(x): x for node in whole for x in self.touching[node] if x}
+        able = [x for x in near.values() if x is not group and self._may_take(x, group, folding)]
+        return min(able, key=lambda x: (read.isdisjoint(x), self.groups.rank[x[0]]), default=None)
 
     def _may_take(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
         return (
@@ -167,7 +170,7 @@ class _Sharing:
             and self._reads_in_place(host, group, folding)
             and self._is_read_in_place(host, group, folding)
             and self.groups.weight[id(host)] + self.groups.weight[id(group)] <= MAX_COST
-            and not self.groups.makes_cycle(host + group)
+            and self.precedence.may_unite(host[0], group[0])
         )
 
     def _goes_over(self, host: list[Node], folding: _Folding) -> bool:
@@ -206,7 +209,7 @@ class _Sharing:
     def _reads_in_place(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
         """Return True where folds read each result of a kernel once, in order, or one of a row along it."""
         loops = self._loops_of(group)
-        read = [x for x in host if x in self._loads_of(group)]
+        read = [x for x in host if x in self.loads[id(group)]]
         uses = [use for x in read for use in self.groups.reads[x] if use.kernel == loops]
         return all(_is_in_order(use, folding) for use in uses)
 
@@ -238,7 +241,11 @@ class _Sharing:
     def _join(self, host: list[Node], group: list[Node], folding: _Folding) -> None:
         """Have the kernel of one group compute another's roots too."""
         groups = self.groups
-        self.inside[id(host)] |= self.inside.pop(id(group))
+        self.precedence.unite(host[0], group)
+        self.inside[id(host)] |= self.inside[id(group)]
+        self.loads[id(host)] |= self.loads[id(group)]
+        for node in self.loads[id(group)].union(group):
+            self.touching[node].append(host)
         groups.weight[id(host)] += groups.weight[id(group)]
         columns = groups.columns.get(id(host), [])
         if folding.of != "rows":
@@ -246,12 +253,13 @@ class _Sharing:
         for root in group:
             groups.group[root] = host
         host[:] = [x for x in (*host, *group) if x not in columns] + columns
+        joined, group[:] = list(group), []
         for root in [x for x in host if self._is_needless(x, host, folding)]:
             self._drop(root, host)
         why = f"one sweep folds {folding.of} on its way"
         groups.remarks += [
             Decision("fused", root, (host[0],), why)
-            for root in group
+            for root in joined
             if root in host and root is not host[0]
         ]
 

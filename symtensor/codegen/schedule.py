@@ -170,7 +170,7 @@ def ordered(step_of: Mapping[Node, Step], nodes: Sequence[Node]) -> list[Step]:
 
     `step_of` says for every stored node what writes it; `nodes` are all, producers first.
     """
-    needs = _dependencies(step_of)
+    needs = dependencies(step_of)
     order: list[Step] = []
     done: set[Step] = set()
     for node in nodes:
@@ -188,7 +188,7 @@ def ordered(step_of: Mapping[Node, Step], nodes: Sequence[Node]) -> list[Step]:
     return order
 
 
-def _dependencies(step_of: Mapping[Node, Step]) -> dict[Step, list[Step]]:
+def dependencies(step_of: Mapping[Node, Step]) -> dict[Step, list[Step]]:
     """Return what each step reads the results of, in the same order in every process."""
     out: dict[Step, dict[Step, None]] = {step: {} for step in step_of.values()}
     for step in out:

@@ -228,9 +228,10 @@ class _Fusion:
         if reason := _why_stored(node, uses):
             return reason
         cheap = self.cost[node] <= CHEAP and not stage.is_reduction(node)
-        apart = self._without_seldom(node, uses, roots)
-        if not cheap and not self.groups.unite(apart):
-            return f"{len(apart)} kernels read it"
+        if not cheap and len({id(self.groups.group[r]) for r in roots}) > 1:
+            apart = self._without_seldom(node, uses, roots)
+            if not self.groups.unite(apart):
+                return f"{len(apart)} kernels read it"
         if len(uses) > MAX_USES and not cheap:
             return f"read at {len(uses)} different positions"
         if reason := self._why_repeated(node, uses, cheap):

@@ -34,7 +34,7 @@ class Precedence:
                 self.after[need] |= self.after[step] | 1 << step
 
     def may_unite(self, one: Node, other: Node) -> bool:
-        """Return True where no step runs between those that store two nodes, after one and before the other."""
+        """Return True where no step runs between those of two nodes, after one and before the other."""
         a, b = self.number[one], self.number[other]
         return not (self.after[a] & self.before[b] or self.after[b] & self.before[a])
 

@@ -101,10 +101,11 @@ class _Sharing:
     def run(self) -> None:
         """Let folds of rows choose a kernel, then those of columns and of all, which may read them; and then
         rows whose kernel only columns have made one of rows."""
+        foldings = [(group, self._folding_of(group)) for group in self.all]
         for kind in ("rows", "columns", "all", "rows"):
-            for group in self.all:
-                folding = self._folding_of(group) if group else None
-                if folding is not None and folding.of == kind:
+            for group, folding in foldings:
+                is_open = group and id(group) not in self.groups.columns
+                if is_open and folding is not None and folding.of == kind:
                     host = self._host_of(group, folding)
                     if host is not None:
                         self._join(host, group, folding)
@@ -115,7 +116,7 @@ class _Sharing:
         """Return what a group of nothing but folds over rows, or over columns, goes over; None for others."""
         inside = self.inside[id(group)]
         folds = stage.outer_folds(group, inside.__contains__)
-        if not folds or id(group) in self.groups.columns:
+        if not folds:
             return None
         if any(stage.has_own_kernel(x) or stage.checks_indices(x) for x in inside):
             return None

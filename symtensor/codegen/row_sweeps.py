@@ -158,7 +158,7 @@ class _Sharing:
     # --- who takes them -----------------------------------------------------------------------------
 
     def _host_of(self, group: list[Node], folding: _Folding) -> list[Node] | None:
-        """Return a group whose kernel stores or reads whole what is folded: one that stores it, if there is one."""
+        """Return a group whose kernel reads all that is folded: one that stores it, if there is one."""
         read = self.loads[id(group)]
         whole = [x for x in read if D.same(x.tensor_type.size, folding.whole.size)]
         near = {id(x): x for node in whole for x in self.touching[node] if x}

@@ -382,3 +382,20 @@ def test_what_is_folded_of_a_stored_view_is_computed_after_it():
     a = RNG.standard_normal(32)
     np.testing.assert_allclose(f(a)[0], np.broadcast_to(np.tanh(a), (33, 32)), rtol=1e-14)
     np.testing.assert_allclose(f(a)[1], np.tanh(a) - np.tanh(a).max(), rtol=1e-13, atol=1e-15)
+
+
+def test_norms_one_upon_another_keep_kernels_of_their_own():
+    """Computing one again in every fold of the next takes longer than reading it."""
+    x = st.placeholder((None, 64), "float64")
+    y = x
+    for factor in range(2, 8):
+        centred = y - st.mean(y, 1, keepdims=True)
+        y = centred / st.sqrt(st.mean(centred * centred, 1, keepdims=True) + 1e-5) * factor
+    f = compiled([x], y)
+    assert kernels(f) >= 4
+    a = RNG.standard_normal((40, 64))
+    truth = a
+    for factor in range(2, 8):
+        truth = truth - truth.mean(1, keepdims=True)
+        truth = truth / np.sqrt(truth.var(1, keepdims=True) + 1e-5) * factor
+    np.testing.assert_allclose(f(a), truth, rtol=1e-10, atol=1e-11)

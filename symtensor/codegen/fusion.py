@@ -81,12 +81,15 @@ class _Fusion:
         """Instructions per vector of an elementwise op alone."""
         self.joins = self._joins()
         self.cost = self._costs(self.own)
-        self.time = self._costs({n: cost and cost.time for n, cost in own.items()})
+        times = {n: cost and cost.time for n, cost in own.items()}
+        self.time = self._costs(times)
         self.bodies = self._native_bodies()
         self.required = self._required()
         nested = self._nested()
         self.folds = self._computed_by_folding()
-        self.groups = Groups(self.nodes, self.users, self.own, self.joins, nested.__contains__)
+        self.groups = Groups(
+            self.nodes, self.users, self.own, times, self.joins, nested.__contains__
+        )
         self.groups.remarks += [Decision("fused", x, (total,)) for total, x in self.sums.items()]
 
     def run(self) -> Schedule:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from symtensor.codegen import stage
+from symtensor.codegen.reuse import RELOAD, STORE
 from symtensor.codegen.root_kernels import loop_type
 from symtensor.codegen.schedule import Decision
 from symtensor.codegen.uses import Use, operand_uses, own_use
@@ -31,6 +32,7 @@ class Groups:
         nodes: Sequence[Node],
         users: Mapping[Node, Sequence[Node]],
         costs: Mapping[Node, int | None],
+        times: Mapping[Node, int | None],
         joins: Collection[Node],
         is_nested: Callable[[Node], bool],
     ) -> None:
@@ -40,6 +42,8 @@ class Groups:
         self.users = users
         self.costs = costs
         """Instructions per vector of an elementwise op alone."""
+        self.times = times
+        """How long an elementwise op alone takes."""
         self.loops_over = stage.loops_over(joins)
         self.is_nested = is_nested
         """Tells of an assembly whether it is a piece of another."""
@@ -256,7 +260,22 @@ class Groups:
         """Return True where kernels of a root's loops read their own element of it, or their row."""
         here = own_use(node.tensor_type, self.loops)
         uses = [use for use in self.reads[node] if use.kernel == here.kernel]
-        return all(use.positions == here.positions or use.is_row_of(here) for use in uses)
+        kept = self._time_of(node) > STORE + RELOAD  # where what comes after the fold reads it
+        return all(
+            use.positions == here.positions or (kept and use.is_row_of(here)) for use in uses
+        )
+
+    def _time_of(self, root: Node) -> int:
+        """Return how long a kernel takes for an element, from what it has for the row and what is stored."""
+        total, pending, seen = 0, [root], {root}
+        while pending:
+            node = pending.pop()
+            if D.same(node.tensor_type.size, root.tensor_type.size):
+                total += self.times[node] or 0
+                new = {x for x in node.inputs if x in self.kernels and x not in self.group} - seen
+                pending += new
+                seen |= new
+        return total
 
     def loads(self) -> dict[Node, set[Node]]:
         """Return for each root the stored nodes of full size that its kernel reads."""

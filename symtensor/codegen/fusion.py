@@ -98,8 +98,8 @@ class _Fusion:
                 self._decide(node)
             elif node in self.joins:
                 self._decide_join(node)
-        self.groups.merge_siblings()
         precedence = Precedence(self._ordered_steps())
+        self.groups.merge_siblings(precedence)
         share_sweeps(self.groups, precedence, self.required, self.target)
         return Schedule(self._ordered_steps(), self.groups.remarks, self.bodies)
 

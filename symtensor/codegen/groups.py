@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from symtensor.codegen import stage
+from symtensor.codegen.precedence import Precedence
 from symtensor.codegen.reuse import RELOAD, STORE
 from symtensor.codegen.root_kernels import loop_type
 from symtensor.codegen.schedule import Decision
@@ -60,6 +61,8 @@ class Groups:
         """Shape -> the loops over it, and where they stand."""
         self.columns: dict[int, list[Node]] = {}
         """Identity of a group -> those of its roots that fold over the rows of the others."""
+        self.precedence: Precedence | None = None
+        """Which kernels wait for which, once it is known what all of them are."""
         self.remarks: list[Decision] = []
 
     def cost(self, node: Node) -> int:
@@ -163,13 +166,21 @@ class Groups:
             rows = [x for x in a + b if self.is_row(x)]
             if not all(self._is_read_there(x, self.uses[x][0]) for x in rows):
                 return False
-            if self.weight[id(a)] + self.weight[id(b)] > MAX_COST or self.makes_cycle(a + b):
+            if self.weight[id(a)] + self.weight[id(b)] > MAX_COST or not self._may_be_one(a, b):
                 return False
+            if self.precedence is not None:
+                self.precedence.unite(a[0], b)
             a += b
             self.weight[id(a)] += self.weight[id(b)]
             for root in b:
                 self.group[root] = a
         return True
+
+    def _may_be_one(self, a: list[Node], b: list[Node]) -> bool:
+        """Return True where nothing runs between two kernels, after one and before the other."""
+        if self.precedence is None:
+            return not self.makes_cycle(a + b)
+        return self.precedence.may_unite(a[0], b[0])
 
     def is_row(self, root: Node) -> bool:
         """Return True for a result of the rows of a kernel."""
@@ -230,8 +241,12 @@ class Groups:
         homes = self.kernels.get(node)
         return homes is not None and not homes.isdisjoint(inside)
 
-    def merge_siblings(self) -> None:
-        """Let roots of one shape share a kernel when they read the same buffer."""
+    def merge_siblings(self, precedence: Precedence) -> None:
+        """Let roots of one shape share a kernel when they read the same buffer.
+
+        `precedence` is that of the steps as they are, and is kept so.
+        """
+        self.precedence = precedence
         by_shape: dict[Shape, list[Node]] = {}
         for node in self.nodes:
             is_whole = node in self.group and not self.is_row(node)

@@ -3,7 +3,8 @@
 A vocabulary `xp` has NumPy's names (exp, sum, …; reductions take axis and keepdims) and those of
 networks, each the library's own function where it has one:
 
-- softmax(x) and layer_norm(x), over the last axis; relu, gelu; dense(x, w, b);
+- softmax(x) and layer_norm(x, scale, shift), over the last axis; relu, gelu; dense(x, w, b);
+- batch_norm(x, scale, shift) over all axes but the last, by the statistics of the batch;
 - cross_entropy(scores, labels), the mean over a batch;
 - attention(q, k, v, scale=) of (batch, heads, length, width);
 - lstm(x, w, u, b, state): the last output over the leading axis, gates i, f, g, o, for a shape of state;
@@ -87,9 +88,18 @@ def softmax(xp: Any, x: Any) -> Any:
     return e / xp.sum(e, axis=-1, keepdims=True)
 
 
-def layer_norm(xp: Any, x: Any) -> Any:
-    center = x - xp.mean(x, axis=-1, keepdims=True)
-    return center / xp.sqrt(xp.mean(center * center, axis=-1, keepdims=True) + 1e-5)
+def normalized(xp: Any, x: Any, axis: Any) -> Any:
+    center = x - xp.mean(x, axis=axis, keepdims=True)
+    return center / xp.sqrt(xp.mean(center * center, axis=axis, keepdims=True) + 1e-5)
+
+
+def layer_norm(xp: Any, x: Any, scale: Any = None, shift: Any = None) -> Any:
+    found = normalized(xp, x, -1)
+    return found if scale is None else found * scale + shift
+
+
+def batch_norm(xp: Any, x: Any, scale: Any, shift: Any) -> Any:
+    return normalized(xp, x, tuple(range(x.ndim - 1))) * scale + shift
 
 
 def gelu(xp: Any, x: Any) -> Any:

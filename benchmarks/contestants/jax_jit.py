@@ -26,7 +26,7 @@ class Jax(Contestant):
         xp.erf, xp.sigmoid, xp.softmax = jax.scipy.special.erf, jax.nn.sigmoid, jax.nn.softmax
         xp.relu, xp.gelu = jax.nn.relu, functools.partial(jax.nn.gelu, approximate=False)
         xp.dense, xp.cross_entropy = contestant.dense, self.cross_entropy
-        for name in ("layer_norm", "attention", "lstm"):
+        for name in ("batch_norm", "layer_norm", "attention", "lstm"):
             setattr(xp, name, functools.partial(getattr(contestant, name), xp))
         xp.scan_last, xp.conv2d, xp.max_pool2d = self.scan_last, self.conv2d, self.max_pool2d
 

@@ -45,7 +45,7 @@ def vocabulary() -> Any:
     xp.contiguous, xp.relu = np.ascontiguousarray, lambda x: np.maximum(x, 0)
     xp.erf, xp.sigmoid = special.erf, special.expit
     xp.dense, xp.cross_entropy = contestant.dense, cross_entropy
-    for name in ("softmax", "layer_norm", "gelu", "attention", "lstm"):
+    for name in ("batch_norm", "softmax", "layer_norm", "gelu", "attention", "lstm"):
         setattr(xp, name, functools.partial(getattr(contestant, name), xp))
     xp.scan_last, xp.conv2d, xp.max_pool2d = scan_last, conv2d, max_pool2d
     return xp

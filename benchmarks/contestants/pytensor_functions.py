@@ -27,7 +27,7 @@ class PyTensor(Contestant):
         xp.transpose = lambda x, axes: x.transpose(axes)
         xp.softmax = functools.partial(pt.special.softmax, axis=-1)
         xp.dense, xp.cross_entropy = contestant.dense, self.cross_entropy
-        for name in ("layer_norm", "gelu", "attention", "lstm"):
+        for name in ("batch_norm", "layer_norm", "gelu", "attention", "lstm"):
             setattr(xp, name, functools.partial(getattr(contestant, name), xp))
         xp.scan_last = self.scan_last
 

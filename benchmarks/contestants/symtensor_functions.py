@@ -27,7 +27,7 @@ def vocabulary() -> Any:
     xp = types.SimpleNamespace(**{k: getattr(st, k) for k in st.__all__})
     xp.contiguous = lambda x: x  # results are
     xp.dense, xp.cross_entropy, xp.scan_last = contestant.dense, cross_entropy, scan_last
-    for name in ("attention", "lstm"):
+    for name in ("batch_norm", "attention", "lstm"):
         setattr(xp, name, functools.partial(getattr(contestant, name), xp))
     xp.conv2d = lambda x, w: st.conv(x, w, padding="same")
     xp.max_pool2d = lambda x: st.max_pool(x, 2)

@@ -26,7 +26,7 @@ class TensorFlow(Contestant):
         xp.max, xp.transpose, xp.reshape = tf.reduce_max, tf.transpose, tf.reshape
         xp.softmax, xp.relu, xp.gelu = tf.nn.softmax, tf.nn.relu, tf.nn.gelu
         xp.dense, xp.cross_entropy, xp.zeros = contestant.dense, self.cross_entropy, tf.zeros
-        for name in ("layer_norm", "attention", "lstm"):
+        for name in ("batch_norm", "layer_norm", "attention", "lstm"):
             setattr(xp, name, functools.partial(getattr(contestant, name), xp))
         xp.scan_last = self.scan_last
         xp.conv2d = lambda x, w: tf.nn.conv2d(x, w, 1, "SAME")

@@ -33,7 +33,8 @@ class Torch(Contestant):
             argmax=reduction(torch.argmax), var=functools.partial(torch.var, correction=0),
             contiguous=lambda x: x.contiguous(), reshape=torch.reshape, transpose=torch.permute,
             softmax=functools.partial(torch.softmax, dim=-1),
-            layer_norm=lambda x: F.layer_norm(x, x.shape[-1:]),
+            layer_norm=lambda x, *learned: F.layer_norm(x, x.shape[-1:], *learned),
+            batch_norm=self.batch_norm,
             relu=torch.relu, gelu=F.gelu, dense=lambda x, w, b: torch.addmm(b, x, w),
             cross_entropy=F.cross_entropy, attention=F.scaled_dot_product_attention,
             lstm=self.lstm, conv2d=self.conv2d, max_pool2d=self.max_pool2d,
@@ -53,6 +54,13 @@ class Torch(Contestant):
     def max_pool2d(self, x: Any) -> Any:
         pooled = self.torch.nn.functional.max_pool2d(x.permute(0, 3, 1, 2), 2)
         return pooled.permute(0, 2, 3, 1)
+
+    def batch_norm(self, x: Any, scale: Any, shift: Any) -> Any:
+        """Normalize in the memory format channels_last, which is NHWC."""
+        F = self.torch.nn.functional
+        images = x.permute(0, 3, 1, 2)
+        found = F.batch_norm(images, None, None, scale, shift, training=True)
+        return found.permute(0, 2, 3, 1)
 
     def compiled(self, f: Callable[..., Any]) -> Callable[..., Any]:
         return f

@@ -1,5 +1,6 @@
 """Calls, elementwise work and reductions."""
 
+import math
 from typing import Any
 
 from benchmarks.workloads.workload import Workload, float32, positive
@@ -7,6 +8,8 @@ from benchmarks.workloads.workload import Workload, float32, positive
 N, ROWS, COLUMNS = 4_000_000, 4096, 1024
 MATRIX = 4 * ROWS * COLUMNS
 """Bytes of a matrix."""
+IMAGES = 32, 32, 32, 64
+"""Batch, rows, columns, channels."""
 
 
 def black_scholes(xp: Any, price: Any, strike: Any, years: Any) -> Any:
@@ -34,8 +37,25 @@ def matrix() -> Any:
     return (float32(ROWS, COLUMNS),)
 
 
+def layer_norm_loss(xp: Any, x: Any, scale: Any, shift: Any, cotangent: Any) -> Any:
+    return xp.mean(xp.layer_norm(x, scale, shift) * cotangent)
+
+
+def layer_norm_arrays() -> Any:
+    scale, shift = positive(COLUMNS), float32(COLUMNS)
+    return float32(ROWS, COLUMNS), scale, shift, float32(ROWS, COLUMNS)
+
+
+def batch_norm_loss(xp: Any, x: Any, scale: Any, shift: Any, cotangent: Any) -> Any:
+    return xp.mean(xp.batch_norm(x, scale, shift) * cotangent)
+
+
+def batch_norm_arrays() -> Any:
+    return float32(*IMAGES), positive(IMAGES[-1]), float32(IMAGES[-1]), float32(*IMAGES)
+
+
 def workloads() -> list[Workload]:
-    return [*calls(), *vectors(), *matrices()]
+    return [*calls(), *vectors(), *matrices(), *gradients()]
 
 
 def calls() -> list[Workload]:
@@ -89,3 +109,13 @@ def matrices() -> list[Workload]:
             bytes=2 * MATRIX,
         ),
     ]
+
+
+def gradients() -> list[Workload]:
+    """Norms with what is learned of them, and the derivatives by all that goes in."""
+    return [
+        Workload("layer norm with gradients, 4096x1024", layer_norm_loss, layer_norm_arrays,
+                 3, "gradient", bytes=3 * MATRIX),
+        Workload("batch norm with gradients, 32x32x32x64", batch_norm_loss, batch_norm_arrays,
+                 3, "gradient", bytes=12 * math.prod(IMAGES)),
+    ]  # fmt: skip

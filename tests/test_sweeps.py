@@ -238,6 +238,9 @@ def test_the_memory_of_the_accumulators_is_reported():
     needed = f.executable.program.partial_bytes
     assert 0 < needed <= sweeps.SCRATCH + 4 * 64 * 1024
     assert f.executable.program.scratch_bytes >= needed
+    few = st.placeholder((128, 64), "float32")
+    g = compiled([few], [few * 2, st.sum(few, 0)])
+    assert g.executable.program.partial_bytes < needed / 16
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

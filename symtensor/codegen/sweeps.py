@@ -104,13 +104,18 @@ class Accumulators:
     @property
     def most_parts(self) -> int:
         """How many parts there are at most."""
+        _, parts = self.length_and_parts()
+        return parts if isinstance(parts, int) else self._limit
+
+    @property
+    def _limit(self) -> int:
         return max(min(SCRATCH // self.bytes, PARTS), 4)
 
     def length_and_parts(self) -> tuple[Dim, Dim]:
         """Return the rounds of a part, whole blocks, and the number of parts."""
         outer, *others = (loop.axis.extent for loop in self.rows)
         each = D.maximum(D.product(others) * self.count, 1)
-        rounds = D.maximum(D.floordiv(PART, each), D.ceildiv(outer, self.most_parts))
+        rounds = D.maximum(D.floordiv(PART, each), D.ceildiv(outer, self._limit))
         rounds = D.maximum(rounds, 1)
         if not others:
             rounds = D.ceildiv(rounds, BLOCK) * BLOCK

@@ -14,6 +14,7 @@ from symtensor.codegen.kernel import (
     Affine,
     Axis,
     Buffer,
+    Indirect,
     Kernel,
     Let,
     Loop,
@@ -249,7 +250,8 @@ class _Words(ValueReader):
         if name not in self.reader.folds:
             raise self.t.error(f"{name} is no fold around here")
         reduction, dtype, around = self.reader.folds.pop(name)
-        inside = frozenset(self.reader.axes.values()) - around
+        loops = {x for x in self.reader.axes.values() if not isinstance(x, Indirect)}
+        inside = frozenset(loops) - around
         result = self.reader.table.reduce(reduction, self.operand(), dtype, inside)
         self.end()
         self.reader.values[name] = result

@@ -156,6 +156,7 @@ class _Reader:
         axis, outer = self.axis(name, extent), self.axes.get(name)
         self.axes[name] = axis
         body = self.block(depth + 1)
+        del self.axes[name]
         if outer is not None:
             self.axes[name] = outer
         return Loop(axis, body, vector=kind == "vector", tiled=kind == "tiled")
@@ -250,8 +251,8 @@ class _Words(ValueReader):
         if name not in self.reader.folds:
             raise self.t.error(f"{name} is no fold around here")
         reduction, dtype, around = self.reader.folds.pop(name)
-        loops = {x for x in self.reader.axes.values() if not isinstance(x, Indirect)}
-        inside = frozenset(loops) - around
+        inside = frozenset(self.reader.axes.values()) - around
+        inside = frozenset(axis for axis in inside if not isinstance(axis, Indirect))
         result = self.reader.table.reduce(reduction, self.operand(), dtype, inside)
         self.end()
         self.reader.values[name] = result

@@ -1,6 +1,5 @@
 """Calls, elementwise work and reductions."""
 
-import math
 from typing import Any
 
 from benchmarks.workloads.workload import Workload, float32, positive
@@ -115,7 +114,7 @@ def gradients() -> list[Workload]:
     """Norms with what is learned of them, and the derivatives by all that goes in."""
     return [
         Workload("layer norm with gradients, 4096x1024", layer_norm_loss, layer_norm_arrays,
-                 3, "gradient", bytes=3 * MATRIX),
+                 3, "gradient"),
         Workload("batch norm with gradients, 32x32x32x64", batch_norm_loss, batch_norm_arrays,
-                 3, "gradient", bytes=12 * math.prod(IMAGES)),
+                 3, "gradient"),
     ]  # fmt: skip

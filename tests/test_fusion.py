@@ -399,3 +399,19 @@ def test_norms_one_upon_another_keep_kernels_of_their_own():
         truth = truth - truth.mean(1, keepdims=True)
         truth = truth / np.sqrt(truth.var(1, keepdims=True) + 1e-5) * factor
     np.testing.assert_allclose(f(a), truth, rtol=1e-10, atol=1e-11)
+
+
+def test_what_is_read_under_another_shape_is_stored_before():
+    """A kernel may not read its own result as memory: it would read what an earlier call has left there."""
+    x = st.placeholder((100, 100), "float64")
+    y = st.exp(x)
+    flat = st.reshape(y, (-1,))
+    for fold in (st.max, lambda v: st.cast(st.argmax(v), "float64"), st.sum):
+        f = compiled([x], [y, x * 2 - fold(flat), st.sum(y, 0), st.sum(x, 0) + fold(flat)])
+        for _ in range(3):
+            a = RNG.standard_normal((100, 100))
+            e = np.exp(a)
+            folded = {st.max: e.max(), st.sum: e.sum()}.get(fold, float(e.argmax()))
+            wanted = e, a * 2 - folded, e.sum(0), a.sum(0) + folded
+            for found, truth in zip(f(a), wanted, strict=True):
+                np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-11)

@@ -1,12 +1,13 @@
 """Which steps wait for which, and which two of them may become one.
 
-In: steps in order. Two may be one where none runs between them, after the one and before the other. Sets of
-steps are the bits of integers, so asking takes two operations, however many steps there are.
+In: steps in order. Two may be one where none runs between them, after the one and before the other, and where
+the one does not read what the other stores in memory under another shape. Sets of steps are the bits of
+integers, so asking takes a few operations, however many steps there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from symtensor.codegen.schedule import Step, dependencies
 from symtensor.ir.node import Node
@@ -26,16 +27,25 @@ class Precedence:
         """Step -> those that it waits for."""
         self.after = [0] * len(steps)
         """Step -> those that wait for it."""
-        for step in range(len(steps)):
-            for need in needs[step]:
-                self.before[step] |= self.before[need] | 1 << need
-        for step in reversed(range(len(steps))):
-            for need in needs[step]:
-                self.after[need] |= self.after[step] | 1 << step
+        self.members = [1 << step for step in range(len(steps))]
+        """Step -> those that it is made of."""
+        self.reshaped = [0] * len(steps)
+        """Step -> those whose results it reads in memory, under another shape."""
+        for place, step in enumerate(steps):
+            for base in _read_reshaped(step, step_of):
+                self.reshaped[place] |= 1 << number[id(step_of[base])]
+        for place in range(len(steps)):
+            for need in needs[place]:
+                self.before[place] |= self.before[need] | 1 << need
+        for place in reversed(range(len(steps))):
+            for need in needs[place]:
+                self.after[need] |= self.after[place] | 1 << place
 
     def may_unite(self, one: Node, other: Node) -> bool:
         """Return True where no step runs between those of two nodes, after one and before the other."""
         a, b = self.number[one], self.number[other]
+        if self.reshaped[a] & self.members[b] or self.reshaped[b] & self.members[a]:
+            return False
         return not (self.after[a] & self.before[b] or self.after[b] & self.before[a])
 
     def unite(self, one: Node, others: Sequence[Node]) -> None:
@@ -50,7 +60,20 @@ class Precedence:
             before[step] |= before[a] | 1 << a
         for step in _members(before[a] if later else earlier):
             after[step] |= after[a] | 1 << a
+        self.members[a] |= self.members[b]
+        self.reshaped[a] |= self.reshaped[b]
         self.number |= dict.fromkeys(others, a)
+
+
+def _read_reshaped(step: Step, step_of: Mapping[Node, Step]) -> Iterator[Node]:
+    """Yield the stored nodes that a step reads neither as they are nor through views that it computes."""
+    for node in step.inlined:
+        for x in node.inputs:
+            base = x
+            while base not in step_of and base not in step.inlined and base.inputs:
+                base = base.inputs[0]
+            if base is not x and base in step_of:
+                yield base
 
 
 def _members(bits: int) -> Iterator[int]:

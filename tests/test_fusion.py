@@ -407,11 +407,10 @@ def test_what_is_read_under_another_shape_is_stored_before():
     y = st.exp(x)
     flat = st.reshape(y, (-1,))
     for fold in (st.max, lambda v: st.cast(st.argmax(v), "float64"), st.sum):
-        f = compiled([x], [y, x * 2 - fold(flat), st.sum(y, 0), st.sum(x, 0) + fold(flat)])
+        f = compiled([x], [y, x * 2 - fold(flat)])
         for _ in range(3):
             a = RNG.standard_normal((100, 100))
             e = np.exp(a)
             folded = {st.max: e.max(), st.sum: e.sum()}.get(fold, float(e.argmax()))
-            wanted = e, a * 2 - folded, e.sum(0), a.sum(0) + folded
-            for found, truth in zip(f(a), wanted, strict=True):
+            for found, truth in zip(f(a), (e, a * 2 - folded), strict=True):
                 np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-11)

@@ -23,7 +23,7 @@ Every decision leaves a remark for `explain`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.addends import sums_of_products
@@ -71,25 +71,20 @@ class _Fusion:
         self.graph = graph
         self.target = target
         self.nodes = graph.nodes()
-        self.rank = {node: i for i, node in enumerate(self.nodes)}
         self.users = graph.users()
         self.sums = sums_of_products(graph, self.users)
         """Sum -> the matrix product that computes it."""
         self.fusible = {n for n in self.nodes if n not in self.sums and self._is_fusible(n)}
-        own = {n: stage.elementwise_cost(n, target) for n in self.nodes}
-        self.own = {n: cost and cost.instructions for n, cost in own.items()}
-        """Instructions per vector of an elementwise op alone."""
+        self.own = {n: stage.elementwise_cost(n, target) for n in self.nodes}
+        """What an elementwise op alone takes."""
         self.joins = self._joins()
-        self.cost = self._costs(self.own)
-        times = {n: cost and cost.time for n, cost in own.items()}
-        self.time = self._costs(times)
+        self.cost = self._costs(lambda cost: cost.instructions)
+        self.time = self._costs(lambda cost: cost.time)
         self.bodies = self._native_bodies()
         self.required = self._required()
         nested = self._nested()
         self.folds = self._computed_by_folding()
-        self.groups = Groups(
-            self.nodes, self.users, self.own, times, self.joins, nested.__contains__
-        )
+        self.groups = Groups(self.nodes, self.users, self.own, self.joins, nested.__contains__)
         self.groups.remarks += [Decision("fused", x, (total,)) for total, x in self.sums.items()]
 
     def run(self) -> Schedule:
@@ -136,11 +131,12 @@ class _Fusion:
                 found.add(node)
         return found & self.fusible
 
-    def _costs(self, each: Mapping[Node, int | None]) -> dict[Node, int]:
+    def _costs(self, of: Callable[[stage.Cost], int]) -> dict[Node, int]:
         """Return what computing each node from stored inputs takes per vector, by what each op does."""
         cost: dict[Node, int] = {}
         for node in self.nodes:
-            own = each[node] or (4 if stage.is_gather(node) else 0)
+            alone = self.own[node]
+            own = of(alone) if alone is not None else 4 if stage.is_gather(node) else 0
             if node in self.joins:
                 cost[node] = cost[node.inputs[0]]
             elif stage.is_repeating(node):
@@ -288,7 +284,7 @@ class _Fusion:
 
     def _store(self, node: Node, reason: str, roots: frozenset[Node]) -> None:
         """Give a node a buffer, which a kernel fills that computes it for its rows anyway, or its own."""
-        for host in sorted(roots, key=self.rank.__getitem__) if node in self.folds else ():
+        for host in sorted(roots, key=self.groups.rank.__getitem__) if node in self.folds else ():
             row = self.groups.row_of(node, self.groups.group[host])
             if row is not None and not self.groups.makes_cycle([*self.groups.group[host], node]):
                 self.groups.store_row(node, reason, row, self.groups.group[host])

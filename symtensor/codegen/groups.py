@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from symtensor.codegen import stage
 from symtensor.codegen.precedence import Precedence
 from symtensor.codegen.reuse import RELOAD, STORE
-from symtensor.codegen.root_kernels import loop_type
+from symtensor.codegen.root_kernels import is_whole, loop_type
 from symtensor.codegen.schedule import Decision
 from symtensor.codegen.uses import Use, operand_uses, own_use
 from symtensor.ir import dims as D
@@ -32,8 +32,7 @@ class Groups:
         self,
         nodes: Sequence[Node],
         users: Mapping[Node, Sequence[Node]],
-        costs: Mapping[Node, int | None],
-        times: Mapping[Node, int | None],
+        costs: Mapping[Node, stage.Cost | None],
         joins: Collection[Node],
         is_nested: Callable[[Node], bool],
     ) -> None:
@@ -42,9 +41,7 @@ class Groups:
         self.rank = {node: i for i, node in enumerate(nodes)}
         self.users = users
         self.costs = costs
-        """Instructions per vector of an elementwise op alone."""
-        self.times = times
-        """How long an elementwise op alone takes."""
+        """What an elementwise op alone takes."""
         self.loops_over = stage.loops_over(joins)
         self.is_nested = is_nested
         """Tells of an assembly whether it is a piece of another."""
@@ -67,7 +64,8 @@ class Groups:
 
     def cost(self, node: Node) -> int:
         """Return the instructions per vector of a node alone."""
-        return self.costs[node] or 1
+        found = self.costs[node]
+        return (found.instructions if found is not None else 0) or 1
 
     def read_by(self, node: Node) -> tuple[list[Use], frozenset[Node]]:
         """Return the positions at which kernels read `node`, and the roots of those kernels."""
@@ -187,16 +185,14 @@ class Groups:
         whole = loop_type(self.group[root][0], self.is_nested)
         if whole is None or stage.has_own_kernel(root):
             return False
-        return len(stage.without_ones(root.tensor_type.shape)) < len(
-            stage.without_ones(whole.shape)
-        )
+        return not is_whole(root, whole)
 
     def _loop_shape(self, root: Node) -> Shape | None:
         """Return the shape that a root's loops go over, but for axes of one element."""
         type_ = loop_type(root, self.is_nested)
-        if type_ is None or stage.has_own_kernel(root):
-            return None if type_ is None else type_.shape
-        return stage.without_ones(type_.shape)
+        if type_ is None:
+            return None
+        return type_.shape if stage.has_own_kernel(root) else stage.without_ones(type_.shape)
 
     def _one_loop(self, first: Node, second: Node) -> bool:
         a, b = self._loop_shape(first), self._loop_shape(second)
@@ -286,7 +282,8 @@ class Groups:
         while pending:
             node = pending.pop()
             if D.same(node.tensor_type.size, root.tensor_type.size):
-                total += self.times[node] or 0
+                found = self.costs[node]
+                total += found.time if found is not None else 0
                 new = {x for x in node.inputs if x in self.kernels and x not in self.group} - seen
                 pending += new
                 seen |= new

@@ -8,7 +8,7 @@ nested lists until the kernel is done, so that a scope can still take lines at i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from symtensor.codegen.folds import State
@@ -164,6 +164,24 @@ class LoopBuilder:
         self.vector_axis, self.width = axis, width
         yield
         self.vector_axis, self.width = None, self.base
+
+    @property
+    def open_width(self) -> int:
+        """Lanes of the vector loop that is open, 1 where none is."""
+        return 1 if self.vector_axis is None else self.width
+
+    def in_lanes(
+        self, axis: Axis, count: int, widths: Iterable[int], body: Callable[[], None]
+    ) -> int:
+        """Emit `body` for as many of `count` indices as loops of some widths take; return where they end."""
+        end = 0
+        for width in widths:
+            start, end = end, end + (count - end) // width * width
+            if start < end:
+                with self.lanes(axis, width):
+                    # the end is a name: a loop between two numbers would be written out
+                    self.counted(axis, str(start), self.plus(end, 0), width, body)
+        return end
 
     def lane_numbers(self, dtype: DType = int64) -> Lanes:
         """Return the numbers of the lanes of the current vector loop."""

@@ -36,9 +36,12 @@ from symtensor.codegen.panels import most_vectors
 from symtensor.codegen.reductions import UNROLL, emit_fold
 from symtensor.codegen.sharing import (
     INSTRUCTION,
+    PART,
+    PARTS,
     STRETCH,
     Share,
     can_be_cut,
+    length_and_parts,
     share_of,
     share_of_parts,
 )
@@ -47,10 +50,6 @@ from symtensor.codegen.target import Target
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
 
-PART = 16_384
-"""Elements of a part of a fold, at least."""
-PARTS = 64
-"""Parts of a fold, at most."""
 ROUNDS = 512
 """Rounds of a part of folds to several columns, at least: their states are many."""
 WORD = 8
@@ -230,13 +229,10 @@ def _nest(fold: Reduce) -> Loop:
 def _length_and_parts(nest: Loop, columns: Loop | None, lanes: int) -> tuple[Dim, Dim]:
     """Return the rounds of a part of a fold and the number of parts; whole blocks where it has any."""
     inner = [_elements(stmt) for stmt in nest.body if isinstance(stmt, Loop)]
-    each = D.maximum(inner[0] if inner else 1, 1) * _count(columns)
-    rounds = D.maximum(D.floordiv(PART, each), 1 if columns is None else ROUNDS)
-    rounds = D.maximum(rounds, D.ceildiv(nest.axis.extent, PARTS))
-    if not inner:
-        block = BLOCK * UNROLL * lanes if nest.vector else BLOCK
-        rounds = D.ceildiv(rounds, block) * block
-    return rounds, D.ceildiv(nest.axis.extent, rounds)
+    each = (inner[0] if inner else 1) * _count(columns)
+    least = 1 if columns is None else ROUNDS
+    block = 1 if inner else BLOCK * UNROLL * lanes if nest.vector else BLOCK
+    return length_and_parts(nest.axis.extent, each, least, block=block)
 
 
 class _PhaseWriter:
@@ -307,18 +303,14 @@ class _PhaseWriter:
 
     def _for_columns(self, columns: Loop) -> None:
         """Emit the phase for many columns at a time, then for fewer."""
-        e, end = self.e, 0
+        e = self.e
 
         def column() -> None:
             self.column = e.scopes[-1].index
             self._before(columns.body)
             self._end(self.end)
 
-        for width in self._widths(columns):
-            start, end = end, end + (self.count - end) // width * width
-            with e.lanes(columns.axis, width):
-                # the end is a name: a loop between two numbers would be written out
-                e.counted(columns.axis, str(start), e.plus(end, 0), width, column)
+        end = e.in_lanes(columns.axis, self.count, self._widths(columns), column)
         e.counted(columns.axis, str(end), str(self.count), 1, column)
 
     def _widths(self, columns: Loop) -> Iterator[int]:
@@ -391,7 +383,7 @@ class _PhaseWriter:
     def _joined(self, fold: Reduce) -> dict[Value, State]:
         """Join the states of all parts, in order."""
         e = self.e
-        e.states = {x: fold_of(e.s, x).identity(self.width) for x in fold.results}
+        e.states = {x: fold_of(e.s, x).identity(self.e.open_width) for x in fold.results}
 
         def one() -> None:
             for result, later in self._load(fold, e.scopes[-1].index).items():
@@ -412,7 +404,7 @@ class _PhaseWriter:
         for result in fold.results:
             dtypes = [lanes.dtype for lanes in fold_of(e.s, result).identity(1)]
             found[result] = [
-                e.load_element(next(places), self.column, d, self.width) for d in dtypes
+                e.load_element(next(places), self.column, d, self.e.open_width) for d in dtypes
             ]
         return found
 
@@ -420,12 +412,7 @@ class _PhaseWriter:
         """Store the states of a part."""
         e, places = self.e, self._places(fold, part)
         for lanes in (lanes for result in fold.results for lanes in states[result]):
-            e.store_element(next(places), self.column, lanes, self.width)
-
-    @property
-    def width(self) -> int:
-        """Columns that are taken at once."""
-        return self.e.width if self.e.vector_axis is not None else 1
+            e.store_element(next(places), self.column, lanes, self.e.open_width)
 
     def _places(self, fold: Reduce, part: str) -> Iterator[str]:
         """Yield pointers to the numbers of the state of a part, those of the first column."""

@@ -7,9 +7,9 @@ integers, so asking takes a few operations, however many steps there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from symtensor.codegen.schedule import Step, dependencies
+from symtensor.codegen.schedule import Step, stored_operands
 from symtensor.ir.node import Node
 
 
@@ -18,11 +18,7 @@ class Precedence:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         step_of = {root: step for step in steps for root in step.roots}
-        number = {id(step): i for i, step in enumerate(steps)}
-        needs = {
-            number[id(s)]: [number[id(x)] for x in xs] for s, xs in dependencies(step_of).items()
-        }
-        self.number = {root: number[id(step)] for root, step in step_of.items()}
+        self.number = {root: i for i, step in enumerate(steps) for root in step.roots}
         self.before = [0] * len(steps)
         """Step -> those that it waits for."""
         self.after = [0] * len(steps)
@@ -31,9 +27,13 @@ class Precedence:
         """Step -> those that it is made of."""
         self.reshaped = [0] * len(steps)
         """Step -> those whose results it reads in memory, under another shape."""
+        needs: list[set[int]] = []
         for place, step in enumerate(steps):
-            for base in _read_reshaped(step, step_of):
-                self.reshaped[place] |= 1 << number[id(step_of[base])]
+            needs.append(set())
+            for x, base in stored_operands(step, step_of):
+                needs[place] |= {self.number[base]} - {place}
+                if x is not base:
+                    self.reshaped[place] |= 1 << self.number[base]
         for place in range(len(steps)):
             for need in needs[place]:
                 self.before[place] |= self.before[need] | 1 << need
@@ -63,17 +63,6 @@ class Precedence:
         self.members[a] |= self.members[b]
         self.reshaped[a] |= self.reshaped[b]
         self.number |= dict.fromkeys(others, a)
-
-
-def _read_reshaped(step: Step, step_of: Mapping[Node, Step]) -> Iterator[Node]:
-    """Yield the stored nodes that a step reads neither as they are nor through views that it computes."""
-    for node in step.inlined:
-        for x in node.inputs:
-            base = x
-            while base not in step_of and base not in step.inlined and base.inputs:
-                base = base.inputs[0]
-            if base is not x and base in step_of:
-                yield base
 
 
 def _members(bits: int) -> Iterator[int]:

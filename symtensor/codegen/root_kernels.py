@@ -87,7 +87,7 @@ def read_kernel(
             here = _among_ones(positions, group[0][1].shape)
             stores += _piece_stores(node, group, buffer, reader, here)
         else:
-            found = stores if _is_whole(node, type_) else rows
+            found = stores if is_whole(node, type_) else rows
             found.append(_element_store(node, buffer, reader, positions))
     return [KernelSpec(tuple(axes), tuple(stores), tuple(rows))]
 
@@ -107,7 +107,7 @@ def _sweep(
         if node in columns:
             folding.append(_element_store(node, buffer, reader, positions[folded:]))
         else:
-            found = stores if _is_whole(node, whole) else rows
+            found = stores if is_whole(node, whole) else rows
             found.append(_element_store(node, buffer, reader, positions))
     return KernelSpec(tuple(axes), tuple(stores), tuple(rows), tuple(folding))
 
@@ -126,7 +126,7 @@ def _among_ones(positions: Sequence[Affine], shape: Shape) -> list[Affine]:
     return with_ones((at for at in positions if at.terms), shape)
 
 
-def _is_whole(node: Node, whole: TensorType) -> bool:
+def is_whole(node: Node, whole: TensorType) -> bool:
     """Return True for a root that loops over all elements of a type store, not over its rows."""
     return len(without_ones(node.tensor_type.shape)) == len(without_ones(whole.shape))
 

@@ -216,10 +216,10 @@ class _Sharing:
 
     def _is_read_in_place(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
         """Return True where a kernel reads nothing that is folded, or only of its rows, in each its own."""
-        if folding.of != "rows":
-            return not any(self._reads(host, root) for root in group)
         if not any(self._reads(host, root) for root in group):
             return True
+        if folding.of != "rows":
+            return False
         columns, ours = self.groups.columns.get(id(host), ()), self._loops_of(group)
         theirs = {self._loops_of([root]) for root in columns}
         uses = [use for root in group for use in self.groups.reads[root]]
@@ -318,20 +318,22 @@ def _reads_folds(fold: Node, inside: frozenset[Node]) -> bool:
 def _is_in_order(use: Use, folding: _Folding) -> bool:
     """Return True for a read along all rows or all elements: in the order of the loops and of the folded."""
     axes = use.axes
-    plain = all(len(at.terms) <= 1 and D.same(at.offset, 0) for at in use.positions)
     ours = [axis for axis in axes if axis in use.kernel]
     if folding.of != "rows":  # of which those of the fold come first
-        return plain and axes[len(axes) - len(ours) :] == ours and ours in ([], list(use.kernel))
-    return plain and axes[: len(ours)] == ours == list(use.kernel)
+        return (
+            use.is_plain
+            and axes[len(axes) - len(ours) :] == ours
+            and ours in ([], list(use.kernel))
+        )
+    return use.is_plain and axes[: len(ours)] == ours == list(use.kernel)
 
 
 def _is_of_row(use: Use, in_columns: bool) -> bool:
     """Return True for a read along rows: the first loops of a kernel, or those that its columns fold."""
     axes = use.axes
-    plain = all(len(at.terms) <= 1 and D.same(at.offset, 0) for at in use.positions)
     if in_columns:
-        return plain and not any(axis in use.kernel for axis in axes)
-    return plain and axes == list(use.kernel[: len(axes)])
+        return use.is_plain and not any(axis in use.kernel for axis in axes)
+    return use.is_plain and axes == list(use.kernel[: len(axes)])
 
 
 def _turns(node: Node) -> bool:

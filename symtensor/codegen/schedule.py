@@ -170,7 +170,7 @@ def ordered(step_of: Mapping[Node, Step], nodes: Sequence[Node]) -> list[Step]:
 
     `step_of` says for every stored node what writes it; `nodes` are all, producers first.
     """
-    needs = dependencies(step_of)
+    needs = _dependencies(step_of)
     order: list[Step] = []
     done: set[Step] = set()
     for node in nodes:
@@ -188,16 +188,23 @@ def ordered(step_of: Mapping[Node, Step], nodes: Sequence[Node]) -> list[Step]:
     return order
 
 
-def dependencies(step_of: Mapping[Node, Step]) -> dict[Step, list[Step]]:
+def stored_operands(step: Step, step_of: Mapping[Node, Step]) -> Iterator[tuple[Node, Node]]:
+    """Yield the operands that a step finds in memory, each with the stored node that it is there."""
+    for node in step.inlined:
+        for x in node.inputs:
+            base = x
+            while base not in step_of and base not in step.inlined and base.inputs:
+                base = base.inputs[0]  # through views, aliases and results
+            if base in step_of:
+                yield x, base
+
+
+def _dependencies(step_of: Mapping[Node, Step]) -> dict[Step, list[Step]]:
     """Return what each step reads the results of, in the same order in every process."""
     out: dict[Step, dict[Step, None]] = {step: {} for step in step_of.values()}
     for step in out:
-        for node in step.inlined:
-            for x in node.inputs:
-                base = x
-                while base not in step_of and base not in step.inlined and base.inputs:
-                    base = base.inputs[0]  # through views, aliases and results
-                if base in step_of and step_of[base] is not step:
-                    out[step][step_of[base]] = None
+        for _, base in stored_operands(step, step_of):
+            if step_of[base] is not step:
+                out[step][step_of[base]] = None
     place = {step: i for i, step in enumerate(out)}  # sets have no order of their own
     return {step: sorted(needs, key=place.__getitem__) for step, needs in out.items()}

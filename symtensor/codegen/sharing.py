@@ -12,12 +12,17 @@ from dataclasses import dataclass
 
 from symtensor.codegen.kernel import Indirect, Let, Loop, Reduce, Stmt, Store, Value
 from symtensor.codegen.text import FunctionText
+from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
 
 INSTRUCTION = 250
 """Picoseconds of an instruction, about."""
 BYTE = 15
 """Picoseconds of moving a byte between a core and its nearer caches, about."""
+PART = 16_384
+"""Elements of a part of a fold, at least."""
+PARTS = 64
+"""Parts of a fold, at most."""
 STRETCH = 256
 """Ranges of loops that go through lanes or tiles are multiples of this: whole vectors, whole blocks."""
 
@@ -54,6 +59,18 @@ def share_of(loop: Loop, lanes: int, cost: Callable[[Value], int]) -> Share:
     """Return how to share a loop out; `cost` counts the instructions of a value."""
     round_ = _work(loop.body, lanes if loop.vector else 1, lanes, cost)
     return Share(loop.axis.extent, round_, STRETCH if loop.vector or loop.tiled else 1)
+
+
+def length_and_parts(
+    extent: Dim, each: Dim, least: int = 1, most: int = PARTS, block: int = 1
+) -> tuple[Dim, Dim]:
+    """Return the rounds of a part of a fold, at `least` so many and whole blocks, and the number of parts.
+
+    The fold has `extent` rounds, of `each` elements. Sizes alone decide, so bits do not depend on threads.
+    """
+    rounds = D.maximum(D.floordiv(PART, D.maximum(each, 1)), least)
+    rounds = D.ceildiv(D.maximum(rounds, D.ceildiv(extent, most)), block) * block
+    return rounds, D.ceildiv(extent, rounds)
 
 
 def share_of_parts(

@@ -32,20 +32,18 @@ from symtensor.codegen.kernel import (
     make_affine,
 )
 from symtensor.codegen.memory import aligned
+from symtensor.codegen.sharing import PARTS, length_and_parts
 from symtensor.ir import dims as D
+from symtensor.ir.alignment import ALIGNMENT
 from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import DType
 
 if TYPE_CHECKING:
     from symtensor.codegen.emit import Emitter
 
-PART = 16_384
-"""Elements of a part, at least."""
-PARTS = 64
-"""Parts, at most."""
 TOGETHER = 2
 """Rows that are folded at a time."""
-APART = 64
+APART = ALIGNMENT
 """Bytes between rows of accumulators: at multiples of a page they would displace each other in the caches."""
 SCRATCH = 4 << 20
 """Bytes of the accumulators of all parts, about at most."""
@@ -114,12 +112,8 @@ class Accumulators:
     def length_and_parts(self) -> tuple[Dim, Dim]:
         """Return the rounds of a part, whole blocks, and the number of parts."""
         outer, *others = (loop.axis.extent for loop in self.rows)
-        each = D.maximum(D.product(others) * self.count, 1)
-        rounds = D.maximum(D.floordiv(PART, each), D.ceildiv(outer, self._limit))
-        rounds = D.maximum(rounds, 1)
-        if not others:
-            rounds = D.ceildiv(rounds, BLOCK) * BLOCK
-        return rounds, D.ceildiv(outer, rounds)
+        each, block = D.product(others) * self.count, 1 if others else BLOCK
+        return length_and_parts(outer, each, most=self._limit, block=block)
 
     def of_part(self, part: str) -> str:
         """Return where the memory of a part begins."""
@@ -221,9 +215,9 @@ class Accumulators:
 
     def _clear(self, column: str) -> None:
         for result, fold in self.folds.items():
-            self._store(self.carried[result], column, fold.identity(self.width))
+            self._store(self.carried[result], column, fold.identity(self.e.open_width))
             if fold.is_blocked:
-                self._store(self.block[result], column, fold.block_identity(self.width))
+                self._store(self.block[result], column, fold.block_identity(self.e.open_width))
 
     def _end_block(self, column: str) -> None:
         for result, words in self.block.items():
@@ -231,24 +225,18 @@ class Accumulators:
             state = self._load(carried, self.base, column)
             state = fold.take_block(state, self._load(words, self.base, column))
             self._store(carried, column, state)
-            self._store(words, column, fold.block_identity(self.width))
+            self._store(words, column, fold.block_identity(self.e.open_width))
 
     def _for_all_columns(self, body: Callable[[str], None]) -> None:
         """Emit what is done for each column, in lanes."""
-        e, axis, end = self.e, Axis("column", self.count), 0
-        for width in (e.base, 1):
-            start, end = end, end + (self.count - end) // width * width
-            if start == end:
-                continue
-            bounds = (
-                str(start),
-                e.plus(end, 0),
-            )  # a name: between two numbers it would be written out
-            if width == 1:
-                e.counted(axis, *bounds, 1, lambda: body(e.scopes[-1].index))
-            else:
-                with e.lanes(axis, width):
-                    e.counted(axis, *bounds, width, lambda: body(e.scopes[-1].index))
+        e, axis = self.e, Axis("column", self.count)
+
+        def column() -> None:
+            body(e.scopes[-1].index)
+
+        end = e.in_lanes(axis, self.count, [e.base] if e.base > 1 else [], column)
+        if end < self.count:
+            e.counted(axis, str(end), e.plus(self.count, 0), 1, column)
 
     # --- results ------------------------------------------------------------------------------------
 
@@ -256,7 +244,7 @@ class Accumulators:
         """Define a fold of the current column: the states of all parts joined, in order."""
         e, fold = self.e, self.folds[result]
         at = e.offset(self.column)
-        outer, e.states = e.states, {result: fold.identity(self.width)}
+        outer, e.states = e.states, {result: fold.identity(self.e.open_width)}
 
         def one() -> None:
             later = self._load(self.carried[result], self.of_part(e.scopes[-1].index), at)
@@ -268,20 +256,15 @@ class Accumulators:
 
     # --- memory -------------------------------------------------------------------------------------
 
-    @property
-    def width(self) -> int:
-        """Columns that are taken at once."""
-        return self.e.width if self.e.vector_axis is not None else 1
-
     def _load(self, words: list[Word], base: str, column: str) -> State:
         e = self.e
-        return [e.load_element(e.element("i8", base, str(w.start)), column, w.dtype, self.width)
+        return [e.load_element(e.element("i8", base, str(w.start)), column, w.dtype, self.e.open_width)
                 for w in words]  # fmt: skip
 
     def _store(self, words: list[Word], column: str, state: State) -> None:
         for word, lanes in zip(words, state, strict=True):
             array = self.e.element("i8", self.base, str(word.start))
-            self.e.store_element(array, column, lanes, self.width)
+            self.e.store_element(array, column, lanes, self.e.open_width)
 
 
 def _loops_to_update(sweep: Reduce) -> list[Loop]:

@@ -33,6 +33,11 @@ class Use(NamedTuple):
         return [axis for at in self.positions for axis, _ in at.terms]
 
     @property
+    def is_plain(self) -> bool:
+        """True when no position has an offset, or more than one loop."""
+        return all(len(at.terms) <= 1 and D.same(at.offset, 0) for at in self.positions)
+
+    @property
     def is_prefix(self) -> bool:
         """True when it varies exactly with the outermost loops."""
         axes = self.axes

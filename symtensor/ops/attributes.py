@@ -7,7 +7,8 @@ none raises `AttributeValueError`, which says what was expected and what was fou
 from __future__ import annotations
 
 import operator
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -55,9 +56,14 @@ def as_dim(value: Any, what: str, least: int | None = None) -> Dim:
     return normalize_dim(value) if isinstance(value, (DimExpr, str)) else as_int(value, what, least)
 
 
+def is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
+    """Return True for what has items; a string is one thing, not its letters."""
+    return np.iterable(value) and not isinstance(value, str)
+
+
 def as_sizes(shape: Any) -> tuple[Dim, ...]:
     """Return the dims of a sequence of sizes."""
-    if isinstance(shape, str) or not np.iterable(shape):
+    if not is_sequence(shape):
         raise AttributeValueError(
             f"expected a shape, found {shape!r}",
             help=f"write ({shape!r},) for one axis of this size",

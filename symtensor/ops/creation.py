@@ -22,6 +22,7 @@ from symtensor.ops.attributes import (
     as_number,
     as_sizes,
     index_of,
+    is_sequence,
     normalize_dim,
 )
 from symtensor.ops.build import TensorLike, apply, as_tensor, cast_to, operands
@@ -167,7 +168,7 @@ def linspace(
 
 def full(shape: Sequence[Any] | Any, value: TensorLike, dtype: Any = None) -> Tensor:
     """Return a tensor of `shape` that holds `value` everywhere."""
-    sizes = as_sizes(shape if np.iterable(shape) and not isinstance(shape, str) else (shape,))
+    sizes = as_sizes(shape if is_sequence(shape) else (shape,))
     wanted = None if dtype is None else as_dtype(dtype)
     one = as_tensor(value, wanted)
     one = one if wanted is None else cast_to(one, wanted)

@@ -17,7 +17,7 @@ from symtensor.ir.literal import as_array
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_dims
 from symtensor.ops import creation, elementwise, indexing, movement, slicing
-from symtensor.ops.attributes import as_dim, as_int, as_items
+from symtensor.ops.attributes import as_dim, as_int, as_items, is_sequence
 from symtensor.ops.build import (
     TensorLike,
     apply,
@@ -222,7 +222,7 @@ def split(x: TensorLike, sections: int | Sequence[Any], axis: int = 0) -> list[T
     """
     x = as_tensor(x)
     axis = normalize_axis(axis, x.ndim)
-    if np.iterable(sections) and not isinstance(sections, str):
+    if is_sequence(sections):
         return _slices(x, [0, *sections, None], axis)
     count, size = as_int(sections, "split: sections", 1), x.shape[axis]
     if isinstance(size, int) and size % count:
@@ -238,7 +238,7 @@ def array_split(x: TensorLike, sections: int | Sequence[Any], axis: int = 0) -> 
     """Return `x` cut along `axis` like `split`, the first parts one longer where it must be."""
     x = as_tensor(x)
     axis = normalize_axis(axis, x.ndim)
-    if np.iterable(sections) and not isinstance(sections, str):
+    if is_sequence(sections):
         return split(x, sections, axis)
     count, size = as_int(sections, "array_split: sections", 1), x.shape[axis]
     part = D.floordiv(size, count)
@@ -258,7 +258,7 @@ def unstack(x: TensorLike, axis: int = 0) -> list[Tensor]:
 def tile(x: TensorLike, reps: int | Sequence[Any]) -> Tensor:
     """Return `x` repeated whole along each axis."""
     x = as_tensor(x)
-    given = reps if np.iterable(reps) and not isinstance(reps, str) else (reps,)
+    given = reps if is_sequence(reps) else (reps,)
     counts = [as_dim(count, "tile: reps", 0) for count in given]
     rank = max(x.ndim, len(counts))
     counts = [*[1] * (rank - len(counts)), *counts]
@@ -279,7 +279,7 @@ def repeat(x: TensorLike, repeats: Any, axis: int | None = None) -> Tensor:
     if axis is None:
         x, axis = movement.ravel(x), 0
     axis = normalize_axis(axis, x.ndim)
-    several = np.iterable(repeats) and not isinstance(repeats, (str, Tensor))
+    several = is_sequence(repeats) and not isinstance(repeats, Tensor)
     given = list(repeats) if several else [repeats]
     if len(given) != 1:
         n = static_int(x.shape[axis], f"axis {axis} to repeat by a list of counts")

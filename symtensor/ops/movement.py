@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from symtensor.errors import AttributeValueError, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, Shape
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, format_shape, unify_dims
 from symtensor.ops import cotangents, slicing
-from symtensor.ops.attributes import as_int, as_items, as_sizes, normalize_dim
+from symtensor.ops.attributes import as_int, as_items, as_sizes, is_sequence, normalize_dim
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axes, normalize_axis
 from symtensor.ops.families import AxisMap, IndexMap, View
 from symtensor.ops.registry import define
@@ -254,7 +252,7 @@ RESHAPE = define(
 def reshape(x: TensorLike, shape: Any) -> Tensor:
     """Return `x` under another shape of the same size; one size may be -1 and is worked out."""
     x = as_tensor(x)
-    given = tuple(shape) if np.iterable(shape) and not isinstance(shape, str) else (shape,)
+    given = tuple(shape) if is_sequence(shape) else (shape,)
     sizes = [normalize_dim(size, i) for i, size in enumerate(given)]
     unknown = [i for i, size in enumerate(sizes) if isinstance(size, int) and size == -1]
     if len(unknown) > 1:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial, reduce
 
 from symtensor.codegen import stage
+from symtensor.codegen.domains import linear_offset, map_positions
 from symtensor.codegen.gemm import ALONE, NAME
 from symtensor.codegen.kernel import Affine, Axis, axis_position, make_affine
 from symtensor.codegen.lanes import memory_type
@@ -115,7 +116,7 @@ def plan(node: Node, addend: Node | None = None) -> tuple[Plan, tuple[Node, ...]
         sizes |= zip(labels, x.tensor_type.shape, strict=True)
     axes = {label: Axis(label, size) for label, size in sizes.items() if not D.same(size, 1)}
     a, b = (_stored(x, labels, axes) for x, labels in zip(node.inputs, (left, right), strict=True))
-    c = stage.linear_offset(node.tensor_type.shape, _positions(out, axes))
+    c = linear_offset(node.tensor_type.shape, _positions(out, axes))
     d = None if addend is None else _stored(addend, out, axes)
     places = (a[1], b[1], c, make_affine(0, []) if d is None else d[1])
 
@@ -169,9 +170,9 @@ def _stored(x: Node, labels: str, axes: dict[str, Axis]) -> tuple[Node, Affine]:
     """Return the node in memory behind views of `x`, and where its elements are by label."""
     positions = _positions(labels, axes)
     while (index_map := stage.view_map(x)) is not None:
-        positions = stage.map_positions(index_map, positions)
+        positions = map_positions(index_map, positions)
         x = x.inputs[0]
-    return x, stage.linear_offset(x.tensor_type.shape, positions)
+    return x, linear_offset(x.tensor_type.shape, positions)
 
 
 def _merge(labels: Sequence[Label]) -> list[Label]:

@@ -27,6 +27,7 @@ from collections.abc import Callable
 
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.addends import sums_of_products
+from symtensor.codegen.domains import viewed_positions
 from symtensor.codegen.groups import MAX_COST, Groups
 from symtensor.codegen.lower import may_go_inside
 from symtensor.codegen.packing import packings
@@ -213,7 +214,7 @@ class _Fusion:
         uses, roots = self.groups.read_by(node)
         if not roots:
             return
-        if all(stage.viewed_positions(node, use.positions) is not None for use in uses):
+        if all(viewed_positions(node, use.positions) is not None for use in uses):
             self.groups.inline(node, uses, roots)
         elif node.inputs[0].op.name != "constant":
             self.required.add(node.inputs[0])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from symtensor.codegen import stage
+from symtensor.codegen.domains import Domain, loops_over, with_ones, without_ones
 from symtensor.codegen.precedence import Precedence
 from symtensor.codegen.reuse import RELOAD, STORE
 from symtensor.codegen.root_kernels import is_whole, loop_type
@@ -42,7 +43,7 @@ class Groups:
         self.users = users
         self.costs = costs
         """What an elementwise op alone takes."""
-        self.loops_over = stage.loops_over(joins)
+        self.loops_over = loops_over(joins)
         self.is_nested = is_nested
         """Tells of an assembly whether it is a piece of another."""
         self.kernels: dict[Node, frozenset[Node]] = {}
@@ -54,7 +55,7 @@ class Groups:
         """Root -> all roots of its kernel (one shared list)."""
         self.weight: dict[int, int] = {}
         """Identity of a group -> instructions per vector of its kernel."""
-        self.axes: dict[Shape, stage.Domain] = {}
+        self.axes: dict[Shape, Domain] = {}
         """Shape -> the loops over it, and where they stand."""
         self.columns: dict[int, list[Node]] = {}
         """Identity of a group -> those of its roots that fold over the rows of the others."""
@@ -141,15 +142,15 @@ class Groups:
         for group in {id(g): g for g in self.group.values()}.values():
             yield group, frozenset(inside[id(group)])
 
-    def loops(self, type_: TensorType) -> stage.Domain:
+    def loops(self, type_: TensorType) -> Domain:
         """Return the loops over a type: the same for all of its shape, but for axes of one element."""
-        shape, plain = type_.shape, stage.without_ones(type_.shape)
+        shape, plain = type_.shape, without_ones(type_.shape)
         if shape not in self.axes:
             if plain == shape:
                 self.axes[shape] = self.loops_over(type_)
             else:
                 axes, positions = self.loops(type_.with_shape(plain))
-                self.axes[shape] = axes, stage.with_ones(positions, shape)
+                self.axes[shape] = axes, with_ones(positions, shape)
         return self.axes[shape]
 
     def unite(self, roots: Iterable[Node]) -> bool:
@@ -192,7 +193,7 @@ class Groups:
         type_ = loop_type(root, self.is_nested)
         if type_ is None:
             return None
-        return type_.shape if stage.has_own_kernel(root) else stage.without_ones(type_.shape)
+        return type_.shape if stage.has_own_kernel(root) else without_ones(type_.shape)
 
     def _one_loop(self, first: Node, second: Node) -> bool:
         a, b = self._loop_shape(first), self._loop_shape(second)

@@ -30,7 +30,7 @@ from symtensor.codegen.kernel import (
     make_affine,
 )
 from symtensor.codegen.kernel_printer import OUR_NAMES
-from symtensor.codegen.stage import CHECKED
+from symtensor.codegen.reader import CHECKED
 from symtensor.errors import ParseError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, Symbol

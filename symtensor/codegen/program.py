@@ -12,8 +12,9 @@ import functools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
-from symtensor.codegen import contraction, pool, stage, threads
+from symtensor.codegen import contraction, pool, threads
 from symtensor.codegen.checks import Checks, checks_of
+from symtensor.codegen.domains import loops_over
 from symtensor.codegen.driver import (
     NAME,
     Call,
@@ -34,6 +35,7 @@ from symtensor.codegen.packing import Packing, declaration, emit_packing, over_p
 from symtensor.codegen.phases import Phase, emit_kernel
 from symtensor.codegen.philox import emit_philox
 from symtensor.codegen.product_blocks import scratch_bytes
+from symtensor.codegen.reader import Reader
 from symtensor.codegen.repeats import form_of
 from symtensor.codegen.reuse import keep_rows
 from symtensor.codegen.root_kernels import read_kernel
@@ -169,9 +171,9 @@ class _Module:
                 buffers[stored] = Buffer(len(buffers), stored.tensor_type.dtype)
             return buffers[stored]
 
-        reader = stage.Reader(lambda node: node in step.inlined, buffer)
+        reader = Reader(lambda node: node in step.inlined, buffer)
         roots = [(root, buffer(root)) for root in step.roots]
-        over = stage.loops_over(step.inlined)
+        over = loops_over(step.inlined)
         kernel = lower_kernel(*read_kernel(roots, step.columns, reader, over))
         keep_rows(kernel, lambda value: cost(value, self.target))
         number = {node: i for i, node in enumerate(touched)}

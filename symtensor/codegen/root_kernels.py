@@ -9,6 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from symtensor.codegen.domains import (
+    Loops,
+    is_whole_axis,
+    linear_offset,
+    map_positions,
+    named_positions,
+    offset_at,
+    running_loops,
+    with_ones,
+    without_ones,
+)
 from symtensor.codegen.kernel import (
     Affine,
     Axis,
@@ -19,22 +30,8 @@ from symtensor.codegen.kernel import (
     Value,
     axis_position,
 )
-from symtensor.codegen.stage import (
-    Loops,
-    Reader,
-    has_own_kernel,
-    is_running,
-    is_whole_axis,
-    linear_offset,
-    map_positions,
-    named_positions,
-    offset_at,
-    outer_folds,
-    pieces_within,
-    running_loops,
-    with_ones,
-    without_ones,
-)
+from symtensor.codegen.reader import Reader
+from symtensor.codegen.stage import has_own_kernel, is_running, outer_folds, pieces_within
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Shape
 from symtensor.ir.node import Node

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from symtensor.codegen import stage
+from symtensor.codegen.domains import without_ones
 from symtensor.codegen.groups import MAX_COST, Groups
 from symtensor.codegen.kernel import Axis
 from symtensor.codegen.precedence import Precedence
@@ -139,8 +140,8 @@ class _Sharing:
             return False
         if not all(x.op.family.combiner in COMBINERS for x in folds):
             return False
-        columns = stage.without_ones(folding.columns)
-        if any(stage.without_ones(x.tensor_type.shape) != columns for x in group):
+        columns = without_ones(folding.columns)
+        if any(without_ones(x.tensor_type.shape) != columns for x in group):
             return False
         rows, count = D.product(folding.rows), D.product(columns)
         enough = not isinstance(rows, int) or rows >= ROWS

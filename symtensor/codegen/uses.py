@@ -11,6 +11,15 @@ import itertools
 from typing import NamedTuple
 
 from symtensor.codegen import stage
+from symtensor.codegen.domains import (
+    Loops,
+    axis_position_or_zero,
+    is_whole_axis,
+    named_positions,
+    operand_domains,
+    own_position,
+    viewed_positions,
+)
 from symtensor.codegen.kernel import Affine, Axis, axis_position
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
@@ -60,7 +69,7 @@ class Use(NamedTuple):
     def covers(self, node: Node) -> bool:
         """Return True when the outermost loops go over all elements of `node`."""
         shape = node.tensor_type.shape
-        return self.is_prefix and all(map(stage.is_whole_axis, self.positions, shape))
+        return self.is_prefix and all(map(is_whole_axis, self.positions, shape))
 
     def names_too_often(self, node: Node) -> bool:
         """Return True when indices may name elements of `node` more often than it has elements."""
@@ -81,19 +90,19 @@ def _is_folded_whole(at: Affine, there: Affine, kernel: tuple[Axis, ...]) -> boo
     return counts and axis not in kernel and D.same(axis.extent, own.extent)
 
 
-def own_use(type_: TensorType, loops: stage.Loops) -> Use:
+def own_use(type_: TensorType, loops: Loops) -> Use:
     """Return where a kernel that stores a node of this type computes it."""
     axes, positions = loops(type_)
     return Use(tuple(positions), tuple(axes), tuple(axes))
 
 
-def operand_uses(user: Node, operand: Node, use: Use, loops: stage.Loops) -> list[Use]:
+def operand_uses(user: Node, operand: Node, use: Use, loops: Loops) -> list[Use]:
     """Return where `user`, used there, reads its operand, as which it may serve several times."""
-    viewed = stage.viewed_positions(user, use.positions)
+    viewed = viewed_positions(user, use.positions)
     if viewed is not None:
         return [use._replace(positions=tuple(viewed))]
     if stage.has_own_kernel(user):
-        domains = stage.operand_domains(user, operand, loops)
+        domains = operand_domains(user, operand, loops)
         return [Use(tuple(at), tuple(axes), tuple(axes)) for axes, at in domains]
     if stage.is_gather(user):
         return _gather_uses(user, operand, use)
@@ -105,7 +114,7 @@ def _reduction_use(user: Node, use: Use) -> Use:
     reduced = {axis: Axis("r", shape[axis]) for axis in user.attrs["axes"]}
     outer = iter(use.positions)
     inner = tuple(
-        stage.axis_position_or_zero(reduced[a]) if a in reduced else next(outer)
+        axis_position_or_zero(reduced[a]) if a in reduced else next(outer)
         for a in range(len(shape))
     )
     varying = set(use.axes)
@@ -123,7 +132,7 @@ def _gather_uses(user: Node, operand: Node, use: Use) -> list[Use]:
             _position_named_by(index, use, shape[axis])
             for index, axis in zip(indices, user.attrs["axes"], strict=True)
         ]
-        found.append(use._replace(positions=stage.named_positions(user, use.positions, named)))
+        found.append(use._replace(positions=named_positions(user, use.positions, named)))
     if operand in indices:
         found.append(use._replace(positions=use.positions[: operand.tensor_type.ndim]))
     return found
@@ -131,5 +140,5 @@ def _gather_uses(user: Node, operand: Node, use: Use) -> list[Use]:
 
 def _position_named_by(index: Node, use: Use, size: Dim) -> Affine:
     """Return a loop counter where the index is one, else an axis of its own."""
-    own = stage.own_position(index, use.positions[: index.tensor_type.ndim], size)
+    own = own_position(index, use.positions[: index.tensor_type.ndim], size)
     return axis_position(Axis("named", size)) if own is None else own

@@ -31,7 +31,6 @@ from symtensor.codegen.domains import viewed_positions
 from symtensor.codegen.groups import MAX_COST, Groups
 from symtensor.codegen.lower import may_go_inside
 from symtensor.codegen.packing import packings
-from symtensor.codegen.precedence import Precedence
 from symtensor.codegen.row_sweeps import share_sweeps
 from symtensor.codegen.schedule import (
     SOURCES,
@@ -75,6 +74,7 @@ class _Fusion:
         self.users = graph.users()
         self.sums = sums_of_products(graph, self.users)
         """Sum -> the matrix product that computes it."""
+        self.within = set(self.sums.values())
         self.fusible = {n for n in self.nodes if n not in self.sums and self._is_fusible(n)}
         self.own = {n: stage.elementwise_cost(n, target) for n in self.nodes}
         """What an elementwise op alone takes."""
@@ -94,9 +94,10 @@ class _Fusion:
                 self._decide(node)
             elif node in self.joins:
                 self._decide_join(node)
-        precedence = Precedence(self._ordered_steps())
-        self.groups.merge_siblings(precedence)
-        share_sweeps(self.groups, precedence, self.required, self.target)
+            elif self._has_own_step(node):
+                self.groups.add_step(node)
+        self.groups.merge_siblings()
+        share_sweeps(self.groups, self.required, self.target)
         return Schedule(self._ordered_steps(), self.groups.remarks, self.bodies)
 
     # --- classification -------------------------------------------------------------------------
@@ -287,7 +288,7 @@ class _Fusion:
         """Give a node a buffer, which a kernel fills that computes it for its rows anyway, or its own."""
         for host in sorted(roots, key=self.groups.rank.__getitem__) if node in self.folds else ():
             row = self.groups.row_of(node, self.groups.group[host])
-            if row is not None and not self.groups.makes_cycle([*self.groups.group[host], node]):
+            if row is not None and self.groups.may_store_row(node, self.groups.group[host]):
                 self.groups.store_row(node, reason, row, self.groups.group[host])
                 return
         self.groups.store(node, reason)
@@ -297,13 +298,12 @@ class _Fusion:
     def _ordered_steps(self) -> list[Step]:
         """Return the steps that were decided on."""
         step_of: dict[Node, Step] = {}
-        within = set(self.sums.values())
         for group, inlined in self.groups.members():
             columns = tuple(self.groups.columns.get(id(group), ()))
             kernel = KernelStep(tuple(group), inlined, columns)
             step_of |= dict.fromkeys(group, kernel)
         for node in self.nodes:
-            if node not in self.fusible and node not in within and self._is_call(node):
+            if self._has_own_step(node):
                 step_of[node] = self._step(node)
         return ordered(step_of, self.nodes)
 
@@ -316,7 +316,10 @@ class _Fusion:
             return ContractStep(self.sums[node], node)
         return ContractStep(node) if contraction.is_native(node) else CallStep(node)
 
-    def _is_call(self, node: Node) -> bool:
+    def _has_own_step(self, node: Node) -> bool:
+        """Return True for what no kernel computes, and no product as a part of a sum."""
+        if node in self.fusible or node in self.within:
+            return False
         return node.op.name not in SOURCES and node.op is not RESULT and not is_alias(node)
 
 

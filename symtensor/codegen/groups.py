@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from symtensor.codegen import stage
 from symtensor.codegen.domains import Domain, loops_over, with_ones, without_ones
-from symtensor.codegen.precedence import Precedence
+from symtensor.codegen.precedence import Precedence, Reader
 from symtensor.codegen.reuse import RELOAD, STORE
 from symtensor.codegen.root_kernels import is_whole, loop_type
 from symtensor.codegen.schedule import Decision
@@ -59,8 +59,8 @@ class Groups:
         """Shape -> the loops over it, and where they stand."""
         self.columns: dict[int, list[Node]] = {}
         """Identity of a group -> those of its roots that fold over the rows of the others."""
-        self.precedence: Precedence | None = None
-        """Which kernels wait for which, once it is known what all of them are."""
+        self.precedence = Precedence()
+        """Which kernels wait for which, and for what runs between them."""
         self.remarks: list[Decision] = []
 
     def cost(self, node: Node) -> int:
@@ -112,8 +112,13 @@ class Groups:
         added = self.cost(node) * count
         return any(self.weight[id(self.group[r])] + added > MAX_COST for r in roots)
 
+    def may_store_row(self, node: Node, group: list[Node]) -> bool:
+        """Return True where nothing that runs before a kernel reads a node."""
+        return self.precedence.may_store(group[0], self.readers(node))
+
     def store_row(self, node: Node, reason: str, row: Use, group: list[Node]) -> None:
         """Have a kernel store what it computes for its rows."""
+        self.precedence.store(node, group[0], self.readers(node))
         self.kernels[node] = frozenset({node})
         self.uses[node] = [row]
         self.group[node] = group
@@ -126,12 +131,35 @@ class Groups:
 
     def store(self, node: Node, reason: str) -> None:
         """Give a node a buffer and a kernel of its own; a reason is a remark."""
+        self.add_step(node)
         self.kernels[node] = frozenset({node})
         self.uses[node] = [own_use(node.tensor_type, self.loops)]
         self.group[node] = [node]
         self.weight[id(self.group[node])] = self.cost(node)
         if reason:
             self.remarks.append(Decision("stored", node, why=reason))
+
+    def add_step(self, node: Node) -> None:
+        """Note that a node has a step of its own, and which steps read it."""
+        self.precedence.add(node, self.readers(node))
+
+    def readers(self, node: Node) -> list[Reader]:
+        """Return the steps that read a node in memory, as it is or through views and reshapes."""
+        found: dict[Reader, None] = {}
+        pending = [(node, False)]
+        while pending:
+            shown, reshapes = pending.pop()
+            for user in self.users[shown]:
+                is_computed = user in self.kernels
+                if is_computed and (user in self.group or not isinstance(user.op.family, View)):
+                    steps: Iterable[Node] = self.kernels[user]
+                elif user in self.precedence.number:
+                    steps = (user,)
+                else:  # read through, by kernels as other places, by others in memory
+                    steps = ()
+                    pending.append((user, reshapes or not is_computed))
+                found |= dict.fromkeys(Reader(root, reshapes) for root in steps)
+        return list(found)
 
     def members(self) -> Iterator[tuple[list[Node], frozenset[Node]]]:
         """Yield each group with all that its kernel computes."""
@@ -165,21 +193,16 @@ class Groups:
             rows = [x for x in a + b if self.is_row(x)]
             if not all(self._is_read_there(x, self.uses[x][0]) for x in rows):
                 return False
-            if self.weight[id(a)] + self.weight[id(b)] > MAX_COST or not self._may_be_one(a, b):
+            if self.weight[id(a)] + self.weight[id(b)] > MAX_COST:
                 return False
-            if self.precedence is not None:
-                self.precedence.unite(a[0], b)
+            if not self.precedence.may_unite(a[0], b[0]):
+                return False
+            self.precedence.unite(a[0], b)
             a += b
             self.weight[id(a)] += self.weight[id(b)]
             for root in b:
                 self.group[root] = a
         return True
-
-    def _may_be_one(self, a: list[Node], b: list[Node]) -> bool:
-        """Return True where nothing runs between two kernels, after one and before the other."""
-        if self.precedence is None:
-            return not self.makes_cycle(a + b)
-        return self.precedence.may_unite(a[0], b[0])
 
     def is_row(self, root: Node) -> bool:
         """Return True for a result of the rows of a kernel."""
@@ -207,43 +230,12 @@ class Groups:
             self._computes_inside(user, inside) for root in made for user in self.users[root]
         )
 
-    def makes_cycle(self, members: list[Node]) -> bool:
-        """Return True when what is computed elsewhere from results of the would-be kernel comes back."""
-        inside = set(members)
-        own = set(members)
-        """Its results, and views of them that kernels read through."""
-        pending, seen = list(members), set(members)
-        while pending:
-            node = pending.pop()
-            for user in self.users[node]:
-                if node not in own and self._computes_inside(user, inside):
-                    return True
-                is_view = isinstance(user.op.family, View) and user in self.kernels
-                is_seen_through = is_view and user not in self.group  # else it is read in memory
-                if is_seen_through and node in own:
-                    own.add(user)
-                filled = [user] if is_seen_through else self._filled_by(user, inside)
-                new = [x for x in filled if x not in seen]
-                seen.update(new)
-                pending += new
-        return False
-
-    def _filled_by(self, user: Node, inside: set[Node]) -> list[Node]:
-        """Return what else is in memory when something that reads memory has run."""
-        if user not in self.kernels:
-            return [user]
-        return [x for root in self.kernels[user] - inside for x in self.group[root]]
-
     def _computes_inside(self, node: Node, inside: set[Node]) -> bool:
         homes = self.kernels.get(node)
         return homes is not None and not homes.isdisjoint(inside)
 
-    def merge_siblings(self, precedence: Precedence) -> None:
-        """Let roots of one shape share a kernel when they read the same buffer.
-
-        `precedence` is that of the steps as they are, and is kept so.
-        """
-        self.precedence = precedence
+    def merge_siblings(self) -> None:
+        """Let roots of one shape share a kernel when they read the same buffer."""
         by_shape: dict[Shape, list[Node]] = {}
         for node in self.nodes:
             is_whole = node in self.group and not self.is_row(node)

@@ -20,7 +20,6 @@ from symtensor.codegen import stage
 from symtensor.codegen.domains import without_ones
 from symtensor.codegen.groups import MAX_COST, Groups
 from symtensor.codegen.kernel import Axis
-from symtensor.codegen.precedence import Precedence
 from symtensor.codegen.schedule import Decision
 from symtensor.codegen.target import Target
 from symtensor.codegen.uses import Use
@@ -40,14 +39,9 @@ COMBINERS = frozenset({"sum", "prod", "max", "min", "any", "all"})
 """What folds over columns may be: others need to know where an element stands."""
 
 
-def share_sweeps(
-    groups: Groups, precedence: Precedence, required: Container[Node], target: Target
-) -> None:
-    """Have kernels fold what they go over anyway; changes `groups`.
-
-    `precedence` is that of the steps as they are, `required` has what must be stored.
-    """
-    _Sharing(groups, precedence, required, target).run()
+def share_sweeps(groups: Groups, required: Container[Node], target: Target) -> None:
+    """Have kernels fold what they go over anyway; changes `groups`. `required` has what must be stored."""
+    _Sharing(groups, required, target).run()
 
 
 class _Folding(NamedTuple):
@@ -76,11 +70,8 @@ class _Folding(NamedTuple):
 
 
 class _Sharing:
-    def __init__(
-        self, groups: Groups, precedence: Precedence, required: Container[Node], target: Target
-    ) -> None:
+    def __init__(self, groups: Groups, required: Container[Node], target: Target) -> None:
         self.groups = groups
-        self.precedence = precedence
         self.required = required
         self.target = target
         self.all: list[list[Node]] = []
@@ -172,7 +163,7 @@ class _Sharing:
             and self._reads_in_place(host, group, folding)
             and self._is_read_in_place(host, group, folding)
             and self.groups.weight[id(host)] + self.groups.weight[id(group)] <= MAX_COST
-            and self.precedence.may_unite(host[0], group[0])
+            and self.groups.precedence.may_unite(host[0], group[0])
         )
 
     def _goes_over(self, host: list[Node], folding: _Folding) -> bool:
@@ -243,7 +234,7 @@ class _Sharing:
     def _join(self, host: list[Node], group: list[Node], folding: _Folding) -> None:
         """Have the kernel of one group compute another's roots too."""
         groups = self.groups
-        self.precedence.unite(host[0], group)
+        self.groups.precedence.unite(host[0], group)
         self.inside[id(host)] |= self.inside[id(group)]
         self.loads[id(host)] |= self.loads[id(group)]
         for node in self.loads[id(group)].union(group):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from symtensor.codegen import stage
 from symtensor.codegen.packing import Packing
+from symtensor.errors import LoweringError
 from symtensor.ir.node import Node
 
 SOURCES = frozenset({"placeholder", "parameter", "variable", "constant"})
@@ -168,11 +169,13 @@ def _is_seen_through(node: Node, step: Step) -> bool:
 def ordered(step_of: Mapping[Node, Step], nodes: Sequence[Node]) -> list[Step]:
     """Return steps such that every buffer is written before it is read.
 
-    `step_of` says for every stored node what writes it; `nodes` are all, producers first.
+    `step_of` says for every stored node what writes it; `nodes` are all, producers first. Raises
+    `LoweringError` where steps wait for each other.
     """
     needs = _dependencies(step_of)
     order: list[Step] = []
     done: set[Step] = set()
+    waiting: dict[Step, None] = {}
     for node in nodes:
         stack = [(step_of[node], False)] if node in step_of else []
         while stack:
@@ -182,10 +185,21 @@ def ordered(step_of: Mapping[Node, Step], nodes: Sequence[Node]) -> list[Step]:
             if ready:
                 done.add(step)
                 order.append(step)
+                del waiting[step]
+            elif step in waiting:
+                raise _cycle([*waiting], step)
             else:
+                waiting[step] = None
                 stack.append((step, True))
                 stack += [(need, False) for need in needs[step] if need not in done]
     return order
+
+
+def _cycle(waiting: Sequence[Step], first: Step) -> LoweringError:
+    """Return the error of the last steps, from `first` on, each of which needs the next."""
+    around = [*waiting[waiting.index(first) :], first]
+    named = ["{" + ", ".join(map(repr, step.roots)) + "}" for step in around]
+    return LoweringError(f"fusion made steps that wait for each other: {' needs '.join(named)}")
 
 
 def stored_operands(step: Step, step_of: Mapping[Node, Step]) -> Iterator[tuple[Node, Node]]:

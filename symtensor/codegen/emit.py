@@ -36,6 +36,7 @@ from symtensor.codegen.lanes import Lanes
 from symtensor.codegen.panels import emit_panels, takes_panels
 from symtensor.codegen.reductions import emit_reduce, emit_update, is_written_out
 from symtensor.codegen.streaming import emit_streaming, takes_streaming
+from symtensor.codegen.strips import emit_strips, takes_strips
 from symtensor.codegen.target import Target
 from symtensor.codegen.tiles import emit_tiles
 from symtensor.codegen.vecmath import LIBRARY
@@ -144,7 +145,7 @@ class Emitter(AccessBuilder):
         elif value.kind == "index":
             result = self.s.cast(self.position(value.data), value.dtype)
         else:
-            args = [self.value(x) for x in value.args]
+            args = [self.operand(x) for x in value.args]
             result = value.data.scalar(self.s, *args, **value.data.attrs)
         self.define(value, result)
 
@@ -155,6 +156,9 @@ class Emitter(AccessBuilder):
         body = body or (lambda: self.block(loop.body))
         if loop.tiled and self.base > 1:
             emit_tiles(self, loop)
+            return
+        if self.vector_axis is None and takes_strips(loop):
+            emit_strips(self, loop)
             return
         first, last = self.bounds(loop)
         if not loop.vector or self.width == 1 or self.vector_axis is not None:

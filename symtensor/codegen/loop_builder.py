@@ -26,10 +26,16 @@ PAGE = 4096
 class Scope:
     """An open loop in the text: where its index arithmetic goes and which values it holds."""
 
-    def __init__(self, axis: Axis | None, index: str, hoisted: list[Any]) -> None:
+    def __init__(
+        self, axis: Axis | None, index: str, hoisted: list[Any], before: list[Any] | None = None
+    ) -> None:
         self.axis = axis
         self.index = index
         self.hoisted = hoisted
+        self.before = before
+        """What is done once ahead of the loop, None where it is written out."""
+        self.spread: dict[str, Lanes] = {}
+        """Names in outer loops -> what they hold, in all lanes."""
         self.values: dict[Value, Lanes] = {}
         self.partial: dict[tuple[str, str], str] = {}
 
@@ -70,6 +76,18 @@ class LoopBuilder:
         self.on_demand[value]()
         return self.scopes[-1].values[value]
 
+    def operand(self, value: Value) -> Lanes:
+        """Return a value; one that is the same in all lanes of a loop is spread over them ahead of it."""
+        scope, lanes = self.scopes[-1], self.value(value)
+        same = lanes.width == 1 < self.open_width and lanes.text.startswith("%")
+        if not same or scope.before is None or value in scope.values:
+            return lanes
+        if lanes.text not in scope.spread:
+            around, self.s.out = self.s.out, scope.before
+            scope.spread[lanes.text] = self.s.widen(lanes, self.width)
+            self.s.out = around
+        return scope.spread[lanes.text]
+
     def define(self, value: Value, lanes: Lanes) -> None:
         """Say what computes a value from here to the end of the innermost open loop."""
         self.scopes[-1].values[value] = lanes
@@ -85,14 +103,14 @@ class LoopBuilder:
     # --- loops ------------------------------------------------------------------------------------
 
     def counted(
-        self, axis: Axis, start: str, end: str, step: int, body: Callable[[], None]
+        self, axis: Axis, start: str, end: str, step: int | str, body: Callable[[], None]
     ) -> None:
         """Emit ``for (i = start; i < end; i += step) body``; open accumulators pass through it.
 
         A loop between two numbers is written out.
         """
         if start.isdigit() and end.isdigit():
-            for i in range(int(start), int(end), step):
+            for i in range(int(start), int(end), int(step)):
                 self.round(axis, str(i), body)
             return
         outer = self.s.out
@@ -101,8 +119,10 @@ class LoopBuilder:
         outer.append(f"br label %{name}.pre")
         phis = [f"{index} = phi i64 [ {start}, %{name}.pre ], [ {index}n, %{name}.latch ]"]
         carried, entry = self._enter()
+        before: list[Any] = []
         outer += [
             f"{name}.pre:",
+            before,
             f"br label %{name}.head",
             f"{name}.head:",
             phis,
@@ -112,7 +132,7 @@ class LoopBuilder:
         ]
         hoisted: list[Any] = []
         self.s.out = [hoisted]
-        self.scopes.append(Scope(axis, index, hoisted))
+        self.scopes.append(Scope(axis, index, hoisted, before))
         body()
         self.scopes.pop()
         inner, self.s.out = self.s.out, outer

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from symtensor.codegen.folds import BLOCK, Fold, State, fold_of
@@ -175,10 +174,15 @@ class Accumulators:
         e, (*begin, last) = self.e, loop.body
         assert isinstance(last, Loop)
         around = e.scopes.pop()
-        rows = [
-            e.round(loop.axis, e.plus(around.index, k), partial(e.block, begin))
-            for k in range(count)
-        ]
+        places = [e.plus(around.index, k) for k in range(count)]
+        rows = [e.round(loop.axis, place, lambda: None) for place in places]
+        for (
+            stmt
+        ) in begin:  # in turn, for a fold ends in what has to wait (`symtensor.codegen.strips`)
+            for row in rows:
+                e.scopes.append(row)
+                e.block([stmt])
+                e.scopes.pop()
         e.scopes.append(around)
         common = [s for s in last.body if isinstance(s, Let) and loop.axis not in s.value.axes]
         others = [s for s in last.body if s not in common]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen import contraction, gemm, jit, target
+from symtensor.codegen import contraction, jit, target
+from symtensor.codegen.gemm import Products, with_needed
 from symtensor.codegen.product_blocks import scratch_bytes
 from symtensor.codegen.schedule import CallStep, ContractStep
 from symtensor.ir.dtypes import float32, float64, int32, int64
@@ -18,15 +19,17 @@ TYPES = [POINTER] * 3 + [NUMBER] * 13 + [POINTER, NUMBER, NUMBER, POINTER]
 
 
 @functools.cache
-def product(dtype):
-    """Return the matrix product of a dtype, loaded."""
-    (objects,) = jit.emit_objects([gemm.gemm_module(HOST, dtype)], HOST)
-    return jit.LoadedCode(objects, [gemm.NAME.format(dtype.name)], [jit.load_pool()])
+def load(products):
+    """Return a module of products, loaded with what it calls."""
+    libraries = [jit.load_pool(), *(load(x) for x in with_needed([products]) if x != products)]
+    (objects,) = jit.emit_objects([products.module(HOST)], HOST)
+    return jit.LoadedCode(objects, products.entries, libraries)
 
 
-def native_call(dtype):
+def native_call(dtype, may_be_vectors=True, entry=0):
     """Return ``call(a, b, c, d, *numbers)`` for arrays; d may be None."""
-    address = product(dtype).address(gemm.NAME.format(dtype.name))
+    products = Products(dtype, may_be_vectors)
+    address = load(products).address(products.entries[entry])
     call = ctypes.CFUNCTYPE(None, *TYPES)(address)
     scratch = np.empty(scratch_bytes(HOST, dtype), np.uint8)
 
@@ -43,9 +46,9 @@ def steps(x):
     return [s // x.itemsize for s in x.strides]
 
 
-def native(dtype):
+def native(dtype, may_be_vectors=True, entry=0):
     """Return ``run(a, b, c, d)`` for 2-D arrays of any strides: ``c = d + a b``."""
-    call = native_call(dtype)
+    call = native_call(dtype, may_be_vectors, entry)
 
     def run(a, b, c, d=None):
         (am, ak), (bk, bn), (cm, cn) = map(steps, (a, b, c))
@@ -95,9 +98,11 @@ def check_product(run, rng, dtype, m, n, k, layouts, kind):
             np.testing.assert_array_equal(c.base[outside], frame[outside])
 
 
+@pytest.mark.parametrize("may_be_vectors", [True, False])
+@pytest.mark.parametrize("entry", [0, 1], ids=["shared", "alone"])
 @pytest.mark.parametrize("dtype", [float32, float64, int32, int64], ids=str)
-def test_products_of_random_sizes_and_strides(dtype):
-    rng, run = np.random.default_rng(0), native(dtype)
+def test_products_of_random_sizes_and_strides(dtype, entry, may_be_vectors):
+    rng, run = np.random.default_rng(0), native(dtype, may_be_vectors, entry)
     for i in range(400):
         m, n = (int(x) for x in rng.integers(1, 80, 2))
         k = int(rng.integers(0, 700 if i % 5 == 0 else 60))
@@ -230,7 +235,8 @@ def test_products_keep_nan_and_infinities():
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 def test_tiles_are_vector_code_on_every_target(machine, dtype):
     there = target.named(machine)
-    text = jit.emit_assembly(gemm.gemm_module(there, dtype), there)
+    text = "".join(jit.emit_assembly(x.module(there), there)
+                   for x in with_needed([Products(dtype, may_be_vectors=True)]))  # fmt: skip
     kind = "s" if dtype is float32 else "d"
     if there.triple.startswith(("aarch64", "arm64")):
         fused = "fmla" if machine != "apple" else "fmla."
@@ -331,3 +337,21 @@ def test_empty_sums_are_zero():
         a, c, b = shape
         got = f(np.ones(shape, "float32"), np.ones((4, b, c), "float32"))
         np.testing.assert_array_equal(got, np.full((a, 4), float(b * c), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "wanted"),
+    [
+        ((4, 5), (5, 6), {False}),
+        ((1, 5), (5, 6), {True}),
+        ((4, 5), (5, 1), {True}),
+        ((None, 5), (5, 6), {True}),  # there may be one row
+    ],
+)
+def test_programs_call_for_products_of_vectors_where_there_may_be_some(left, right, wanted):
+    x, y = st.placeholder(left), st.placeholder(right)
+    f = st.function([x, y], x @ y, engine="llvm")
+    assert {products.may_be_vectors for products in f.executable.program.products} == wanted
+    a, b = (np.arange(3 * 5 * 6, dtype="float32")[: rows * columns].reshape(rows, columns)
+            for rows, columns in ((left[0] or 3, 5), right))  # fmt: skip
+    np.testing.assert_allclose(f(a, b), a @ b)

@@ -7,7 +7,8 @@ import weakref
 
 import pytest
 
-from symtensor.codegen import gemm, jit, parts
+from symtensor.codegen import jit, parts
+from symtensor.codegen.gemm import Products, with_needed
 from symtensor.codegen.target import host, named
 from symtensor.ir.dtypes import float32
 
@@ -62,7 +63,7 @@ def test_linked_parts_call_each_other(short_parts, monkeypatch, threads):
 
 def test_threads_make_the_same_objects(monkeypatch):
     monkeypatch.setenv("SYMTENSOR_CACHE", "off")
-    text = gemm.gemm_module(host(), float32)
+    text = Products(float32).module(host())
     made = []
     for threads in (1, 4):
         monkeypatch.setenv("SYMTENSOR_NUM_THREADS", str(threads))
@@ -86,8 +87,9 @@ def test_without_llvmlites_bare_function(monkeypatch):
 @pytest.mark.parametrize("machine", ["avx512", "avx2", "sse2", "neon", "apple", "windows"])
 def test_products_come_apart_on_every_target(machine):
     there = named(machine)
-    for part in parts.parts_of(gemm.gemm_module(there, float32)):
-        jit.verified_module(part)
+    for own in with_needed([Products(float32, may_be_vectors=True)]):
+        for part in parts.parts_of(own.module(there)):
+            jit.verified_module(part)
 
 
 def test_linkers_go_with_the_last_of_their_libraries():

@@ -17,7 +17,7 @@ from functools import partial, reduce
 
 from symtensor.codegen import stage
 from symtensor.codegen.domains import linear_offset, map_positions
-from symtensor.codegen.gemm import ALONE, NAME
+from symtensor.codegen.gemm import Products
 from symtensor.codegen.kernel import Affine, Axis, axis_position, make_affine
 from symtensor.codegen.lanes import memory_type
 from symtensor.codegen.pool import SCRATCH, WORTH
@@ -199,13 +199,16 @@ def _main(labels: Sequence[Label]) -> Label:
 Body = Callable[[list[str], list[str]], None]
 """What a nest of loops does, given its pointers and its counters."""
 
-_ENTRY = f"void @{{}}(ptr, ptr, ptr, {'i64, ' * 13}ptr, i64, i64, ptr)"
+
+def products_of(found: Plan, dtype: DType) -> Products:
+    """Return the module whose products a plan is made of."""
+    several = all(_is_several(label.size) for label in (found.rows, found.columns))
+    return Products(arithmetic(dtype), may_be_vectors=not (several or found.packed))
 
 
-def declarations(dtype: DType) -> set[str]:
-    """Return the declarations of the matrix products of a dtype."""
-    name = arithmetic(dtype).name
-    return {f"declare {_ENTRY.format(entry.format(name))}" for entry in (NAME, ALONE)}
+def _is_several(size: Dim) -> bool:
+    bound = D.lower_bound(size)
+    return bound is not None and bound > 1
 
 
 def emit_contraction(
@@ -220,7 +223,8 @@ class _Contraction:
     def __init__(self, found: Plan, dtype: DType) -> None:
         self.plan = found
         self.itemsize = dtype.itemsize
-        self.entry = self._entry(arithmetic(dtype))
+        shared, alone, *_ = products_of(found, dtype).entries
+        self.entry = alone if self._is_small() else shared
         self.element = memory_type(dtype)
         self.sizes: dict[Dim, str] = {}
 
@@ -248,11 +252,12 @@ class _Contraction:
         f.do("ret i32 0")
         return f.text(), tuple(self.sizes), share
 
-    def _entry(self, dtype: DType) -> str:
+    def _is_small(self) -> bool:
+        """Return True for products in a loop, each too small to share."""
         plan = self.plan
         work = D.product((plan.rows.size, plan.columns.size, plan.inner.size, plan.rounds.size))
         small = isinstance(work, int) and work * self._picoseconds() < WORTH
-        return (ALONE if small and (plan.outer or plan.summed) else NAME).format(dtype.name)
+        return small and bool(plan.outer or plan.summed)
 
     def _picoseconds(self) -> int:
         """Return about what a multiply-add takes: those with a vector wait for memory."""

@@ -11,7 +11,8 @@ rows of a convolution's window.
 The method is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
 (2008), in the form of BLIS (Van Zee and van de Geijn, 2015): a tile of rows x columns of c stays in
 registers while t runs; panels of a and b are copied ("packed") so that the tile reads them in order.
-Small products skip the packing. A row or column result goes through dot products or row sums.
+Small products skip the packing. What may have a single row or column goes through the entries of
+`symtensor.codegen.vector_gemm` first, which are a module of their own.
 `pack` does the packing of b ahead, for many products with the same b: then `bk` is the width of a
 panel, `bn` is 1, and `bp`, which is 0 otherwise, is k. Results of several rows are the same to the last bit.
 
@@ -22,45 +23,72 @@ what else is computed, nor on the number of threads.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from symtensor.codegen import pool
-from symtensor.codegen.microkernels import PARAMETERS
-from symtensor.codegen.product_sharing import ProductSharing, Word
+from symtensor.codegen.microkernels import (
+    ALONE,
+    NAME,
+    PACK,
+    PARAMETERS,
+    VECTORS,
+    VECTORS_ALONE,
+    declaration,
+)
+from symtensor.codegen.product_sharing import ProductSharing
 from symtensor.codegen.target import Target
 from symtensor.codegen.text import FunctionText, V
+from symtensor.codegen.vector_gemm import VectorGemm
 from symtensor.ir.dtypes import DType
 
-NAME = "symtensor_gemm_{}"
-ALONE = "symtensor_gemm_alone_{}"
-"""The entry for products too small to share."""
-PACK = "symtensor_gemm_pack_{}"
-ENTRIES = (NAME, ALONE, PACK)
+
+class Products(NamedTuple):
+    """A module of matrix products."""
+
+    dtype: DType
+    may_be_vectors: bool = False
+    """True for the one with code for a single row or column, which calls the other for more."""
+
+    def __str__(self) -> str:
+        what = "products of rows or columns" if self.may_be_vectors else "matrix products"
+        return f"{what} of {self.dtype}"
+
+    @property
+    def entries(self) -> list[str]:
+        """The names of its functions."""
+        names = (VECTORS, VECTORS_ALONE) if self.may_be_vectors else (NAME, ALONE, PACK)
+        return [name.format(self.dtype.name) for name in names]
+
+    @property
+    def declarations(self) -> list[str]:
+        """What declares its products where they are called."""
+        return [declaration(name) for name in self.entries[:2]]
+
+    def module(self, target: Target) -> str:
+        """Return its text."""
+        return _module(self, target)
+
+
+def with_needed(products: Iterable[Products]) -> list[Products]:
+    """Return some modules and those that they call, which come first."""
+    every = {x for own in products for x in (own, Products(own.dtype))}
+    return sorted(every, key=lambda x: (x.dtype.name, x.may_be_vectors))
 
 
 @functools.cache
-def gemm_module(target: Target, dtype: DType) -> str:
-    """Return the text of the module that defines ``symtensor_gemm_<dtype>``."""
-    return _Gemm(target, dtype).module()
+def _module(products: Products, target: Target) -> str:
+    writer = VectorGemm if products.may_be_vectors else _Gemm
+    return writer(target, products.dtype).module()
 
 
 class _Gemm(ProductSharing):
-    SWAPPED = "b a c n m k rounds bn bk br ak am ar bp cn cm d dn dm".split()
-    """What takes the place of each operand in the transposed product."""
-
     def module(self) -> str:
         """Return all functions, and the table of tiles."""
         functions = [self.tile(*tile) for tile in self.tiles()]
         functions += [self.pack(width) for width in sorted({self.block.height, self.block.width})]
-        functions += [self.copy_tile(), self.row_times_matrix(), self.dots(), self.row_product()]
-        functions += [
-            self.blocked(),
-            self.range(),
-            self.range_of_sum(),
-            self.gemm(),
-            self.alone(),
-            self.pack_ahead(),
-        ]
+        functions += [self.copy_tile(), self.blocked(), self.range()]
+        functions += [self.gemm(), self.alone(), self.pack_ahead()]
         names = [self.tile_name(*tile) for tile in self.tiles()]
         pointers = ", ".join(f"ptr @{name}" for name in names)
         table = f"@tiles = internal constant [{len(names)} x ptr] [{pointers}]"
@@ -73,24 +101,20 @@ class _Gemm(ProductSharing):
     def gemm(self) -> str:
         """Return the entry: it brings the product to the form that the loops do best.
 
-        A result of one column becomes one row; a result stored by columns, one stored by rows; narrow
-        columns become rows. Then the product is shared out along its longer side.
+        A result stored by columns becomes one stored by rows; narrow columns become rows. Then the product
+        is shared out along its longer side.
         """
-        f = FunctionText(NAME.format(self.dtype.name), PARAMETERS, linkage="")
-        f.do(f"%block = alloca i64, i64 {len(Word)}, align 8")
+        f = FunctionText(self.named(NAME), PARAMETERS, linkage="")
+        self.make_block(f)
         values = self.upright(f)
-        for kind, name in self.OPERANDS:
-            f.store(kind, values[name], f.at("i64", "%block", Word[name.upper()]), 8)
-        f.store("ptr", "%scratch", f.at("i64", "%block", Word.SCRATCH), 8)
-        self.share_out(f, values)
+        self.fill_block(f, values)
+        self.share_result(f, values)
         return f.text()
 
     def alone(self) -> str:
         """Return the entry for small products: one thread, nothing to share out."""
-        f = FunctionText(ALONE.format(self.dtype.name), PARAMETERS, linkage="")
-        values = self.upright(f)
-        arguments = [f"{kind} {values[name]}" for kind, name in self.OPERANDS]
-        self.product(f, values["m"], "%bp", f"{', '.join(arguments)}, ptr %scratch")
+        f = FunctionText(self.named(ALONE), PARAMETERS, linkage="")
+        f.do(f"call void @blocked({self.arguments(self.upright(f))})")
         return f.text()
 
     def upright(self, f: FunctionText) -> dict[str, V]:
@@ -99,15 +123,10 @@ class _Gemm(ProductSharing):
         f.branch(nothing, lambda: f.branch(
             self.is_there(f, "%d"), lambda: self.start_from_addend(f), lambda: self.fill_zero(f)
         ))  # fmt: skip
-        one_column = f.both(f.compare("eq", "%n", 1), f.compare("ne", "%m", 1))
         across = f.both(f.compare("ne", "%cn", 1), f.compare("eq", "%cm", 1))
         several = f.compare("ne", "%m", 1)
-        swap = f.either(one_column, f.both(several, f.either(across, self.is_narrow(f))))
-        swap = f.both(swap, f.compare("eq", "%bp", 0))
-        return {
-            name: f.select(swap, kind, f"%{other}", f"%{name}")
-            for (kind, name), other in zip(self.OPERANDS, self.SWAPPED, strict=True)
-        }
+        swap = f.both(several, f.either(across, self.is_narrow(f)))
+        return self.transposed_where(f, f.both(swap, f.compare("eq", "%bp", 0)))
 
     def is_narrow(self, f: FunctionText) -> str:
         """Return whether columns of c would leave a quarter of the lanes idle, and rows of a lie side by
@@ -142,7 +161,7 @@ class _Gemm(ProductSharing):
 
     def pack_ahead(self) -> str:
         """Return the entry that packs all of b."""
-        f = FunctionText(PACK.format(self.dtype.name), [
+        f = FunctionText(self.named(PACK), [
             ("ptr", "b"), ("ptr", "to"), ("i64", "n"), ("i64", "k"), ("i64", "bk"),
             ("i64", "bn")], linkage="")  # fmt: skip
         width = self.block.width

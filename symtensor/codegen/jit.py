@@ -22,12 +22,12 @@ import numpy as np
 from llvmlite.binding import ffi
 
 from symtensor import forks
-from symtensor.codegen import cache, entry, gemm, pool
+from symtensor.codegen import cache, entry, pool
+from symtensor.codegen.gemm import Products, with_needed
 from symtensor.codegen.parts import parts_of
 from symtensor.codegen.target import Target, host, threads_wanted
 from symtensor.codegen.vecmath import LIBRARY
 from symtensor.errors import LoweringError
-from symtensor.ir.dtypes import DType
 
 _lock = threading.RLock()  # LLVM's parser, code generator and linker are entered one at a time
 forks.wait_for(getattr(ffi.lib, "_lock", contextlib.nullcontext()))  # llvmlite's, taken inside ours
@@ -152,28 +152,27 @@ def load_pool() -> LoadedCode:
         return LoadedCode(code, list(pool.SYMBOLS), imports=imports)
 
 
-_products: dict[tuple[Target, DType], LoadedCode] = {}
+_products: dict[tuple[Target, Products], LoadedCode] = {}
 
 
 def load_module(
     text: str,
     symbols: Sequence[str],
     target: Target,
-    products: Iterable[DType] = (),
+    products: Iterable[Products] = (),
     libraries: Sequence[LoadedCode] = (),
 ) -> LoadedCode:
     """Return a module linked with the matrix products that it calls, and other libraries.
 
     Products that this process has not loaded yet are compiled beside it.
     """
-    dtypes = list(products)
-    missing = [x for x in dtypes if (target, x) not in _products]
-    texts = [text, *(gemm.gemm_module(target, x) for x in missing)]
-    code, *more = emit_objects(texts, target)
-    for dtype, objects in zip(missing, more, strict=True):
-        names = [x.format(dtype.name) for x in gemm.ENTRIES]
-        _products.setdefault((target, dtype), LoadedCode(objects, names, [load_pool()]))
-    return LoadedCode(code, symbols, [*(_products[target, x] for x in dtypes), *libraries])
+    wanted = with_needed(products)
+    missing = [x for x in wanted if (target, x) not in _products]
+    code, *more = emit_objects([text, *(x.module(target) for x in missing)], target)
+    for own, objects in zip(missing, more, strict=True):
+        below = [_products[target, x] for x in with_needed([own]) if x != own]
+        _products.setdefault((target, own), LoadedCode(objects, own.entries, [load_pool(), *below]))
+    return LoadedCode(code, symbols, [*(_products[target, x] for x in wanted), *libraries])
 
 
 @functools.cache

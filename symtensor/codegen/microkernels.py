@@ -28,6 +28,20 @@ PARAMETERS = (
 )  # fmt: skip
 """What a whole product is told; `symtensor.codegen.gemm` says what they mean."""
 
+NAME = "symtensor_gemm_{}"
+ALONE = "symtensor_gemm_alone_{}"
+"""The entry for products too small to share."""
+VECTORS = "symtensor_product_{}"
+"""The entry for products of which rows or columns may be one."""
+VECTORS_ALONE = "symtensor_product_alone_{}"
+PACK = "symtensor_gemm_pack_{}"
+
+
+def declaration(name: str) -> str:
+    """Return what declares an entry for products where it is called."""
+    return f"declare void @{name}({', '.join(kind for kind, _ in PARAMETERS)})"
+
+
 Access = Literal["strided", "packed", "packing"]
 """How a tile reads its operands: a at strides, or from a packed panel; or a at strides, and it packs b."""
 L1, L2 = 3, 2
@@ -84,6 +98,10 @@ class Microkernels:
         self.vector = vector_of(self.element, self.lanes)
         self.zero = f"{self.vector} zeroinitializer"
         self.declarations: set[str] = set()
+
+    def named(self, entry: str) -> str:
+        """Return the name of an entry for this dtype."""
+        return entry.format(self.dtype.name)
 
     # --- arithmetic ------------------------------------------------------------------------------
 

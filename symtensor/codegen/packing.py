@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from symtensor.codegen import contraction
 from symtensor.codegen.contraction import Label, Plan
-from symtensor.codegen.gemm import PACK
 from symtensor.codegen.lanes import memory_type
+from symtensor.codegen.microkernels import PACK
 from symtensor.codegen.text import FunctionText
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim

@@ -27,6 +27,7 @@ from symtensor.codegen.driver import (
 )
 from symtensor.codegen.emit import cost
 from symtensor.codegen.fusion import schedule
+from symtensor.codegen.gemm import Products
 from symtensor.codegen.jit import LoadedCode, load_module, load_pool
 from symtensor.codegen.kernel import Buffer, Kernel
 from symtensor.codegen.loops import emit_copy, emit_loop
@@ -53,7 +54,6 @@ from symtensor.codegen.sharing import Share, emit_range
 from symtensor.codegen.slots import Placement, Slot, Table
 from symtensor.codegen.target import Target
 from symtensor.ir.dims import Dim
-from symtensor.ir.dtypes import DType
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
 
@@ -70,8 +70,8 @@ class Program:
     checks: list[Checks]
     kernels: dict[KernelStep, tuple[str, Kernel]]
     llvm_ir: str
-    products: frozenset[DType]
-    """Dtypes of the matrix products that it calls."""
+    products: frozenset[Products]
+    """The modules of matrix products that it calls."""
     partial_bytes: int
     """Bytes of the states that the folds of a kernel leave, at most."""
     shared: bool
@@ -85,7 +85,7 @@ class Program:
     @property
     def scratch_bytes(self) -> int:
         """Bytes that the largest matrix product packs its operands into, or folds leave their states in."""
-        products = (scratch_bytes(self.target, dtype) for dtype in self.products)
+        products = (scratch_bytes(self.target, x.dtype) for x in self.products)
         return max(self.partial_bytes, *products, 0)
 
     @property
@@ -146,7 +146,7 @@ class _Module:
         self.functions: list[str] = []
         """Loops and the drivers of their bodies."""
         self.declarations: set[str] = set()
-        self.products: set[DType] = set()
+        self.products: set[Products] = set()
         self.partial_bytes = 0
         """Bytes of scratch that folds in parts need."""
         self.kernels: dict[KernelStep, tuple[str, Kernel]] = {}
@@ -260,8 +260,9 @@ class _Builder:
             found = over_panels(found, self.module.table.width(dtype))
             places[1] = self.placed.panels[step.node]
         text, sizes, share = contraction.emit_contraction(found, dtype, "kernel")
-        self.module.declarations |= {*contraction.declarations(dtype), *pool.DECLARATIONS}
-        self.module.products.add(contraction.arithmetic(dtype))
+        products = contraction.products_of(found, dtype)
+        self.module.declarations |= {*products.declarations, *pool.DECLARATIONS}
+        self.module.products.add(products)
         return self._call(text, [*places, self.scratch], sizes, share)
 
     def _lower_draw(self, step: DrawStep) -> KernelCall:

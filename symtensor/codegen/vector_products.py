@@ -11,7 +11,7 @@ import functools
 from collections.abc import Sequence
 
 from symtensor.codegen.lanes import vector_of
-from symtensor.codegen.microkernels import CACHE_LINE, PARAMETERS, Microkernels
+from symtensor.codegen.microkernels import ALONE, CACHE_LINE, PARAMETERS, Microkernels
 from symtensor.codegen.product_blocks import PAGE
 from symtensor.codegen.text import FunctionText, V
 
@@ -59,9 +59,9 @@ class VectorProducts(Microkernels):
                      f"i64 %n, i64 {k})")  # fmt: skip
 
             def in_blocks() -> None:
-                f.do(f"call void @blocked(ptr {a}, ptr {b}, ptr %c, i64 1, i64 %n, i64 {k}, i64 1, "
-                     f"i64 %am, i64 %ak, i64 0, i64 %bk, i64 %bn, i64 0, i64 0, i64 %cm, i64 %cn, "
-                     f"ptr {d}, i64 0, i64 {dn}, ptr %scratch)")  # fmt: skip
+                f.do(f"call void @{self.named(ALONE)}(ptr {a}, ptr {b}, ptr %c, i64 1, i64 %n, i64 {k}, "
+                     f"i64 1, i64 %am, i64 %ak, i64 0, i64 %bk, i64 %bn, i64 0, i64 0, i64 %cm, "
+                     f"i64 %cn, ptr {d}, i64 0, i64 {dn}, ptr %scratch)")  # fmt: skip
 
             f.branch(row, by_rows, lambda: f.branch(dot, by_dots, in_blocks) and None)
 

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from symtensor.codegen import contraction, gemm, stage
+from symtensor.codegen import contraction, stage
 from symtensor.codegen.execute import Executable
 from symtensor.codegen.frame import Binding
+from symtensor.codegen.gemm import with_needed
 from symtensor.codegen.jit import emit_assembly
 from symtensor.codegen.kernel_printer import format_kernel
 from symtensor.codegen.layout import Shapes
@@ -105,18 +106,18 @@ class LLVMExecutable:
     def assembly(self, target: Target | str | None = None, products: bool = False) -> str:
         """Return the assembly for this machine, or for another target of `codegen.target`.
 
-        Matrix products are modules of their own, one for each dtype, which all programs of a process
-        share: a comment names them, and with `products` they follow.
+        Matrix products are modules of their own, one or two for each dtype, which all programs of a
+        process share: a comment names them, and with `products` they follow.
         """
         there = named(target) if isinstance(target, str) else target or host()
         program = self.program if there == host() else build_program(self.program.graph, there)
         parts = [emit_assembly(program.llvm_ir, there)]
-        for dtype in sorted(program.products, key=lambda x: x.name):
+        for own in with_needed(program.products):
             if products:
-                module = emit_assembly(gemm.gemm_module(there, dtype), there)
-                parts.append(f"/* matrix products of {dtype} */\n{module}")
+                module = emit_assembly(own.module(there), there)
+                parts.append(f"/* {own} */\n{module}")
             else:
-                parts.insert(0, f"/* matrix products of {dtype}: see assembly(products=True) */")
+                parts.insert(0, f"/* {own}: see assembly(products=True) */")
         return "\n".join(parts)
 
     def kernels(self) -> dict[str, str]:

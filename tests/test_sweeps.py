@@ -311,3 +311,142 @@ def test_what_is_the_same_in_all_columns_has_a_sum_for_each():
         wanted = [x for truth in truths for x in (truth * ones, truth - total)]
         for f, truth in zip(functions, wanted, strict=True):
             np.testing.assert_allclose(f(a, b)[1], truth, rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_all_is_folded_beside_the_columns(fold, columns, with_threads):
+    build, truth = FOLDS[fold]
+    x = st.placeholder((None, columns), "float64")
+    f = compiled([x], [build(x, 0), build(x, 1), build(x, None)])
+    assert is_one_sweep(f)
+    for rows in ROWS[1:]:
+        a = np.exp2(RNG.uniform(-1e-4, 1e-4, (rows, columns)))
+        with_threads(1)
+        found = f(a)
+        for result, axis in zip(found, (0, 1, None), strict=True):
+            np.testing.assert_allclose(result, truth(a, axis), rtol=1e-12)
+        with_threads(5)
+        for result, same in zip(f(a), found, strict=True):
+            assert result.tobytes() == same.tobytes()
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float16", 1e-3), ("float32", 1e-6), ("int32", 0)])
+def test_a_loss_joins_what_is_stored_and_its_columns(dtype, tolerance):
+    """The sum is rounded once to 16 bits, not in each column."""
+    x, y = st.placeholder((None, 48), dtype), st.placeholder((None, 48), dtype)
+    error = x - y
+    f = compiled([x, y], [error * 2, st.sum(error, 0), st.sum(error * error), st.max(error)])
+    assert is_one_sweep(f)
+    for rows in (1, 2, 63, 300):
+        a, b = (np.round(values(dtype, rows, 48) * 4) / 8 for _ in range(2))
+        a, b = a.astype(dtype), b.astype(dtype)
+        d = a.astype("f8") - b
+        for found, truth in zip(f(a, b), [d * 2, d.sum(0), (d * d).sum(), d.max()], strict=True):
+            np.testing.assert_allclose(found, truth, rtol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_long_loss_beside_columns_is_summed_as_precisely_as_numpy_pairs(dtype):
+    x = st.placeholder((None, 64), dtype)
+    f = compiled([x], [x * 2, st.sum(x, 0), st.sum(x)])
+    assert is_one_sweep(f)
+    a = RNG.random((300_001, 64)).astype(dtype)
+    exact = a.sum(dtype="longdouble")
+    assert np.abs(f(a)[2] - exact) <= max(np.abs(np.sum(a) - exact), np.spacing(exact))
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("columns", [2, 17, 64])
+def test_values_of_rows_are_folded_where_their_rows_are(columns, keepdims, with_threads):
+    x = st.placeholder((None, 3, columns), "float64")
+    row = st.sum(x * x, 2, keepdims=True)
+    kept = row if keepdims else row[:, :, 0]
+    f = compiled([x], [x / row, st.sum(x, (0, 1)), st.mean(kept * kept), st.max(kept, None)])
+    g = compiled([x], [x / row, st.mean(kept * kept), st.max(kept, None)])
+    assert is_one_sweep(f) and is_one_sweep(g)
+    for rows in (1, 2, 30, 65, 3000):
+        a = values("float64", rows, 3, columns)
+        r = (a * a).sum(2, keepdims=True)
+        with_threads(1)
+        found = f(a)
+        truths = [a / r, a.sum((0, 1)), np.mean(r * r), r.max()]
+        for result, truth in zip(found, truths, strict=True):
+            np.testing.assert_allclose(result, truth, rtol=1e-11, atol=1e-12)
+        for result, truth in zip(g(a), truths[:1] + truths[2:], strict=True):
+            np.testing.assert_allclose(result, truth, rtol=1e-11)
+        with_threads(5)
+        for result, same in zip(f(a), found, strict=True):
+            assert result.tobytes() == same.tobytes()
+
+
+@pytest.mark.parametrize("columns", [600, 40])
+def test_a_classifier_is_one_sweep_where_its_rows_are_long(columns):
+    """Of short ones the logarithms of many rows at a time take less than a kernel of their own costs."""
+    x, t = st.placeholder((None, columns), "float64"), st.placeholder((None,), "int32")
+    bias = st.variable(np.zeros(columns), name="bias")
+    loss = st.mean(st.sparse_categorical_crossentropy(t, x + bias, from_logits=True))
+    slope = st.gradients(loss, bias)
+    f = compiled([x, t], [loss, st.gradients(loss, x)], {bias: bias - 0.1 * slope})
+    assert is_one_sweep(f) == (columns > 512)
+    a, b = values("float64", 90, columns), RNG.integers(0, columns, 90).astype("int32")
+    e = np.exp(a - a.max(1, keepdims=True))
+    p = e / e.sum(1, keepdims=True)
+    d = (p - np.eye(columns)[b]) / 90
+    found = f(a, b)
+    np.testing.assert_allclose(found[0], -np.mean(np.log(p[np.arange(90), b])), rtol=1e-11)
+    np.testing.assert_allclose(found[1], d, rtol=1e-11, atol=1e-15)
+    after = -0.1 * d.sum(0)
+    np.testing.assert_allclose(bias.get_value(), after, rtol=1e-10, atol=1e-15)
+    with pytest.raises(st.IndexOutOfRange, match=r"index (600|40) is out of range"):
+        f(a, np.where(np.arange(90) == 77, columns, b).astype("int32"))
+    np.testing.assert_allclose(bias.get_value(), after, rtol=1e-10, atol=1e-15)
+
+
+def test_a_layer_norm_with_all_gradients_and_its_loss_is_one_sweep():
+    torch = pytest.importorskip("torch")
+    x, w = st.placeholder((None, 96), "float64"), st.placeholder((None, 96), "float64")
+    scale, shift = st.placeholder((96,), "float64"), st.placeholder((96,), "float64")
+    centred = x - st.mean(x, -1, keepdims=True)
+    y = centred / st.sqrt(st.mean(centred * centred, -1, keepdims=True) + 1e-5) * scale + shift
+    loss = st.sum(y * w)
+    f = compiled([x, w, scale, shift], [y, loss, *st.gradients(loss, [x, scale, shift])])
+    assert is_one_sweep(f)
+    arrays = [values("float64", *shape) for shape in [(77, 96), (77, 96), (96,), (96,)]]
+    a, b, s, t = (torch.tensor(one, requires_grad=True) for one in arrays)
+    there = torch.nn.functional.layer_norm(a, (96,), s, t, eps=1e-5)
+    total = (there * b).sum()
+    truth = [there, total, *torch.autograd.grad(total, [a, s, t])]
+    for found, wanted in zip(f(*arrays), truth, strict=True):
+        np.testing.assert_allclose(found, wanted.detach().numpy(), rtol=1e-9, atol=1e-10)
+
+
+def test_a_loss_of_what_columns_are_needed_for_is_folded_after_them():
+    x = st.placeholder((None, 64), "float64")
+    mean = st.mean(x, 0)
+    f = compiled([x], [st.exp(x), mean, st.sum(st.square(x - mean))])
+    assert any(step.columns == (mean.node,) for step in steps(f))
+    for rows in (1, 50, 2000):
+        a = values("float64", rows, 64)
+        for found, truth in zip(f(a), [np.exp(a), a.mean(0), a.var(0).sum() * rows], strict=True):
+            np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-13)
+
+
+def test_it_is_said_why_folds_have_a_kernel_of_their_own():
+    x = st.placeholder((None, 64), "float32")
+    wide, few = st.placeholder((None, 10_000), "float32"), st.placeholder((20, 64), "float32")
+    odd = st.placeholder((None, 17), "float32")
+    mean = st.mean(x, 0)
+    cases = {
+        "its columns are more than 8192": ([wide], [wide * 2, st.sum(wide, 0)]),
+        "fewer than 32 rows": ([few], [few * 2, st.sum(few, 0)]),
+        "no whole vectors": ([odd], [odd * 2, st.sum(odd, 0)]),
+        "where an element stands": ([x], [x * 2, st.argmax(x, 0)]),
+        "that kernel needs its result": ([x], [st.exp(x - mean), mean]),
+        "knows after its last row": ([x], [st.exp(x), mean, st.sum(st.square(x - mean))]),
+    }
+    for why, (inputs, outputs) in cases.items():
+        f = compiled(inputs, outputs)
+        told = [remark for remark in f.remarks if remark.kind == "not fused"]
+        assert len(steps(f)) > 1 and any(why in remark.why for remark in told), (why, told)
+        assert all(remark.into for remark in told)

@@ -16,8 +16,9 @@ loop tree:
 
 A value stands in the outermost loop in which all its axes are bound, so loop-invariant work is
 outside by construction. A fold whose results vary with loops inside of it is a *sweep*: it has a row of
-accumulators for each, one per round of these, and loops over the row come after it. Sizes stay symbolic
-in both. `kernel_printer` and `kernel_parser` print and read it.
+accumulators for each, one per round of these, and loops over the row come after it. A sweep also folds
+what does not vary with them, each in the loop that tells it apart. Sizes stay symbolic in both.
+`kernel_printer` and `kernel_parser` print and read it.
 """
 
 from __future__ import annotations
@@ -221,7 +222,7 @@ class KernelSpec:
     rows: tuple[tuple[Buffer, Affine, Value], ...] = ()
     """What is stored once for all rounds of the inner loops that it is the same in."""
     columns: tuple[tuple[Buffer, Affine, Value], ...] = ()
-    """What is folded over the first of the axes, and stored once for each round of the others."""
+    """What is folded over the first of the axes, or all, and stored once for each round of the others."""
     _order: list[Value] = field(default_factory=list, init=False, repr=False, compare=False)
     """What `values` returned: specs never change, and every step of lowering asks for them."""
 

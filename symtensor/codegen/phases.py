@@ -365,7 +365,8 @@ class _PhaseWriter:
         """Return the picoseconds that the sweeps before a loop add to each of its rounds."""
         total: Dim = 0
         for stmt in filter(is_sweep, self.e.kernel.body):
-            total = total + self.cuts[id(stmt)].parts * (len(stmt.results) * INSTRUCTION)
+            columns = sum(bool(result.axes) for result in stmt.results)
+            total = total + self.cuts[id(stmt)].parts * (columns * INSTRUCTION)
         return total
 
     # --- states ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ producer into a consumer is reading through it, and a view never moves data.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from symtensor.codegen.domains import (
     axis_position_or_zero,
@@ -56,9 +56,9 @@ class Reader:
         self._given: dict[Node, Sequence[Affine]] = {}
         """Reduction -> the positions along what it folds, where loops of the kernel give them."""
 
-    def fold_over(self, folds: Iterable[Node], positions: Sequence[Affine]) -> None:
-        """Have reductions fold over loops of the kernel, which give the positions on what they reduce."""
-        self._given |= dict.fromkeys(folds, positions)
+    def fold_over(self, fold: Node, positions: Sequence[Affine]) -> None:
+        """Have a reduction fold over loops of the kernel, which give the positions on what it reduces."""
+        self._given[fold] = positions
 
     def computes(self, node: Node) -> bool:
         """Return True for a node that this kernel computes."""

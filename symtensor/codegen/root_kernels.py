@@ -92,17 +92,26 @@ def read_kernel(
 def _sweep(
     roots: Sequence[tuple[Node, Buffer]], columns: Sequence[Node], reader: Reader, over: Loops
 ) -> KernelSpec:
-    """Return the loops over what `columns` fold, which compute for elements and for rows what others are."""
+    """Return the loops over what `columns` fold, which compute for elements and for rows what others are.
+
+    Of what is folded some may be values of rows: those of the first loops.
+    """
     folds = outer_folds(columns, reader.computes)
-    whole, folded = folds[0].inputs[0].tensor_type, len(folds[0].attrs["axes"])
+    operands = [fold.inputs[0].tensor_type for fold in folds]
+    types = [node.tensor_type for node, _ in roots if node not in columns]
+    whole = max(operands + types, key=lambda type_: len(without_ones(type_.shape)))
     axes, positions = over(whole)
-    reader.fold_over(folds, positions[:folded])
+    varying = [at for at in positions if at.terms]
+    for fold, operand in zip(folds, operands, strict=True):
+        here = _among_ones(positions, operand.shape)
+        reader.fold_over(fold, here[: len(fold.attrs["axes"])])
     stores: list[ElementStore] = []
     rows: list[ElementStore] = []
     folding: list[ElementStore] = []
     for node, buffer in roots:
         if node in columns:
-            folding.append(_element_store(node, buffer, reader, positions[folded:]))
+            first = len(varying) - len(without_ones(node.tensor_type.shape))
+            folding.append(_element_store(node, buffer, reader, varying[first:]))
         else:
             found = stores if is_whole(node, whole) else rows
             found.append(_element_store(node, buffer, reader, positions))

@@ -5,19 +5,20 @@
 
 In: groups of roots, as fusion leaves them. A group of folds over the first axes, the last, or all, of what
 another one stores, or reads whole, joins that one where its columns are few enough for a row of
-accumulators in the nearest caches, and where loops along rows fill lanes. What was stored only for the one
-to read from the other is stored no longer. Gradients of scales, shifts and biases are folds of columns, a
-loss is one of all.
+accumulators in the nearest caches, and where loops along rows fill lanes. So does a group that folds values
+of rows. What was stored only for the one to read from the other is stored no longer. Gradients of scales,
+shifts and biases are folds of columns, a loss is one of all or of values of rows. Folds that could have
+joined leave a remark why they did not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from symtensor.codegen import stage
 from symtensor.codegen.domains import without_ones
+from symtensor.codegen.foldings import Folding, folding_of, why_alone
 from symtensor.codegen.groups import MAX_COST, Groups
 from symtensor.codegen.kernel import Axis
 from symtensor.codegen.schedule import Decision
@@ -26,47 +27,19 @@ from symtensor.codegen.uses import Use
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Shape
 from symtensor.ir.node import Node
-from symtensor.ir.types import TensorType
 from symtensor.ops.families import View
 
-MOST = 8192
-"""Columns that fold at most: their accumulators are read and written once in every row."""
+LONG = 512
+"""Elements of a row beside which many instructions for all of it are few."""
+LIGHT = 10
+"""Instructions that are few for each row, whatever it holds."""
 FEW = 4
 """Vectors of a row below which they must be whole ones, where else loops would run along several rows."""
-ROWS = 32
-"""Rows whose columns are worth folding, at least."""
-COMBINERS = frozenset({"sum", "prod", "max", "min", "any", "all"})
-"""What folds over columns may be: others need to know where an element stands."""
 
 
 def share_sweeps(groups: Groups, required: Container[Node], target: Target) -> None:
     """Have kernels fold what they go over anyway; changes `groups`. `required` has what must be stored."""
     _Sharing(groups, required, target).run()
-
-
-class _Folding(NamedTuple):
-    """What a group of folds goes over."""
-
-    whole: TensorType
-    axes: tuple[int, ...]
-    """The axes that it folds: the first ones, the last, or all."""
-
-    @property
-    def of(self) -> str:
-        """What each result is a fold of: ``rows``, ``columns`` or ``all``."""
-        if self.axes[0] > 0:
-            return "rows"
-        return "all" if len(self.axes) == self.whole.ndim else "columns"
-
-    @property
-    def rows(self) -> Shape:
-        """The extents of the first axes: those that are folded, or those that are not."""
-        return self.whole.shape[: self.axes[0] if self.of == "rows" else len(self.axes)]
-
-    @property
-    def columns(self) -> Shape:
-        """The extents of the last axes."""
-        return self.whole.shape[len(self.rows) :]
 
 
 class _Sharing:
@@ -81,6 +54,8 @@ class _Sharing:
         loads = groups.loads()
         self.loads: dict[int, set[Node]] = {}
         """Identity of a group -> what its kernel reads."""
+        self.swept: dict[int, list[Folding]] = {}
+        """Identity of a group -> what its loops over rows fold, of columns and of all."""
         self.touching: dict[Node, list[list[Node]]] = {}
         """Stored node -> the groups that read or store it."""
         for group, inlined in groups.members():
@@ -93,120 +68,147 @@ class _Sharing:
     def run(self) -> None:
         """Let folds of rows choose a kernel, then those of columns and of all, which may read them; and then
         rows whose kernel only columns have made one of rows."""
-        foldings = [(group, self._folding_of(group)) for group in self.all]
+        found = [(group, folding_of(group, self.inside[id(group)])) for group in self.all]
+        foldings = [(group, folding) for group, folding in found if folding is not None]
+        foldings = [x for x in foldings if self._is_in_full(*x)]
         for kind in ("rows", "columns", "all", "rows"):
             for group, folding in foldings:
-                is_open = group and id(group) not in self.groups.columns
-                if is_open and folding is not None and folding.of == kind:
+                if group and not self._sweeps(group) and folding.of == kind:
                     host = self._host_of(group, folding)
                     if host is not None:
                         self._join(host, group, folding)
+        for group, folding in foldings:
+            if group and not self._sweeps(group):
+                self._tell_why(group, folding)
 
-    # --- groups of folds ----------------------------------------------------------------------------
+    def _is_in_full(self, group: list[Node], folding: Folding) -> bool:
+        """Return True for folds that are computed where the loops of a group are, and nowhere else."""
+        ours, uses = self._loops_of(group), self.groups.uses
+        folds = [x for x in self.inside[id(group)] if stage.is_reduction(x) and folding.is_of(x)]
+        return all(use.covers(x) for x in folds for use in uses[x] if use.kernel == ours)
 
-    def _folding_of(self, group: list[Node]) -> _Folding | None:
-        """Return what a group of nothing but folds over rows, or over columns, goes over; None for others."""
-        inside = self.inside[id(group)]
-        folds = stage.outer_folds(group, inside.__contains__)
-        if not folds:
-            return None
-        if any(stage.has_own_kernel(x) or stage.checks_indices(x) for x in inside):
-            return None
-        found = _Folding(folds[0].inputs[0].tensor_type, tuple(folds[0].attrs["axes"]))
-        if not all(_folds_alike(x, found) and self._covers(x, group) for x in folds):
-            return None
-        if found.axes == tuple(range(len(found.axes))):
-            return found if self._folds_columns(group, folds, found) else None
-        is_over_rows = found.axes == tuple(range(found.axes[0], found.whole.ndim))
-        shapes = [x.tensor_type.shape for x in group]
-        alike = is_over_rows and all(D.same_shape(shape, found.rows) for shape in shapes)
-        return found if alike else None
-
-    def _folds_columns(self, group: list[Node], folds: Sequence[Node], folding: _Folding) -> bool:
-        """Return True for folds of which none needs another, with enough rows for not too many columns."""
-        inside = self.inside[id(group)]
-        if any(
-            stage.is_reduction(x) and (x not in folds or _reads_folds(x, inside)) for x in inside
-        ):
-            return False
-        if not all(x.op.family.combiner in COMBINERS for x in folds):
-            return False
-        columns = without_ones(folding.columns)
-        if any(without_ones(x.tensor_type.shape) != columns for x in group):
-            return False
-        rows, count = D.product(folding.rows), D.product(columns)
-        enough = not isinstance(rows, int) or rows >= ROWS
-        few = folding.of == "all" or (isinstance(count, int) and 1 < count <= MOST)
-        return enough and few
-
-    def _covers(self, fold: Node, group: list[Node]) -> bool:
-        """Return True for a fold that is computed where the loops of a group are, and nowhere else."""
-        uses = [use for use in self.groups.uses[fold] if use.kernel == self._loops_of(group)]
-        return all(use.covers(fold) for use in uses)
+    def _sweeps(self, group: list[Node]) -> bool:
+        return id(group) in self.groups.columns
 
     def _loops_of(self, group: list[Node]) -> tuple[Axis, ...]:
         return self.groups.uses[group[0]][0].kernel
 
     # --- who takes them -----------------------------------------------------------------------------
 
-    def _host_of(self, group: list[Node], folding: _Folding) -> list[Node] | None:
+    def _host_of(self, group: list[Node], folding: Folding) -> list[Node] | None:
         """Return a group whose kernel reads all that is folded: one that stores it, if there is one."""
-        read = self.loads[id(group)]
-        whole = [x for x in read if D.same(x.tensor_type.size, folding.whole.size)]
-        near = {id(x): x for node in whole for x in self.touching[node] if x}
-        able = [x for x in near.values() if x is not group and self._may_take(x, group, folding)]
-        return min(able, key=lambda x: (read.isdisjoint(x), self.groups.rank[x[0]]), default=None)
-
-    def _may_take(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
-        return (
-            self._goes_over(host, folding)
-            and self._reads_in_place(host, group, folding)
-            and self._is_read_in_place(host, group, folding)
-            and self.groups.weight[id(host)] + self.groups.weight[id(group)] <= MAX_COST
-            and self.groups.precedence.may_unite(host[0], group[0])
+        if why_alone(folding, self.inside[id(group)]):
+            return None
+        return next(
+            (x for x in self._near(group, folding) if not self._why_not(x, group, folding)), None
         )
 
-    def _goes_over(self, host: list[Node], folding: _Folding) -> bool:
-        """Return True for a kernel with loops over what is folded that fill lanes along its rows."""
+    def _near(self, group: list[Node], folding: Folding) -> list[list[Node]]:
+        """Return the groups that read or store what is folded, those first that store it."""
+        read, sizes = self.loads[id(group)], [folding.whole.size]
+        sizes += [D.product(folding.inner)] if folding.inner else []
+        whole = [x for x in read if any(D.same(x.tensor_type.size, size) for size in sizes)]
+        near = {id(x): x for node in whole for x in self.touching[node] if x and x is not group}
+        return sorted(near.values(), key=lambda x: (read.isdisjoint(x), self.groups.rank[x[0]]))
+
+    def _tell_why(self, group: list[Node], folding: Folding) -> None:
+        """Leave a remark why a group has a kernel of its own beside one that reads the same."""
+        near = self._near(group, folding)
+        why = why_alone(folding, self.inside[id(group)])
+        if near and (why := why or self._why_not(near[0], group, folding)):
+            host = near[0]
+            self.groups.remarks += [Decision("not fused", root, (host[0],), why) for root in group]
+
+    def _why_not(self, host: list[Node], group: list[Node], folding: Folding) -> str:
+        """Return why the kernel of one group can't compute what another one folds, or ""."""
+        groups, columns = self.groups, self.groups.columns.get(id(host), [])
+        why = self._why_other_loops(host, folding)
+        if why := why or self._why_not_row_by_row(host, group, folding):
+            return why
+        if not self.loads[id(group)].isdisjoint(columns):
+            return "it needs what that kernel knows after its last row"
+        if not self._reads_in_place(host, group, folding):
+            return "it reads results of that kernel in another order"
+        if not self._is_read_in_place(host, group, folding):
+            return "that kernel needs its result"
+        if groups.weight[id(host)] + groups.weight[id(group)] > MAX_COST:
+            return "that kernel is large enough"
+        if not self.groups.precedence.may_unite(host[0], group[0]):
+            return "others run after the one and before the other"
+        return ""
+
+    def _why_other_loops(self, host: list[Node], folding: Folding) -> str:
+        """Return why the loops of a kernel can't fold something, or ""."""
         inside, columns = self.inside[id(host)], self.groups.columns.get(id(host), ())
         if any(stage.has_own_kernel(x) or _turns(x) for x in inside):
-            return False
-        shapes = [root.tensor_type.shape for root in host if root not in columns]
-        whole = folding.whole.shape
-        if not all(shape and D.same_shape(shape, whole[: len(shape)]) for shape in shapes):
-            return False
-        if columns:
-            return self._folds_the_same(host, folding)
-        has_folds = any(map(stage.is_reduction, inside))
-        if not any(len(shape) == len(whole) for shape in shapes):
-            return has_folds and folding.of == "columns"
-        return has_folds or folding.of == "all" or self._fills_lanes(folding)
+            return "that kernel writes pieces, or reads what it turns"
+        swept = self.swept.get(id(host), [])
+        whole = self._loop_shape(host, folding)
+        roots = [root.tensor_type.shape for root in host if root not in columns]
+        begin = all(shape and D.same_shape(shape, whole[: len(shape)]) for shape in roots)
+        if not (begin and all(_is_along(x, whole) for x in (*swept, folding))):
+            return "that kernel has other loops"
+        if folding.of != "rows" and not _is_one_sweep(whole, [*swept, folding]):
+            return "that kernel folds other rows"
+        if swept:
+            return ""
+        longest = max(map(len, roots))
+        return self._why_not_swept(folding, longest, any(map(stage.is_reduction, inside)))
 
-    def _folds_the_same(self, host: list[Node], folding: _Folding) -> bool:
-        """Return True for a kernel that folds the columns which a group folds, or goes over its rows."""
-        fold = self._column_folds(host)[0]
-        alike = D.same_shape(fold.inputs[0].tensor_type.shape, folding.whole.shape)
-        return alike and (folding.of == "rows" or _folds_alike(fold, folding))
+    def _loop_shape(self, host: list[Node], *foldings: Folding) -> Shape:
+        """Return what the loops of a kernel go over, if they fold something else too."""
+        columns = self.groups.columns.get(id(host), ())
+        found = [root.tensor_type.shape for root in host if root not in columns]
+        found += [x.whole.shape for x in (*self.swept.get(id(host), ()), *foldings)]
+        return max(found, key=lambda shape: len(without_ones(shape)))
+
+    def _why_not_swept(self, folding: Folding, longest: int, has_folds: bool) -> str:
+        """Return why loops over so many axes, which sweep nothing yet, should not fold something, or ""."""
+        if folding.inner or longest > folding.whole.ndim:
+            return "" if has_folds else "that kernel folds no rows"
+        if longest < folding.whole.ndim:
+            return "" if has_folds and folding.of == "columns" else "that kernel has other loops"
+        fills = has_folds or folding.of == "all" or self._fills_lanes(folding)
+        return "" if fills else "its rows are no whole vectors"
+
+    def _why_not_row_by_row(self, host: list[Node], group: list[Node], folding: Folding) -> str:
+        """Return why values of rows should not be computed where a kernel has their row, or "".
+
+        There they are scalars; a kernel of their own takes many rows at a time.
+        """
+        shape = self._loop_shape(host, folding)
+        depth = len(without_ones(folding.whole.shape))
+        if depth == len(without_ones(shape)) or self._is_light(group, folding):
+            return ""
+        length = D.lower_bound(D.product(without_ones(shape)[depth:]))
+        is_long = length is not None and length >= LONG
+        return "" if is_long else "it takes many instructions for each row"
+
+    def _is_light(self, group: list[Node], folding: Folding) -> bool:
+        """Return True where few instructions give a value of a row, folds along the row left out."""
+        size = folding.whole.size
+        each = [x for x in self.inside[id(group)] if D.same(x.tensor_type.size, size)]
+        return sum(map(self.groups.cost, filter(self.groups.costs.get, each))) <= LIGHT
 
     def _column_folds(self, host: list[Node]) -> list[Node]:
         inside = self.inside[id(host)]
         return stage.outer_folds(self.groups.columns.get(id(host), ()), inside.__contains__)
 
-    def _fills_lanes(self, folding: _Folding) -> bool:
+    def _fills_lanes(self, folding: Folding) -> bool:
         """Return True for rows of whole vectors, or of so many that the rest is little."""
         lanes = self.target.lanes(max(folding.whole.dtype.bits, 32))
         count = D.product(folding.columns)
         spare = D.lower_bound(count - FEW * lanes)
         return (isinstance(count, int) and count % lanes == 0) or (spare is not None and spare >= 0)
 
-    def _reads_in_place(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
+    def _reads_in_place(self, host: list[Node], group: list[Node], folding: Folding) -> bool:
         """Return True where folds read each result of a kernel once, in order, or one of a row along it."""
         loops = self._loops_of(group)
         read = [x for x in host if x in self.loads[id(group)]]
         uses = [use for x in read for use in self.groups.reads[x] if use.kernel == loops]
         return all(_is_in_order(use, folding) for use in uses)
 
-    def _is_read_in_place(self, host: list[Node], group: list[Node], folding: _Folding) -> bool:
+    def _is_read_in_place(self, host: list[Node], group: list[Node], folding: Folding) -> bool:
         """Return True where a kernel reads nothing that is folded, or only of its rows, in each its own."""
         if not any(self._reads(host, root) for root in group):
             return True
@@ -231,7 +233,7 @@ class _Sharing:
 
     # --- joining ------------------------------------------------------------------------------------
 
-    def _join(self, host: list[Node], group: list[Node], folding: _Folding) -> None:
+    def _join(self, host: list[Node], group: list[Node], folding: Folding) -> None:
         """Have the kernel of one group compute another's roots too."""
         groups = self.groups
         self.groups.precedence.unite(host[0], group)
@@ -243,11 +245,12 @@ class _Sharing:
         columns = groups.columns.get(id(host), [])
         if folding.of != "rows":
             groups.columns[id(host)] = columns = [*columns, *group]
+            self.swept.setdefault(id(host), []).append(folding)
         for root in group:
             groups.group[root] = host
         host[:] = [x for x in (*host, *group) if x not in columns] + columns
         joined, group[:] = list(group), []
-        for root in [x for x in host if self._is_needless(x, host, folding)]:
+        for root in [x for x in host if self._is_needless(x, host)]:
             self._drop(root, host)
         why = f"one sweep folds {folding.of} on its way"
         groups.remarks += [
@@ -256,12 +259,13 @@ class _Sharing:
             if root in host and root is not host[0]
         ]
 
-    def _is_needless(self, root: Node, host: list[Node], folding: _Folding) -> bool:
+    def _is_needless(self, root: Node, host: list[Node]) -> bool:
         """Return True for a root that only its own kernel reads, and computes once."""
         groups = self.groups
         if root in self.required or root in groups.columns.get(id(host), ()):
             return False
-        if root.tensor_type.ndim == folding.whole.ndim and self._is_folded_first(root, host):
+        is_whole = root.tensor_type.ndim == len(self._loop_shape(host))
+        if is_whole and self._is_folded_first(root, host):
             return False
         readers = [groups.kernels.get(user, frozenset()) for user in groups.users[root]]
         return all(homes and homes <= set(host) for homes in readers)
@@ -296,18 +300,26 @@ class _Sharing:
         groups.remarks.append(Decision("fused", root, (host[0],)))
 
 
-def _folds_alike(fold: Node, folding: _Folding) -> bool:
-    same = D.same_shape(fold.inputs[0].tensor_type.shape, folding.whole.shape)
-    return same and tuple(fold.attrs["axes"]) == folding.axes
+def _is_along(folding: Folding, whole: Shape) -> bool:
+    """Return True for folds of what has the shape of some loops, or of values of rows: of the first loops."""
+    shape, loops = without_ones(folding.whole.shape), without_ones(whole)
+    if folding.of == "all" and 0 < len(shape) < len(loops):
+        return D.same_shape(shape, loops[: len(shape)])
+    return D.same_shape(folding.whole.shape, whole)
 
 
-def _reads_folds(fold: Node, inside: frozenset[Node]) -> bool:
-    """Return True for a reduction of what its kernel computes of others: these are folded before it."""
-    needed = [x for x in fold.inputs if x in inside]
-    return bool(stage.outer_folds(needed, inside.__contains__))
+def _is_one_sweep(whole: Shape, foldings: Sequence[Folding]) -> bool:
+    """Return True for folds of what loops over a shape know: the same rows of it, and all.
+
+    Without columns there are no rows of accumulators, and all that is folded is known in one loop.
+    """
+    depth = len(without_ones(whole))
+    rows = {x.depth for x in foldings if x.depth < depth}
+    of_all = any(x.depth == depth for x in foldings)
+    return len(rows) <= 1 and (any(x.of == "columns" for x in foldings) or not (rows and of_all))
 
 
-def _is_in_order(use: Use, folding: _Folding) -> bool:
+def _is_in_order(use: Use, folding: Folding) -> bool:
     """Return True for a read along all rows or all elements: in the order of the loops and of the folded."""
     axes = use.axes
     ours = [axis for axis in axes if axis in use.kernel]

@@ -111,15 +111,15 @@ Step = KernelStep | ContractStep | DrawStep | LoopStep | CallStep
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of a node: ``fused`` into kernels, ``read through`` as a view, ``stored``, or
-    ``packed`` before the loop whose products read it."""
+    """What became of a node: ``fused`` into kernels, ``not fused`` with one, ``read through`` as a view,
+    ``stored``, or ``packed`` before the loop whose products read it."""
 
     kind: str
     node: Node
     into: tuple[Node, ...] = ()
-    """Roots of the kernels that compute it."""
+    """Roots of the kernels that compute it, or do not."""
     why: str = ""
-    """Why it is stored, or packed."""
+    """Why it is stored, or packed, or not fused."""
 
 
 @dataclass(slots=True)

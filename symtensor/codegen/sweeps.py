@@ -7,6 +7,7 @@
         for column: what the block has summed joins the compensated pair
     for column: join the parts in order; ...
 
+What is folded over all has an accumulator for each column too; when a block of rows ends, these become one.
 A row of accumulators lies in scratch memory, one row for each number of a fold's state, and stays in the
 nearest cache. Lengths of parts depend on sizes alone, and a column is added up in the order of its rows, so
 the bits of a result depend neither on threads nor on lanes.
@@ -14,7 +15,7 @@ the bits of a result depend neither on threads nor on lanes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,53 +51,73 @@ SCRATCH = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A row of accumulators: one number of the state of a fold, for each column."""
+    """One number of the state of a fold: an accumulator, or a row of them, one for each column."""
 
     start: int
     """Byte in the memory of a part."""
     dtype: DType
 
 
+@dataclass(frozen=True, slots=True)
+class Accumulator:
+    """What one fold of a sweep has in memory."""
+
+    fold: Fold
+    has_columns: bool
+    """True for a fold that takes an element of each column, False for one of values of rows."""
+    is_whole: bool
+    """True for a fold over the columns too: a row of accumulators becomes one when a block of rows ends."""
+    carried: tuple[Word, ...]
+    """Its state between blocks."""
+    block: tuple[Word, ...]
+    """Its state inside of a block; none for a fold that knows no blocks."""
+
+    @property
+    def open(self) -> tuple[Word, ...]:
+        """Where it takes elements."""
+        return self.block or self.carried
+
+
 class Accumulators:
-    """The rows of accumulators of a sweep, in the memory of one of its parts."""
+    """The accumulators of a sweep, in the memory of one of its parts."""
 
     def __init__(self, e: Emitter, sweep: Reduce, start: int) -> None:
         self.e = e
         self.sweep = sweep
         self.start = start
         """Byte among the partials at which those of the first part begin."""
-        self.loops = _loops_to_update(sweep)
-        (folded, *_) = sweep.results
-        kept = [loop.axis for loop in self.loops if loop.axis in folded.axes]
-        self.rows = self.loops[: len(self.loops) - len(kept)]
-        """The loops that are folded over."""
+        folded = next(result for result in sweep.results if result.axes)
+        loops = _loops_to_update(sweep, folded)
+        kept = [loop.axis for loop in loops if loop.axis in folded.axes]
+        self.rows = loops[: len(loops) - len(kept)]
+        """The loops that all is folded over."""
         self.column = _row_major(kept)
         self.count = _length(kept)
         """Columns."""
-        self.folds: dict[Value, Fold] = {x: fold_of(e.s, x) for x in sweep.results}
-        self.carried: dict[Value, list[Word]] = {}
-        """Fold -> its state between blocks."""
-        self.block: dict[Value, list[Word]] = {}
-        """Fold that is blocked -> its state inside of one."""
-        self.bytes = self._reserve()
+        self.bytes = 0
         """Memory of a part."""
+        self.folds = {x: self._reserve(x) for x in sweep.results}
         self.open: dict[Value, State] | None = None
         """States of the current column while several rows are folded."""
         self.base = ""
         """Where the part begins that is being folded."""
 
-    def _reserve(self) -> int:
-        end = 0
-        for result, fold in self.folds.items():
-            states = [(self.carried, fold.identity(1))]
-            if fold.is_blocked:
-                states.append((self.block, fold.block_identity(1)))
-            for words, state in states:
-                words[result] = []
-                for lanes in state:
-                    words[result].append(Word(end, lanes.dtype))
-                    end = aligned(end + self.count * lanes.dtype.itemsize) + APART
-        return end
+    def _reserve(self, result: Value) -> Accumulator:
+        """Give a fold its memory."""
+        fold = fold_of(self.e.s, result)
+        has_columns = len(_loops_to_update(self.sweep, result)) > len(self.rows)
+        is_whole = has_columns and not result.axes
+        carried = self._words(fold.identity(1), self.count if result.axes else 1)
+        block = fold.block_identity(1) if fold.is_blocked or is_whole else []
+        rows = self._words(block, self.count if has_columns else 1)
+        return Accumulator(fold, has_columns, is_whole, carried, rows)
+
+    def _words(self, state: State, count: int) -> tuple[Word, ...]:
+        words = []
+        for lanes in state:
+            words.append(Word(self.bytes, lanes.dtype))
+            self.bytes = aligned(self.bytes + count * lanes.dtype.itemsize) + APART
+        return tuple(words)
 
     @property
     def most_parts(self) -> int:
@@ -124,7 +145,7 @@ class Accumulators:
     def fold(self, part: str, first: str, last: str) -> None:
         """Emit the fold of a part, some rounds of the outermost loop."""
         self.base = self.of_part(part)
-        self._for_all_columns(self._clear)
+        self._clear()
         self.e.folding = self
         self._rows(0, first, last)
         self.e.folding = None
@@ -143,7 +164,7 @@ class Accumulators:
                         self.e.block([stmt])
 
             self.e.counted(loop.axis, first, last, 1, body)
-        elif not self.block:
+        elif not any(one.block for one in self.folds.values()):
             self._innermost(loop, first, last)
         else:
             self.e.counted(Axis("block", 0), first, last, BLOCK, lambda: self._block(loop, last))
@@ -152,7 +173,7 @@ class Accumulators:
         first = self.e.scopes[-1].index
         end = self.e.bounded(first, BLOCK, last)
         self._innermost(loop, first, end)
-        self._for_all_columns(self._end_block)
+        self._end_block()
 
     def _innermost(self, loop: Loop, first: str, last: str) -> None:
         """Emit rows, some at a time: their elements of one column then meet in registers."""
@@ -196,87 +217,138 @@ class Accumulators:
             e.scopes[-2] = around
             states, self.open = self.open, None
             for result, state in states.items():
-                self._store(self._words(result), e.offset(self.column), state)
+                self._store(self.folds[result].open, e.offset(self.column), state)
 
         e.loop(last, column)
 
     def update(self, result: Value) -> None:
         """Have the accumulator of the current column take the current element."""
-        words, at = self._words(result), self.e.offset(self.column)
+        one = self.folds[result]
+        at = self.e.offset(self.column) if one.has_columns else "0"
         if self.open is not None and result in self.open:
             state = self.open[result]
         else:
-            state = self._load(words, self.base, at)
-        state = self.folds[result].update(state, self.e.value(result.args[0]), None)
+            state = self._load(one.open, self.base, at)
+        state = one.fold.update(state, self.e.value(result.args[0]), None)
         if self.open is None:
-            self._store(words, at, state)
+            self._store(one.open, at, state)
         else:
             self.open[result] = state
 
-    def _words(self, result: Value) -> list[Word]:
-        """Return where a fold takes elements."""
-        return self.block.get(result, self.carried[result])
+    # --- blocks of rows -----------------------------------------------------------------------------
 
-    def _clear(self, column: str) -> None:
-        for result, fold in self.folds.items():
-            self._store(self.carried[result], column, fold.identity(self.e.open_width))
-            if fold.is_blocked:
-                self._store(self.block[result], column, fold.block_identity(self.e.open_width))
-
-    def _end_block(self, column: str) -> None:
-        for result, words in self.block.items():
-            fold, carried = self.folds[result], self.carried[result]
-            state = self._load(carried, self.base, column)
-            state = fold.take_block(state, self._load(words, self.base, column))
-            self._store(carried, column, state)
-            self._store(words, column, fold.block_identity(self.e.open_width))
-
-    def _for_all_columns(self, body: Callable[[str], None]) -> None:
-        """Emit what is done for each column, in lanes."""
-        e, axis = self.e, Axis("column", self.count)
+    def _clear(self) -> None:
+        """Have all folds begin."""
+        e = self.e
 
         def column() -> None:
-            body(e.scopes[-1].index)
+            at, width = e.scopes[-1].index, e.open_width
+            for one in self.folds.values():
+                if one.has_columns and not one.is_whole:
+                    self._store(one.carried, at, one.fold.identity(width))
+                if one.has_columns:
+                    self._begin_block(one, at)
 
-        end = e.in_lanes(axis, self.count, [e.base] if e.base > 1 else [], column)
-        if end < self.count:
-            e.counted(axis, str(end), e.plus(self.count, 0), 1, column)
+        self._for_whole_vectors(column)
+        self._for_the_rest(column)
+        for one in self.folds.values():
+            if one.is_whole or not one.has_columns:
+                self._store(one.carried, "0", one.fold.identity(1))
+            if not one.has_columns:
+                self._begin_block(one, "0")
+
+    def _end_block(self) -> None:
+        """Have all folds take what a block of rows has left, those over all from each column."""
+        e, whole = self.e, {x: one for x, one in self.folds.items() if one.is_whole}
+
+        def column() -> None:
+            at = e.scopes[-1].index
+            for result, one in self.folds.items():
+                if one.is_whole:
+                    block = self._load(one.block, self.base, at)
+                    e.states[result] = one.fold.take_block(e.states[result], block)
+                    self._begin_block(one, at)
+                elif one.has_columns and one.block:
+                    self._carry(one, at)
+
+        totals = {x: self._load(one.carried, self.base, "0") for x, one in whole.items()}
+        outer, e.states = e.states, {x: one.fold.identity(e.base) for x, one in whole.items()}
+        if self._for_whole_vectors(column):
+            for result, one in whole.items():
+                totals[result] = one.fold.join(totals[result], e.states[result])
+        e.states = totals
+        self._for_the_rest(column)
+        for result, one in whole.items():
+            self._store(one.carried, "0", e.states[result])
+        e.states = outer
+        for one in self.folds.values():
+            if one.block and not one.has_columns:
+                self._carry(one, "0")
+
+    def _carry(self, one: Accumulator, at: str) -> None:
+        """Have a fold take what a block of rows has left in a column."""
+        state = self._load(one.carried, self.base, at)
+        state = one.fold.take_block(state, self._load(one.block, self.base, at))
+        self._store(one.carried, at, state)
+        self._begin_block(one, at)
+
+    def _begin_block(self, one: Accumulator, at: str) -> None:
+        if one.block:
+            self._store(one.block, at, one.fold.block_identity(self.e.open_width))
+
+    def _for_whole_vectors(self, body: Callable[[], None]) -> int:
+        """Emit what is done for each column, for whole vectors of columns; return where these end."""
+        e, axis = self.e, Axis("column", self.count)
+        return e.in_lanes(axis, self.count, [e.base] if e.base > 1 else [], body)
+
+    def _for_the_rest(self, body: Callable[[], None]) -> None:
+        e, axis = self.e, Axis("column", self.count)
+        end = self.count // e.base * e.base if e.base > 1 else 0
+        if end < self.count:  # a name: a loop between two numbers would be written out
+            e.counted(axis, str(end), e.plus(self.count, 0), 1, body)
 
     # --- results ------------------------------------------------------------------------------------
 
     def join(self, result: Value, parts: str) -> None:
-        """Define a fold of the current column: the states of all parts joined, in order."""
-        e, fold = self.e, self.folds[result]
-        at = e.offset(self.column)
-        outer, e.states = e.states, {result: fold.identity(self.e.open_width)}
+        """Define a fold of the current column, or of all: the states of all parts joined, in order."""
+        e, one = self.e, self.folds[result]
+        at = e.offset(self.column) if result.axes else "0"
+        width = e.open_width if result.axes else 1
+        outer, e.states = e.states, {result: one.fold.identity(width)}
 
-        def one() -> None:
-            later = self._load(self.carried[result], self.of_part(e.scopes[-1].index), at)
-            e.states[result] = fold.followed(e.states[result], later)
+        def part() -> None:
+            base = self.of_part(e.scopes[-1].index)
+            e.states[result] = one.fold.followed(
+                e.states[result], self._load(one.carried, base, at, width)
+            )
 
-        e.counted(Axis("part", 0), "0", parts, 1, one)
+        e.counted(Axis("part", 0), "0", parts, 1, part)
         state, e.states = e.states[result], outer
-        e.define(result, fold.finish(state))
+        e.define(result, one.fold.finish(state))
 
     # --- memory -------------------------------------------------------------------------------------
 
-    def _load(self, words: list[Word], base: str, column: str) -> State:
-        e = self.e
-        return [e.load_element(e.element("i8", base, str(w.start)), column, w.dtype, self.e.open_width)
-                for w in words]  # fmt: skip
+    def _load(
+        self, words: Sequence[Word], base: str, column: str, width: int | None = None
+    ) -> State:
+        e, width = self.e, width or self.e.open_width
+        return [
+            e.load_element(e.element("i8", base, str(word.start)), column, word.dtype, width)
+            for word in words
+        ]
 
-    def _store(self, words: list[Word], column: str, state: State) -> None:
+    def _store(self, words: Sequence[Word], column: str, state: State) -> None:
         for word, lanes in zip(words, state, strict=True):
             array = self.e.element("i8", self.base, str(word.start))
             self.e.store_element(array, column, lanes, self.e.open_width)
 
 
-def _loops_to_update(sweep: Reduce) -> list[Loop]:
-    """Return the loops from the outermost to the one in which the results are updated."""
+def _loops_to_update(sweep: Reduce, result: Value) -> list[Loop]:
+    """Return the loops from the outermost to the one in which a result is updated."""
     loops: list[Loop] = []
     body: list[Stmt] = sweep.body
-    while not any(isinstance(stmt, Update) for stmt in body):
-        (inner,) = (s for s in body if isinstance(s, Loop) and _updates(s, sweep.results[0]))
+    while not any(isinstance(stmt, Update) and stmt.result is result for stmt in body):
+        (inner,) = (s for s in body if isinstance(s, Loop) and _updates(s, result))
         loops.append(inner)
         body = inner.body
     return loops

@@ -176,9 +176,10 @@ class Remark:
     """One decision of the compiler, and why."""
 
     kind: str
-    """``rewritten`` and ``stabilized`` (a rule fired), ``fused``, ``read through`` (a view that moves
-    nothing), ``stored`` (not fused, because), ``vectorized``, ``scalar`` (no lanes, because),
-    ``packed``, ``in place``, ``threads``, ``one thread``, ``loop``, ``call-out``."""
+    """``rewritten`` and ``stabilized`` (a rule fired), ``fused``, ``not fused`` (a fold, with a kernel that
+    reads the same, because), ``read through`` (a view that moves nothing), ``stored`` (not fused with what
+    reads it, because), ``vectorized``, ``scalar`` (no lanes, because), ``packed``, ``in place``, ``threads``,
+    ``one thread``, ``loop``, ``call-out``."""
     node: Node
     """What it is about."""
     why: str

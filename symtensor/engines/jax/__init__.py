@@ -51,8 +51,9 @@ class JaxEngine:
         self.compiler_options = dict(compiler_options or {})
 
     def capabilities(self) -> frozenset[str]:
-        missing = {"accurate", "one_compile", "separate_rounding"}
-        missing.add("denormals" if self.placement.platform == "cpu" else "deterministic")
+        missing = {"accurate", "denormals", "one_compile", "separate_rounding"}
+        if self.placement.platform != "cpu":
+            missing.add("deterministic")
         return frozenset(CAPABILITIES) - missing
 
     def supports(self, node: Node) -> bool:

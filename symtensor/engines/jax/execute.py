@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 from typing import Any
 
 import jax
@@ -31,7 +30,6 @@ from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
 from symtensor.ops.interpret import bind_result, evaluate_node, run_graph
 from symtensor.ops.variables import Store, together
-from symtensor.passes.sizes import symbols_of
 
 Sizes = tuple[int, ...]
 
@@ -63,9 +61,6 @@ class JaxExecutable:
         self.stages = split(graph, self.calls_out_between)
         self.variables = graph.variables()
         self.arguments = [*graph.inputs, *self.variables]
-        self._results = frozenset(graph.outputs)
-        self._sized = [v for v in self.variables if symbols_of(v)]
-        """Variables that may have changed their sizes since the last call."""
         placement.check(self.arguments)
         self.donated = _donated(graph, self.stages)
         _drop_given_twice(graph, self.stages, self.donated)
@@ -97,9 +92,9 @@ class JaxExecutable:
 
         The memory of variables in `donated` is gone afterwards.
         """
-        values: dict[Node, Any] = dict(zip(self.arguments, [*inputs, *state], strict=True))
-        sized = [*self.graph.inputs, *self._sized]
-        env = bind_sizes(sized, [values[x] for x in sized])
+        arrays = [*inputs, *state]
+        env = bind_sizes(self.arguments, arrays)
+        values: dict[Node, Any] = dict(zip(self.arguments, arrays, strict=True))
         values.update(self.constants())
         for x in inputs:
             self.transfers.sent(x)
@@ -111,7 +106,6 @@ class JaxExecutable:
                 except (SymtensorError, TypeError, ValueError) as error:
                     return Outcome(doubted=True, refused=error)
                 given, new, flags = program.run(*self._operands(stage, values))
-                _send_for(flags, *compress(given, map(self._results.__contains__, stage.gives)))
                 values.update(zip(stage.gives, given, strict=True))
                 kept.update(zip(self.donated, new, strict=True))
                 if np.any(np.asarray(flags)):
@@ -203,13 +197,6 @@ class JaxExecutable:
         value = self.placement.get(array)
         self.transfers.fetched(value)
         return value
-
-
-def _send_for(*arrays: Any) -> None:
-    """Start moving arrays to the host: the ways of a GPU's memory are long, and they go side by side."""
-    for array in arrays:
-        if isinstance(array, jax.Array):
-            array.copy_to_host_async()
 
 
 def _donated(graph: Graph, stages: Sequence[Stage]) -> dict[Node, Node]:

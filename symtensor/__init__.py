@@ -36,10 +36,13 @@ from symtensor.ops.build import as_tensor
 from symtensor.ops.inputs import constant, dim_value, placeholder
 from symtensor.ops.variables import Variable, variable
 from symtensor.ops.elementwise import (
-    abs, add, cbrt, ceil, clip, copysign, divide, divmod, exp, exp2, expm1, floor, floor_divide,
-    fmax, fmin, fmod, heaviside, log, log10, log1p, log2, logaddexp, logaddexp2, maximum,
-    minimum, multiply, nan_to_num, negative, nextafter, positive, power, reciprocal, relu,
-    remainder, rint, round, rsqrt, sigmoid, sign, softplus, sqrt, square, subtract, trunc, xlogy,
+    abs, add, cbrt, copysign, divide, divmod, exp, exp2, expm1, floor_divide, fmod, log, log10,
+    log1p, log2, logaddexp, logaddexp2, multiply, negative, positive, power, reciprocal,
+    remainder, rsqrt, sigmoid, sign, softplus, sqrt, square, subtract, xlogy,
+)  # fmt: skip
+from symtensor.ops.rounding import ceil, floor, nextafter, rint, round, trunc
+from symtensor.ops.selection import (
+    clip, fmax, fmin, heaviside, maximum, minimum, nan_to_num, relu,
 )  # fmt: skip
 from symtensor.ops.trigonometry import (
     arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cos, cosh, deg2rad, hypot,
@@ -60,8 +63,9 @@ from symtensor.ops.movement import (
     reshape, rot90, specify_shape, squeeze, swapaxes, transpose,
 )  # fmt: skip
 from symtensor.ops.joining import (
-    array_split, concatenate, pad, repeat, roll, split, stack, tile, unstack,
+    array_split, concatenate, repeat, roll, split, stack, tile, unstack,
 )  # fmt: skip
+from symtensor.ops.padding import pad
 from symtensor.ops.convolution import (
     average_pool, conv, conv_transpose, depthwise_conv, max_pool, overlap_add, windows,
 )  # fmt: skip
@@ -69,12 +73,16 @@ from symtensor.ops.indexing import gather, one_hot, put_along_axis, take, take_a
 from symtensor.ops.subscript import add_at, getitem, set_at
 from symtensor.ops.sort import argsort, bincount, searchsorted, sort, top_k
 from symtensor.ops.reduction import (
-    all, any, argmax, argmin, average, count_nonzero, cumprod, cumsum, diff, logsumexp, max,
-    mean, min, norm, prod, ptp, std, sum, var,
+    all, any, argmax, argmin, max, min, prod, sum,
 )  # fmt: skip
+from symtensor.ops.statistics import (
+    average, count_nonzero, logsumexp, mean, norm, ptp, std, var,
+)  # fmt: skip
+from symtensor.ops.running import cumprod, cumsum, diff
 from symtensor.ops.contraction import (
-    contract, diag, diagonal, dot, einsum, inner, matmul, outer, tensordot, trace, vdot,
+    contract, diag, diagonal, dot, inner, matmul, outer, tensordot, trace, vdot,
 )  # fmt: skip
+from symtensor.ops.einsum import einsum
 from symtensor.ops.composite import (
     accuracy, batch_norm, binary_crossentropy, categorical_crossentropy, elu, gelu,
     hard_sigmoid, huber, l2_normalize, layer_norm, leaky_relu, log_softmax, mean_absolute_error,

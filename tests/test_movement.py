@@ -249,6 +249,14 @@ def test_uneven_parts_of_an_unknown_size(n):
     assert [p.tolist() for p in parts] == [p.tolist() for p in np.array_split(np.arange(n), 3)]
 
 
+@pytest.mark.parametrize("cut", [st.split, st.array_split])
+def test_more_parts_than_a_graph_can_have_are_refused(cut):
+    with pytest.raises(
+        st.errors.AttributeValueError, match="at most 1,000,000 parts, found 1,000,"
+    ):
+        cut(st.placeholder((None,)), 10**30)
+
+
 def test_sizes_known_to_differ_are_refused_with_both_operands():
     a, b = st.placeholder((2, 3), name="a"), st.placeholder((2, 4), name="b")
     with pytest.raises(st.ShapeError, match="sizes 3 and 4 differ on axis 1"):

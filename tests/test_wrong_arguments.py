@@ -37,6 +37,7 @@ GOOD = {
 
 CALLS = {
     "as_dtype": ["float32"],
+    "promote": ["float32", "int8"],
     "einsum": ["ii->i", X],
     "function": [[X], [X]],
     "gather": [X, LABELS],
@@ -52,7 +53,6 @@ CALLS = {
 LEFT_OUT = {
     "config", "register_engine", "register_pass", "unregister_pass",  # change the process
     "debugprint", "to_onnx",  # print; need a package that may not be there
-    "promote",  # for dtypes only, and called by every op
 }  # fmt: skip
 
 

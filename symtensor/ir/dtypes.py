@@ -120,12 +120,16 @@ def as_dtype(value: Any) -> DType:
     return found
 
 
-@functools.cache
-def promote(*dtypes: DType) -> DType:
-    """Return the dtype that NumPy's promotion table gives for the operands."""
+def promote(*dtypes: Any) -> DType:
+    """Return the dtype that NumPy's promotion table gives for the operands' dtypes."""
     if not dtypes:
         raise DTypeError("expected a dtype, found none", code="ST0201")
-    return as_dtype(np.result_type(*(as_dtype(d).numpy for d in dtypes)))
+    return _promoted(*map(as_dtype, dtypes))
+
+
+@functools.cache
+def _promoted(*dtypes: DType) -> DType:
+    return as_dtype(np.result_type(*(d.numpy for d in dtypes)))
 
 
 @functools.cache

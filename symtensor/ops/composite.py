@@ -14,12 +14,12 @@ from symtensor.errors import ShapeError
 from symtensor.ir.dtypes import int64
 from symtensor.ir.tensor import Tensor
 from symtensor.ops import elementwise as e
-from symtensor.ops import indexing, logic, movement, reduction
+from symtensor.ops import indexing, logic, movement, reduction, selection, statistics
 from symtensor.ops.attributes import as_flag
 from symtensor.ops.build import TensorLike, as_tensor, cast_to, is_weak, normalize_axis
 from symtensor.ops.effects import stop_gradient
-from symtensor.ops.reduction import as_float
 from symtensor.ops.special import erf
+from symtensor.ops.statistics import as_float
 from symtensor.ops.trigonometry import tanh
 
 EPSILON = 1e-7
@@ -86,7 +86,7 @@ def silu(x: TensorLike) -> Tensor:
 
 def hard_sigmoid(x: TensorLike) -> Tensor:
     """Return 0.2 * x + 0.5, limited to [0, 1]."""
-    return e.clip(0.2 * as_float(x) + 0.5, 0.0, 1.0)
+    return selection.clip(0.2 * as_float(x) + 0.5, 0.0, 1.0)
 
 
 def softsign(x: TensorLike) -> Tensor:
@@ -104,7 +104,7 @@ def _target_and_output(target: TensorLike, output: TensorLike) -> tuple[Tensor, 
 
 
 def _probabilities(p: Tensor) -> Tensor:
-    return e.clip(p, EPSILON, 1 - EPSILON)
+    return selection.clip(p, EPSILON, 1 - EPSILON)
 
 
 def binary_crossentropy(
@@ -157,13 +157,13 @@ def sparse_categorical_crossentropy(
 def mean_squared_error(target: TensorLike, output: TensorLike, axis: Any = -1) -> Tensor:
     """Return the mean of squared differences over `axis`."""
     y, x = _target_and_output(target, output)
-    return reduction.mean(e.square(x - y), axis)
+    return statistics.mean(e.square(x - y), axis)
 
 
 def mean_absolute_error(target: TensorLike, output: TensorLike, axis: Any = -1) -> Tensor:
     """Return the mean of absolute differences over `axis`."""
     y, x = _target_and_output(target, output)
-    return reduction.mean(e.abs(x - y), axis)
+    return statistics.mean(e.abs(x - y), axis)
 
 
 def huber(target: TensorLike, output: TensorLike, delta: float = 1.0) -> Tensor:
@@ -182,7 +182,7 @@ def accuracy(target: TensorLike, output: TensorLike, axis: int = -1) -> Tensor:
             f"expected labels of {x.ndim - 1} axes for {x.type}, found {labels.type}", code="ST0106"
         )
     hits = logic.equal(reduction.argmax(x, axis), cast_to(labels, int64))
-    return reduction.mean(cast_to(hits, x.dtype))
+    return statistics.mean(cast_to(hits, x.dtype))
 
 
 # --- normalization -------------------------------------------------------------------------------
@@ -192,15 +192,15 @@ def l2_normalize(x: TensorLike, axis: Any = -1, epsilon: float = 1e-12) -> Tenso
     """Return `x` divided by its Euclidean norm along `axis`; `epsilon` bounds the squared norm."""
     x = as_float(x)
     total = reduction.sum(e.square(x), axis, keepdims=True)
-    return e.multiply(x, e.rsqrt(e.maximum(total, epsilon)))
+    return e.multiply(x, e.rsqrt(selection.maximum(total, epsilon)))
 
 
 def moments(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> tuple[Tensor, Tensor]:
     """Return mean and variance over `axis`."""
     x = as_float(x)
     return (
-        reduction.mean(x, axis, keepdims=keepdims),
-        reduction.var(x, axis, keepdims=keepdims),
+        statistics.mean(x, axis, keepdims=keepdims),
+        statistics.var(x, axis, keepdims=keepdims),
     )
 
 

@@ -198,22 +198,22 @@ def contract(left: TensorLike, right: TensorLike, spec: str) -> Tensor:
     for x, labels in ((left, a), (right, b)):
         if x.ndim != len(labels):
             raise ShapeError(f"contract: expected the axes {labels!r}, found {x.type}")
-    return _contract("contract", left, right, a, b, out)
+    return contract_labelled("contract", left, right, a, b, out)
 
 
-def _contract(name: str, left: Tensor, right: Tensor, a: str, b: str, out: str) -> Tensor:
-    left, a = _sum_unshared(left, a, b + out)
-    right, b = _sum_unshared(right, b, a + out)
+def contract_labelled(name: str, left: Tensor, right: Tensor, a: str, b: str, out: str) -> Tensor:
+    left, a = sum_unshared(left, a, b + out)
+    right, b = sum_unshared(right, b, a + out)
     left, right = _agreeing(name, left, right, a, b, out)
     if not set(a) & set(b) - set(out):
         return multiply(_arranged(left, a, out), _arranged(right, b, out))
     if left.dtype.is_bool:
-        total = _contract(name, cast_to(left, int64), cast_to(right, int64), a, b, out)
+        total = contract_labelled(name, cast_to(left, int64), cast_to(right, int64), a, b, out)
         return cast_to(total, bool_)
     return apply(CONTRACT, left, right, spec=f"{a},{b}->{out}")
 
 
-def _sum_unshared(x: Tensor, labels: str, needed: Collection[str]) -> tuple[Tensor, str]:
+def sum_unshared(x: Tensor, labels: str, needed: Collection[str]) -> tuple[Tensor, str]:
     """Return `x` summed over the labels that nothing else needs, and the labels left."""
     axes = tuple(i for i, label in enumerate(labels) if label not in needed)
     if not axes:
@@ -247,7 +247,7 @@ def _arranged(x: Tensor, labels: str, out: str) -> Tensor:
     return movement.reshape(x, tuple(next(sizes) if label in labels else 1 for label in out))
 
 
-def _operands(values: Sequence[TensorLike]) -> list[Tensor]:
+def as_operands(values: Sequence[TensorLike]) -> list[Tensor]:
     values = [v if isinstance(v, Tensor) or is_weak(v) else as_tensor(v) for v in values]
     dtype = weak_promote(values)
     return [cast_to(as_tensor(v, dtype), dtype) for v in values]
@@ -258,7 +258,7 @@ def dot(x: TensorLike, y: TensorLike) -> Tensor:
 
     A 0-d operand multiplies. Vectors give a 0-d result. Sizes must agree.
     """
-    a, b = _operands((x, y))
+    a, b = as_operands((x, y))
     if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
     return _over_axes("dot", a, b, [a.ndim - 1], [max(b.ndim - 2, 0)])
@@ -272,7 +272,7 @@ def _over_axes(
     for p, q in zip(first, second, strict=True):
         right[q] = left[p]
     out = "".join(label for label in left + right if not (label in left and label in right))
-    return _contract(name, a, b, "".join(left), "".join(right), out)
+    return contract_labelled(name, a, b, "".join(left), "".join(right), out)
 
 
 def matmul(x: TensorLike, y: TensorLike) -> Tensor:
@@ -280,7 +280,7 @@ def matmul(x: TensorLike, y: TensorLike) -> Tensor:
 
     A vector on the left is a row, on the right a column, and that axis is dropped again.
     """
-    a, b = _operands((x, y))
+    a, b = as_operands((x, y))
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError(
             "matmul: 0-d operands have no matrix product", help="use * instead", code="ST0106"
@@ -290,12 +290,12 @@ def matmul(x: TensorLike, y: TensorLike) -> Tensor:
     row, column = row if a.ndim > 1 else "", column if b.ndim > 1 else ""
     left = batch[count - max(a.ndim - 2, 0) :] + row + sum_
     right = batch[count - max(b.ndim - 2, 0) :] + sum_ + column
-    (a, b), (left, right) = _drop_repeated([a, b], [left, right], batch)
+    (a, b), (left, right) = drop_repeated([a, b], [left, right], batch)
     out = batch + row + column
-    return _contract("matmul", a, b, left, right, out)
+    return contract_labelled("matmul", a, b, left, right, out)
 
 
-def _drop_repeated(
+def drop_repeated(
     xs: Sequence[Tensor], terms: Sequence[str], labels: Collection[str]
 ) -> tuple[list[Tensor], list[str]]:
     """Return operands without the axes of size 1 along which `labels` repeat them."""
@@ -316,7 +316,7 @@ def _drop_repeated(
 def tensordot(x: TensorLike, y: TensorLike, axes: Any = 2) -> Tensor:
     """Return the sum of products over `axes`: a count of last axes of `x` and first ones of `y`,
     or a pair of axis lists."""
-    a, b = _operands((x, y))
+    a, b = as_operands((x, y))
     if isinstance(axes, (tuple, list)):
         if len(axes) != 2:
             raise AttributeValueError(
@@ -339,13 +339,13 @@ def tensordot(x: TensorLike, y: TensorLike, axes: Any = 2) -> Tensor:
 
 def outer(x: TensorLike, y: TensorLike) -> Tensor:
     """Return all products of the elements of two flattened tensors, as a matrix."""
-    a, b = _operands((x, y))
+    a, b = as_operands((x, y))
     return multiply(movement.expand_dims(movement.ravel(a), 1), movement.ravel(b))
 
 
 def inner(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the sum of products over the last axes of both; a 0-d operand multiplies."""
-    a, b = _operands((x, y))
+    a, b = as_operands((x, y))
     if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
     return _over_axes("inner", a, b, [a.ndim - 1], [b.ndim - 1])
@@ -353,130 +353,11 @@ def inner(x: TensorLike, y: TensorLike) -> Tensor:
 
 def vdot(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the sum of products of two flattened tensors."""
-    a, b = _operands((x, y))
-    return _contract("vdot", movement.ravel(a), movement.ravel(b), "i", "i", "")
-
-
-# --- einsum --------------------------------------------------------------------------------------
-
-_TYPICAL_SIZE = 64
-"""What an unknown size counts as when the order of contractions is chosen."""
-
-_NO_LIMIT = 1 << 62
-"""Memory limit of the path search: with one, it would contract more than two at once."""
-
-
-def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
-    """Return Einstein's sum, with NumPy's notation (implicit result, ``...``, repeated labels).
-
-    Several operands are contracted pairwise, in the order that `numpy.einsum_path` finds; sizes
-    that are not known yet count as equal.
-    """
-    if not isinstance(subscripts, str) or not operands:
-        raise AttributeValueError(
-            "einsum: expected subscripts like 'ij,jk->ik', then operands", code="ST0303"
-        )
-    xs = _operands(operands)
-    terms, out = _parse_einsum(subscripts, xs)
-    diagonals = [_take_diagonals(x, labels) for x, labels in zip(xs, terms, strict=True)]
-    xs, terms = _drop_repeated(*zip(*diagonals, strict=True), labels=LABELS)  # type: ignore[misc]
-    pairs = list(zip(xs, terms, strict=True))
-    while len(pairs) > 1:
-        i, j = _next_pair(pairs, out)
-        (a, left), (b, right) = pairs[i], pairs[j]
-        rest = [pair for k, pair in enumerate(pairs) if k not in (i, j)]
-        needed = set(out).union(*(labels for _, labels in rest))
-        kept = "".join(label for label in dict.fromkeys(left + right) if label in needed)
-        kept = kept if rest else out
-        pairs = [*rest, (_contract("einsum", a, b, left, right, kept), kept)]
-    x, labels = _sum_unshared(*pairs[0], needed=out)
-    return movement.transpose(x, [labels.index(label) for label in out])
-
-
-def _parse_einsum(subscripts: str, xs: list[Tensor]) -> tuple[list[str], str]:
-    """Return one label per axis for each operand and for the result."""
-    text = subscripts.replace(" ", "")
-    inputs, arrow, out = text.partition("->")
-    terms = inputs.split(",")
-    if len(terms) != len(xs):
-        raise AttributeValueError(
-            f"einsum: {len(terms)} terms in {subscripts!r}, {len(xs)} operands", code="ST0303"
-        )
-    for term in (*terms, out):
-        if not set(term.replace("...", "", 1)) <= set(LABELS):
-            raise AttributeValueError(
-                f"einsum: {term!r} in {subscripts!r} is not a list of labels", code="ST0303"
-            )
-    terms, dots = _expand_dots(terms, xs)
-    if not arrow:
-        counts = Counter("".join(terms))
-        out = "..." + "".join(sorted(x for x, n in counts.items() if n == 1 and x not in dots))
-    elif dots and "..." not in out:
-        raise AttributeValueError(
-            f"einsum: the result of {subscripts!r} lacks the ellipsis", code="ST0303"
-        )
-    out = out.replace("...", dots)
-    if not set(out) <= set("".join(terms)) or len(set(out)) != len(out):
-        raise AttributeValueError(
-            f"einsum: a label of the result of {subscripts!r} is repeated or in no term",
-            code="ST0303",
-        )
-    return terms, out
-
-
-def _expand_dots(terms: list[str], xs: list[Tensor]) -> tuple[list[str], str]:
-    """Return the terms with labels for ``...``, aligned on the right, and these labels."""
-    counts = []
-    for term, x in zip(terms, xs, strict=True):
-        counts.append(x.ndim - len(term.replace("...", "")))
-        if counts[-1] < 0 or (counts[-1] and "..." not in term):
-            raise ShapeError(f"einsum: the labels {term!r} do not fit {x.type}", code="ST0106")
-    unused = [label for label in LABELS if label not in "".join(terms)]
-    dots = "".join(unused[: max(counts)])
-    expanded = [
-        term.replace("...", dots[len(dots) - count :])
-        for term, count in zip(terms, counts, strict=True)
-    ]
-    return expanded, dots
-
-
-def _take_diagonals(x: Tensor, labels: str) -> tuple[Tensor, str]:
-    """Return `x` with each repeated label reduced to its diagonal."""
-    while len(set(labels)) < len(labels):
-        label = next(label for label in labels if labels.count(label) > 1)
-        first = labels.index(label)
-        second = labels.index(label, first + 1)
-        size = unify_dims(x.shape[first], x.shape[second])
-        if size is None:
-            raise ShapeError(
-                f"einsum: the axes {label!r} of {x.type} differ in size", code="ST0102"
-            )
-        shape = [size if axis in (first, second) else None for axis in range(x.ndim)]
-        x = diagonal(movement.specify_shape(x, shape), 0, first, second)
-        labels = labels[:first] + labels[first + 1 : second] + labels[second + 1 :] + label
-    return x, labels
-
-
-def _next_pair(pairs: list[tuple[Tensor, str]], out: str) -> tuple[int, int]:
-    """Return which two operands to contract next, by NumPy's path search."""
-    if len(pairs) == 2:
-        return 0, 1
-    sizes: dict[str, int] = {}
-    for x, labels in pairs:
-        for label, size in zip(labels, x.shape, strict=True):
-            if isinstance(size, int):
-                sizes[label] = size
-    shapes = [tuple(sizes.get(label, _TYPICAL_SIZE) for label in labels) for _, labels in pairs]
-    text = ",".join(labels for _, labels in pairs) + "->" + out
-    search = "optimal" if len(pairs) <= 5 else "greedy"  # optimal looks at every order
-    path, _ = np.einsum_path(
-        text, *(np.broadcast_to(0.0, shape) for shape in shapes), optimize=(search, _NO_LIMIT)
-    )
-    first, second, *_ = sorted(path[1])
-    return first, second
+    a, b = as_operands((x, y))
+    return contract_labelled("vdot", movement.ravel(a), movement.ravel(b), "i", "i", "")
 
 
 __all__ = [
-    "contract", "diag", "diagonal", "dot", "einsum", "inner", "matmul", "outer", "split_spec",
+    "contract", "diag", "diagonal", "dot", "inner", "matmul", "outer", "split_spec",
     "tensordot", "trace", "vdot",
 ]  # fmt: skip

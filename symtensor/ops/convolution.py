@@ -21,7 +21,7 @@ from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import int64
 from symtensor.ir.tensor import Tensor
-from symtensor.ops import creation, elementwise, movement, reduction, slicing
+from symtensor.ops import creation, movement, reduction, selection, slicing
 from symtensor.ops.attributes import as_dim, as_int, as_items
 from symtensor.ops.build import TensorLike, apply, as_tensor, cast_to, weak_promote
 from symtensor.ops.contraction import CONTRACT
@@ -330,11 +330,11 @@ def _counts(x: Tensor, total: Tensor, window: Ints, steps: Ints, pairs: Pairs) -
     counts: Tensor = constant(1, int64)
     for axis, (size, step, (before, _)) in enumerate(zip(window, steps, pairs, strict=True), 1):
         start = creation.arange(total.shape[axis]) * step - before
-        inside = elementwise.minimum(start + size, x.shape[axis]) - elementwise.maximum(start, 0)
+        inside = selection.minimum(start + size, x.shape[axis]) - selection.maximum(start, 0)
         shape = [1] * x.ndim
         shape[axis] = -1
-        counts = counts * movement.reshape(elementwise.maximum(inside, 0), shape)
-    return cast_to(elementwise.maximum(counts, 1), total.dtype)
+        counts = counts * movement.reshape(selection.maximum(inside, 0), shape)
+    return cast_to(selection.maximum(counts, 1), total.dtype)
 
 
 __all__ = [

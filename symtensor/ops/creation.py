@@ -14,7 +14,7 @@ from symtensor.ir.dtypes import DType, as_dtype, float32, float64, int64
 from symtensor.ir.literal import as_array
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
-from symtensor.ops import elementwise, joining, logic, movement, reduction
+from symtensor.ops import joining, logic, movement, reduction, rounding
 from symtensor.ops.attributes import (
     as_dim,
     as_flag,
@@ -160,7 +160,7 @@ def linspace(
         out = logic.where(logic.equal(position, gaps), b, out)
     if dtype is None:
         return out
-    return cast_to(elementwise.floor(out) if as_dtype(dtype).is_integer else out, as_dtype(dtype))
+    return cast_to(rounding.floor(out) if as_dtype(dtype).is_integer else out, as_dtype(dtype))
 
 
 # --- one value -----------------------------------------------------------------------------------

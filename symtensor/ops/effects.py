@@ -11,7 +11,7 @@ from symtensor.errors import AssertionFailed
 from symtensor.ir.dtypes import bool_
 from symtensor.ir.node import fresh_uid
 from symtensor.ir.tensor import Tensor
-from symtensor.ops import elementwise
+from symtensor.ops import selection
 from symtensor.ops.attributes import as_number
 from symtensor.ops.build import TensorLike, apply, as_tensor, cast_to
 from symtensor.ops.families import AxisMap, IndexMap, View
@@ -102,7 +102,7 @@ GRAD_CLIP = define(
     "grad_clip",
     infer=lambda x, *, low, high: x,
     evaluate=lambda xp, x, *, low, high: x,
-    vjp=lambda g, y, x, *, low, high: (elementwise.clip(g, low, high),),
+    vjp=lambda g, y, x, *, low, high: (selection.clip(g, low, high),),
     family=View(_identity_map),
     doc="The operand; its gradient is limited to an interval.",
 )

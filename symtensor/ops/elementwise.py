@@ -1,16 +1,14 @@
-"""Arithmetic and mathematical functions, one record each.
+"""Arithmetic, powers, exponentials and logarithms, one record each.
 
 Gradients never turn an unselected branch into NaN: where a derivative can be infinite or NaN (sqrt
 at 0, log at 0, division by 0, exp beyond its range), the rule multiplies with `masked_multiply`,
 which is 0 wherever the incoming cotangent is 0. So the gradient of ``where(x > 0, sqrt(x), 0)`` is 0
 at 0, at the price of one compare and select. Products stay plain: an infinite or NaN factor makes
-NaN of a zero cotangent. Kinks: abs'(0) = 0, relu'(0) = 0, equal operands of maximum and minimum
-share the cotangent, clip sends all of it to x inside and at the bounds.
+NaN of a zero cotangent. abs'(0) = 0.
 """
 
 from __future__ import annotations
 
-import builtins
 import math
 from typing import Any
 
@@ -18,7 +16,6 @@ from symtensor.errors import AttributeValueError
 from symtensor.ir.dtypes import float32
 from symtensor.ir.tensor import Tensor
 from symtensor.ops import logic
-from symtensor.ops.attributes import as_int
 from symtensor.ops.build import TensorLike, as_tensor
 from symtensor.ops.elementwise_rule import (
     ANY,
@@ -29,6 +26,7 @@ from symtensor.ops.elementwise_rule import (
     ElementwiseFunction,
     elementwise,
 )
+from symtensor.ops.rounding import trunc
 
 # --- arithmetic ----------------------------------------------------------------------------------
 
@@ -166,6 +164,14 @@ sign: ElementwiseFunction = elementwise(
     doc="-1, 0 or 1 by the sign of x; NaN stays NaN.",
 )  # fmt: skip
 
+copysign: ElementwiseFunction = elementwise(
+    "copysign", FLOATING, arity=2,
+    evaluate=lambda xp, x, y: xp.copysign(x, y),
+    vjp=lambda g, z, x, y: (g * copysign(sign(x), y) * sign(x), None),
+    scalar=lambda s, x, y: s.copysign(x, y),
+    doc="The magnitude of x with the sign of y.",
+)  # fmt: skip
+
 reciprocal: ElementwiseFunction = elementwise(
     "reciprocal", FLOATING,
     evaluate=lambda xp, x: xp.reciprocal(x),
@@ -247,6 +253,16 @@ def power(x: TensorLike, y: TensorLike) -> Tensor:
     if isinstance(y, int) and y == 2 and isinstance(x, Tensor) and not x.dtype.is_bool:
         return square(x)  # NumPy's own shortcut: the same bits
     return _power(x, y)
+
+
+def positive(x: TensorLike) -> Tensor:
+    """Return `x` unchanged."""
+    return as_tensor(x)
+
+
+def divmod(x: TensorLike, y: TensorLike) -> tuple[Tensor, Tensor]:
+    """Return the floor quotient and the remainder."""
+    return floor_divide(x, y), remainder(x, y)
 
 
 # --- exponentials and logarithms -----------------------------------------------------------------
@@ -382,203 +398,3 @@ xlogy: ElementwiseFunction = elementwise(
         s.const(0.0, s.dtype(x)), s.mul(x, s.call("log", y))),
     doc="x * log(y), and 0 where x is 0.",
 )  # fmt: skip
-
-# --- rounding ------------------------------------------------------------------------------------
-
-floor: ElementwiseFunction = elementwise(
-    "floor", NUMERIC,
-    evaluate=lambda xp, x: xp.floor(x),
-    vjp=lambda g, y, x: (None,),
-    scalar=lambda s, x: s.floor(x) if s.dtype(x).is_floating else x,
-    doc="The largest whole number not above x.",
-)  # fmt: skip
-
-ceil: ElementwiseFunction = elementwise(
-    "ceil", NUMERIC,
-    evaluate=lambda xp, x: xp.ceil(x),
-    vjp=lambda g, y, x: (None,),
-    scalar=lambda s, x: s.ceil(x) if s.dtype(x).is_floating else x,
-    doc="The least whole number not below x.",
-)  # fmt: skip
-
-trunc: ElementwiseFunction = elementwise(
-    "trunc", NUMERIC,
-    evaluate=lambda xp, x: xp.trunc(x),
-    vjp=lambda g, y, x: (None,),
-    scalar=lambda s, x: s.trunc(x) if s.dtype(x).is_floating else x,
-    doc="x without its fraction.",
-)  # fmt: skip
-
-rint: ElementwiseFunction = elementwise(
-    "rint", FLOATING,
-    evaluate=lambda xp, x: xp.rint(x),
-    vjp=lambda g, y, x: (None,),
-    scalar=lambda s, x: s.rint(x),
-    doc="The nearest whole number, halves to even.",
-)  # fmt: skip
-
-
-def round(x: TensorLike, decimals: int = 0) -> Tensor:
-    """Return `x` rounded to `decimals` places, halves to even, by scaling as NumPy does."""
-    value, decimals = as_tensor(x), as_int(decimals, "round: decimals")
-    if builtins.abs(decimals) > 300:  # 10.0**decimals would be infinite
-        raise AttributeValueError(f"round: decimals: expected -300 to 300, found {decimals}")
-    if value.dtype.is_bool or (value.dtype.is_integer and decimals >= 0):
-        return value
-    if value.dtype.is_integer:
-        return logic.cast(rint(value / 10**-decimals) * 10**-decimals, value.dtype)
-    if decimals == 0:
-        return rint(value)
-    scale = 10.0 ** builtins.abs(decimals)
-    return rint(value * scale) / scale if decimals > 0 else rint(value / scale) * scale
-
-
-# --- selection -----------------------------------------------------------------------------------
-
-relu: ElementwiseFunction = elementwise(
-    "relu", NUMERIC,
-    evaluate=lambda xp, x: xp.where(x <= 0, xp.zeros((), x.dtype), x),
-    vjp=lambda g, y, x: (logic.where(x > 0, g, 0),),
-    scalar=lambda s, x: s.select(s.le(x, s.const(0, s.dtype(x))), s.const(0, s.dtype(x)), x),
-    doc="max(x, 0), and 0.0 of -0.0; relu'(0) = 0.",
-)  # fmt: skip
-
-
-def _winner(g: Tensor, mine: Tensor, other: Tensor) -> Tensor:
-    """The cotangent of the operand that is the larger; equal ones get half each."""
-    return logic.where(mine > other, g, logic.where(logic.equal(mine, other), g * 0.5, 0))
-
-
-maximum: ElementwiseFunction = elementwise(
-    "maximum", ANY, arity=2, commutative=True,
-    evaluate=lambda xp, x, y: xp.maximum(x, y),
-    vjp=lambda g, z, x, y: (_winner(g, x, y), _winner(g, y, x)),
-    scalar=lambda s, x, y: s.maximum(x, y),
-    doc="The larger of x and y; NaN if either is. Equal operands share the gradient.",
-)  # fmt: skip
-
-minimum: ElementwiseFunction = elementwise(
-    "minimum", ANY, arity=2, commutative=True,
-    evaluate=lambda xp, x, y: xp.minimum(x, y),
-    vjp=lambda g, z, x, y: (_winner(g, y, x), _winner(g, x, y)),
-    scalar=lambda s, x, y: s.minimum(x, y),
-    doc="The smaller of x and y; NaN if either is. Equal operands share the gradient.",
-)  # fmt: skip
-
-
-def _ignoring_nan(s: Any, x: Any, y: Any, choose: Any) -> Any:
-    if not s.dtype(x).is_floating:
-        return choose(x, y)
-    return s.select(s.ne(x, x), y, s.select(s.ne(y, y), x, choose(x, y)))
-
-
-def _known_winner(g: Tensor, mine: Tensor, other: Tensor) -> Tensor:
-    return logic.where(logic.isnan(other), g, _winner(g, mine, other))
-
-
-fmax: ElementwiseFunction = elementwise(
-    "fmax", ANY, arity=2, commutative=True,
-    evaluate=lambda xp, x, y: xp.fmax(x, y),
-    vjp=lambda g, z, x, y: (_known_winner(g, x, y), _known_winner(g, y, x)),
-    scalar=lambda s, x, y: _ignoring_nan(s, x, y, s.maximum),
-    doc="The larger of x and y, ignoring a NaN.",
-)  # fmt: skip
-
-fmin: ElementwiseFunction = elementwise(
-    "fmin", ANY, arity=2, commutative=True,
-    evaluate=lambda xp, x, y: xp.fmin(x, y),
-    vjp=lambda g, z, x, y: (_known_winner(g, -x, -y), _known_winner(g, -y, -x)),
-    scalar=lambda s, x, y: _ignoring_nan(s, x, y, s.minimum),
-    doc="The smaller of x and y, ignoring a NaN.",
-)  # fmt: skip
-
-copysign: ElementwiseFunction = elementwise(
-    "copysign", FLOATING, arity=2,
-    evaluate=lambda xp, x, y: xp.copysign(x, y),
-    vjp=lambda g, z, x, y: (g * copysign(sign(x), y) * sign(x), None),
-    scalar=lambda s, x, y: s.copysign(x, y),
-    doc="The magnitude of x with the sign of y.",
-)  # fmt: skip
-
-nextafter: ElementwiseFunction = elementwise(
-    "nextafter", FLOATING, arity=2,
-    evaluate=lambda xp, x, y: xp.where(x == y, y, xp.nextafter(x, y)),
-    vjp=lambda g, z, x, y: (g, None),
-    scalar=lambda s, x, y: s.select(s.eq(x, y), y, s.nextafter(x, y)),
-    doc="The next float after x towards y; y where they are equal, which may be the other zero.",
-)  # fmt: skip
-
-heaviside: ElementwiseFunction = elementwise(
-    "heaviside", FLOATING, arity=2,
-    evaluate=lambda xp, x, y: xp.heaviside(x, y),
-    vjp=lambda g, z, x, y: (None, logic.where(logic.equal(x, 0), g, 0)),
-    scalar=lambda s, x, y: s.select(
-        s.eq(x, s.const(0.0, s.dtype(x))), y,
-        s.select(s.lt(x, s.const(0.0, s.dtype(x))), s.const(0.0, s.dtype(x)),
-                 s.select(s.eq(x, x), s.const(1.0, s.dtype(x)), x))),
-    doc="0 below 0, 1 above, y at 0.",
-)  # fmt: skip
-
-
-def positive(x: TensorLike) -> Tensor:
-    """Return `x` unchanged."""
-    return as_tensor(x)
-
-
-def divmod(x: TensorLike, y: TensorLike) -> tuple[Tensor, Tensor]:
-    """Return the floor quotient and the remainder."""
-    return floor_divide(x, y), remainder(x, y)
-
-
-def _clip_rule(s: Any, x: Any, low: Any, high: Any) -> Any:
-    return s.minimum(s.maximum(x, low), high)
-
-
-def _vjp_clip(
-    g: Tensor, y: Tensor, x: Tensor, low: Tensor, high: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """1 inside and at the bounds; where a bound decides, it gets the cotangent."""
-    upper = maximum(x, low) > high
-    lower = logic.logical_and(x < low, logic.logical_not(upper))
-    inside = logic.logical_not(logic.logical_or(lower, upper))
-    return logic.where(inside, g, 0), logic.where(lower, g, 0), logic.where(upper, g, 0)
-
-
-_clip: ElementwiseFunction = elementwise(
-    "clip", NUMERIC, arity=3,
-    evaluate=lambda xp, x, low, high: xp.minimum(xp.maximum(x, low), high),
-    vjp=_vjp_clip,
-    scalar=_clip_rule,
-    doc="x limited to [low, high]; high where low > high; NaN in any operand gives NaN.",
-)  # fmt: skip
-
-
-def clip(x: TensorLike, low: TensorLike = None, high: TensorLike = None) -> Tensor:
-    """Return `x` limited to [low, high]; either bound may be None.
-
-    The derivative by `x` is 1 inside and at the bounds. A Python integer bound beyond the range of
-    an integer `x` limits nothing.
-    """
-    value = as_tensor(x)
-    if low is None and high is None:
-        return value
-    if value.dtype.is_floating:  # unlike maximum and minimum, a bound does not share the gradient
-        below, above = -math.inf if low is None else low, math.inf if high is None else high
-        return _clip(value, below, above)
-    bounds = [logic.integer_bound(value, b) for b in (low, high)]
-    if bounds[0] is None:
-        return minimum(value, bounds[1])
-    return maximum(value, bounds[0]) if bounds[1] is None else _clip(value, *bounds)
-
-
-def nan_to_num(
-    x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
-) -> Tensor:
-    """Return `x` with NaN and infinities replaced, infinities by the largest floats by default."""
-    value = as_tensor(x)
-    if not value.dtype.is_floating:
-        return value
-    limit = logic.largest(value.dtype)
-    out = logic.where(logic.isnan(value), nan, value)
-    out = logic.where(logic.equal(value, math.inf), limit if posinf is None else posinf, out)
-    return logic.where(logic.equal(value, -math.inf), -limit if neginf is None else neginf, out)

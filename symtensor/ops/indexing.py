@@ -25,7 +25,7 @@ from symtensor.ir.dims import Shape
 from symtensor.ir.dtypes import int64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_shapes
-from symtensor.ops import creation, elementwise, logic, movement
+from symtensor.ops import creation, elementwise, logic, movement, selection
 from symtensor.ops.attributes import as_dim
 from symtensor.ops.build import (
     TensorLike,
@@ -214,7 +214,7 @@ def take(
     axis = normalize_axis(axis, x.ndim)
     size = x.shape[axis]
     if mode == "clip":
-        index = elementwise.clip(cast_to(index, int64), 0, as_tensor(size - 1))
+        index = selection.clip(cast_to(index, int64), 0, as_tensor(size - 1))
     elif mode == "wrap":
         index = elementwise.remainder(cast_to(index, int64), size)
     out = apply(GATHER, x, index, axes=(axis,))

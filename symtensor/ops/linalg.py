@@ -16,7 +16,7 @@ from symtensor.ir.dims import Dim, Shape
 from symtensor.ir.dtypes import float64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType, unify_dims, unify_shapes
-from symtensor.ops import contraction, creation, elementwise, logic, movement, reduction
+from symtensor.ops import contraction, creation, elementwise, logic, movement, statistics
 from symtensor.ops.attributes import as_flag, as_int
 from symtensor.ops.build import TensorLike, apply, apply_multi, as_tensor, cast_to
 from symtensor.ops.contraction import matmul
@@ -383,7 +383,7 @@ def matrix_power(x: TensorLike, n: int) -> Tensor:
 
 def norm(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Return the Euclidean (Frobenius) norm over `axis`."""
-    return reduction.norm(x, axis, keepdims=keepdims)
+    return statistics.norm(x, axis, keepdims=keepdims)
 
 
 __all__ = [

@@ -26,7 +26,16 @@ from symtensor.ir.dims import Shape
 from symtensor.ir.dtypes import DType, as_dtype, float32, float64, int64, uint64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
-from symtensor.ops import elementwise, indexing, logic, reduction, sort, trigonometry
+from symtensor.ops import (
+    elementwise,
+    indexing,
+    logic,
+    reduction,
+    rounding,
+    selection,
+    sort,
+    trigonometry,
+)
 from symtensor.ops.attributes import as_int, as_number, index_of, normalize_dim
 from symtensor.ops.build import TensorLike, apply, as_tensor, broadcast, cast_to, normalize_axis
 from symtensor.ops.families import Draw
@@ -102,7 +111,7 @@ def uniform(
     a, b = as_tensor(low, kind), as_tensor(high, kind)
     value = a + unit_floats(state, _shape(shape), kind) * (b - a)
     # rounding may reach `high`: step back below it
-    return logic.where(value < b, value, elementwise.nextafter(*broadcast(b, a)))
+    return logic.where(value < b, value, rounding.nextafter(*broadcast(b, a)))
 
 
 def normal(
@@ -126,7 +135,7 @@ def truncated_normal(
     edge = math.erf(2 / math.sqrt(2))
     u = unit_floats(state, _shape(shape), float64)
     z = math.sqrt(2) * erfinv((2 * u - 1) * edge)
-    z = elementwise.clip(z, -2.0, 2.0)
+    z = selection.clip(z, -2.0, 2.0)
     return cast_to(z, kind) * as_tensor(std, kind) + as_tensor(mean, kind)
 
 
@@ -146,7 +155,7 @@ def erfinv(x: TensorLike) -> Tensor:
 
     x = as_tensor(x)
     w = -elementwise.log1p(-x * x)
-    near, far = w - 2.5, elementwise.sqrt(elementwise.maximum(w, 5.0)) - 3.0
+    near, far = w - 2.5, elementwise.sqrt(selection.maximum(w, 5.0)) - 3.0
     p, q = as_tensor(_CENTRAL[0], x.dtype), as_tensor(_TAIL[0], x.dtype)
     for a, b in zip(_CENTRAL[1:], _TAIL[1:], strict=True):
         p, q = p * near + a, q * far + b

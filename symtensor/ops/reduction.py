@@ -1,4 +1,4 @@
-"""Reductions and running sums.
+"""Reductions.
 
 Records reduce over the attribute ``axes``, which disappear; ``keepdims`` is a reshape afterwards.
 Small integers add up in 64 bits as in NumPy. half and bfloat16 add up in float32 (NumPy adds them
@@ -8,36 +8,33 @@ of a product is right with any number of zeros.
 
 from __future__ import annotations
 
-import builtins
-import math
 from collections.abc import Callable
 from typing import Any
 
 from symtensor.errors import AttributeValueError, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, Shape
-from symtensor.ir.dtypes import DType, bool_, float32, float64, int64, uint64
+from symtensor.ir.dtypes import DType, bool_, float32, int64, uint64
 from symtensor.ir.node import Op
 from symtensor.ir.tensor import Tensor
-from symtensor.ir.types import TensorType, format_shape, unify_dims
-from symtensor.ops import creation, effects, elementwise, logic, movement, slicing
-from symtensor.ops.attributes import as_flag, as_int, index_of
+from symtensor.ir.types import TensorType, format_shape
+from symtensor.ops import creation, logic, movement, selection, slicing
+from symtensor.ops.attributes import as_flag
 from symtensor.ops.build import (
     TensorLike,
     apply,
     as_tensor,
-    broadcast,
     cast_to,
     is_weak,
     normalize_axes,
     normalize_axis,
 )
-from symtensor.ops.families import Reduction, Running
-from symtensor.ops.inputs import dim_value
+from symtensor.ops.families import Reduction
 from symtensor.ops.registry import define
 
 
-def _reduced(shape: Shape, axes: tuple[int, ...]) -> Shape:
+def reduced_shape(shape: Shape, axes: tuple[int, ...]) -> Shape:
+    """Return a shape without axes."""
     return tuple(size for axis, size in enumerate(shape) if axis not in axes)
 
 
@@ -51,7 +48,7 @@ def _expand(reduced: Tensor, shape: Shape, axes: tuple[int, ...]) -> Tensor:
 
 
 def _infer(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
-    return TensorType(x.dtype, _reduced(x.shape, axes))
+    return TensorType(x.dtype, reduced_shape(x.shape, axes))
 
 
 def _numpy_extremum(name: str) -> Callable[..., Any]:
@@ -119,7 +116,7 @@ def _vjp_extremum(g: Tensor, y: Tensor, x: Tensor, *, axes: tuple[int, ...]) -> 
     chosen = logic.equal(x, _expand(y, x.shape, axes))
     wide = accumulator(g.dtype)  # half precision counts to 2048 only
     count = sum(cast_to(chosen, wide), axes)
-    share = cast_to(cast_to(g, wide) / elementwise.maximum(count, 1), g.dtype)
+    share = cast_to(cast_to(g, wide) / selection.maximum(count, 1), g.dtype)
     return (logic.where(chosen, _expand(share, x.shape, axes), 0),)
 
 
@@ -179,59 +176,13 @@ ARGMIN = define(
 )
 
 
-def _cumulative(name: str) -> Callable[..., Any]:
-    def evaluate(xp: Any, x: Any, *, axis: int, reverse: bool) -> Any:
-        wide = xp.float32 if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x.dtype
-        source = xp.flip(x, axis) if reverse else x
-        out = getattr(xp, name)(source, axis=axis, dtype=wide).astype(x.dtype)
-        return xp.flip(out, axis) if reverse else out
-
-    return evaluate
-
-
-def _vjp_cumsum(g: Tensor, y: Tensor, x: Tensor, *, axis: int, reverse: bool) -> tuple[Tensor]:
-    return (apply(CUMSUM, g, axis=axis, reverse=not reverse),)
-
-
-CUMSUM = define(
-    "cumsum",
-    infer=lambda x, *, axis, reverse: x,
-    evaluate=_cumulative("cumsum"),
-    vjp=_vjp_cumsum,
-    linear=(0,),
-    family=Running("sum"),
-    doc="Running sum along an axis, from the end when reversed.",
-)
-
-
-def _rows_without_own(x: Tensor) -> tuple[Tensor, Tensor]:
+def rows_without_own(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return `x` once per element of its last axis with a 1 in that element's place, and the mask
     of these places: an n by n matrix per lane."""
     n = x.shape[-1]
     own = creation.eye(n, dtype=bool)
     rows = movement.broadcast_to(movement.expand_dims(x, -2), (*x.shape, n))
     return logic.where(own, 1, rows), own
-
-
-def _vjp_cumprod(g: Tensor, y: Tensor, x: Tensor, *, axis: int, reverse: bool) -> tuple[Tensor]:
-    """dx[i] = sum over k of g[k] * (product over j <= k, j != i), without a division by zeros."""
-    moved, cotangent = movement.moveaxis(x, axis, -1), movement.moveaxis(g, axis, -1)
-    rows, _ = _rows_without_own(moved)
-    products = apply(CUMPROD, rows, axis=rows.ndim - 1, reverse=reverse)
-    contains = creation.tri(x.shape[axis], dtype=bool)  # [i, k]: the k-th product contains x[i]
-    contains = contains if reverse else movement.transpose(contains)
-    terms = logic.where(contains, products * movement.expand_dims(cotangent, -2), 0)
-    return (movement.moveaxis(sum(terms, -1), -1, axis),)
-
-
-CUMPROD = define(
-    "cumprod",
-    infer=lambda x, *, axis, reverse: x,
-    evaluate=_cumulative("cumprod"),
-    vjp=_vjp_cumprod,
-    family=Running("prod"),
-    doc="Running product along an axis, from the end when reversed.",
-)
 
 
 def _product_before(xp: Any, x: Any, axis: int) -> Any:
@@ -249,7 +200,7 @@ def _product_of_others(xp: Any, x: Any, *, axis: int) -> Any:
 def _vjp_product_of_others(g: Tensor, y: Tensor, x: Tensor, *, axis: int) -> tuple[Tensor]:
     """dx[k] = sum over i != k of g[i] * (product over j != i, k)."""
     moved, cotangent = movement.moveaxis(x, axis, -1), movement.moveaxis(g, axis, -1)
-    rows, own = _rows_without_own(moved)
+    rows, own = rows_without_own(moved)
     products = apply(PRODUCT_OF_OTHERS, rows, axis=rows.ndim - 1)
     terms = logic.where(own, 0, products * movement.expand_dims(cotangent, -1))
     return (movement.moveaxis(sum(terms, -2), -1, axis),)
@@ -285,7 +236,7 @@ def _reduce(op: Op, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
     return movement.reshape(out, _kept(x.shape, axes)) if keepdims else out
 
 
-def _wide(x: Tensor) -> Tensor:
+def widened(x: Tensor) -> Tensor:
     """Return small integers and bools in 64 bits, as NumPy adds them up."""
     if x.dtype.is_floating:
         return x
@@ -294,12 +245,12 @@ def _wide(x: Tensor) -> Tensor:
 
 def sum(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     """Return the sum over `axis` (all axes when None); small integers add up in 64 bits."""
-    return _reduce(SUM, _wide(as_tensor(x)), axis, keepdims)
+    return _reduce(SUM, widened(as_tensor(x)), axis, keepdims)
 
 
 def prod(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     """Return the product over `axis` (all axes when None); small integers in 64 bits."""
-    return _reduce(PROD, _wide(as_tensor(x)), axis, keepdims)
+    return _reduce(PROD, widened(as_tensor(x)), axis, keepdims)
 
 
 Number = float | int | bool
@@ -312,7 +263,7 @@ def _extremum(op: Op, x: TensorLike, axis: Any, keepdims: bool, initial: Number 
         return _reduce(op, x, axes, keepdims)
     if axes:
         return _reduce(op, _with_initial(x, axes, initial), axes, keepdims)
-    return (elementwise.maximum if op is MAX else elementwise.minimum)(x, initial)
+    return (selection.maximum if op is MAX else selection.minimum)(x, initial)
 
 
 def _with_initial(x: Tensor, axes: tuple[int, ...], initial: Number) -> Tensor:
@@ -320,12 +271,13 @@ def _with_initial(x: Tensor, axes: tuple[int, ...], initial: Number) -> Tensor:
     if not is_weak(initial) or (x.dtype.is_integer and isinstance(initial, float)):
         raise AttributeValueError(f"initial: expected a number of {x.dtype}, found {initial!r}")
     as_tensor(initial, x.dtype)  # refuses an integer that the dtype can't hold
-    grown = [axis for axis in axes if not _surely_positive(x.shape[axis])] or axes[:1]
+    grown = [axis for axis in axes if not surely_positive(x.shape[axis])] or axes[:1]
     shape = tuple(size + (axis in grown) for axis, size in enumerate(x.shape))
     return slicing.place(x, shape, (0,) * x.ndim, (1,) * x.ndim, initial)
 
 
-def _surely_positive(size: Dim) -> bool:
+def surely_positive(size: Dim) -> bool:
+    """Return True for a size that is positive whatever the symbols are."""
     bound = D.lower_bound(size)
     return bound is not None and bound > 0
 
@@ -379,142 +331,7 @@ def argmin(x: TensorLike, axis: int | None = None, *, keepdims: bool = False) ->
     return _arg(ARGMIN, x, axis, keepdims)
 
 
-def _count(x: Tensor, axes: tuple[int, ...], less: int = 0) -> TensorLike:
-    """Return the number of elements over `axes`, less `less` but not below 0, as an operand."""
-    size: Dim = D.maximum(D.product(x.shape[axis] for axis in axes) - less, 0)
-    return size if isinstance(size, int) else cast_to(dim_value(size), accumulator(x.dtype))
-
-
-def as_float(x: TensorLike) -> Tensor:
-    """Return `x`, as float64 where it holds integers or bools."""
-    x = as_tensor(x)
-    return x if x.dtype.is_floating else cast_to(x, float64)
-
-
-def mean(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-    """Return the arithmetic mean over `axis`; integers give float64, nothing gives NaN."""
-    x = as_float(x)
-    axes = normalize_axes(axis, x.ndim)
-    wide = cast_to(x, accumulator(x.dtype))
-    return cast_to(sum(wide, axes, keepdims=keepdims) / _count(x, axes), x.dtype)
-
-
-def var(x: TensorLike, axis: Any = None, *, keepdims: bool = False, ddof: int = 0) -> Tensor:
-    """Return the variance over `axis` in two passes, divided by ``max(n - ddof, 0)``."""
-    x, ddof = as_float(x), as_int(ddof, "ddof")
-    axes = normalize_axes(axis, x.ndim)
-    wide = cast_to(x, accumulator(x.dtype))
-    apart = elementwise.square(wide - mean(wide, axes, keepdims=True))
-    return cast_to(sum(apart, axes, keepdims=keepdims) / _count(x, axes, ddof), x.dtype)
-
-
-def average(
-    x: TensorLike, axis: Any = None, weights: TensorLike = None, *, keepdims: bool = False
-) -> Tensor:
-    """Return the weighted mean over `axis`; plain without `weights`.
-
-    `weights` has the shape of `x`, or is a vector along a single `axis`.
-    """
-    if weights is None:
-        return mean(x, axis, keepdims=keepdims)
-    x, w = as_float(x), as_tensor(weights)
-    if w.ndim == 1 and x.ndim > 1 and index_of(axis) is not None:
-        own = normalize_axis(axis, x.ndim)
-        w = movement.expand_dims(w, tuple(a for a in range(x.ndim) if a != own))
-        x, w = broadcast(x, w)
-    sizes = [None] if w.ndim != x.ndim else map(unify_dims, w.shape, x.shape)
-    if None in sizes:
-        raise ShapeError(f"average: weights {w.type} do not fit {x.type} over axis {axis}")
-    w = movement.specify_shape(w, x.shape)
-    total = sum(x * w, axis, keepdims=keepdims)
-    return elementwise.divide(total, sum(w, axis, keepdims=keepdims))
-
-
-def _root(x: Tensor) -> Tensor:
-    """Return the square root of a sum of squares, with derivative 0 at 0."""
-    zero = logic.equal(x, 0)
-    return logic.where(zero, 0, elementwise.sqrt(logic.where(zero, 1, x)))
-
-
-def std(x: TensorLike, axis: Any = None, *, keepdims: bool = False, ddof: int = 0) -> Tensor:
-    """Return the standard deviation over `axis`; its derivative at equal elements is 0."""
-    return _root(var(x, axis, keepdims=keepdims, ddof=ddof))
-
-
-def norm(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-    """Return the Euclidean norm over `axis`; its derivative at 0 is 0."""
-    x = as_float(x)
-    squares = elementwise.square(cast_to(x, accumulator(x.dtype)))
-    return cast_to(_root(sum(squares, axis, keepdims=keepdims)), x.dtype)
-
-
-def logsumexp(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-    """Return log(sum(exp(x))) without overflow; -inf of only -inf or of nothing."""
-    x = as_float(x)
-    axes = normalize_axes(axis, x.ndim)
-    nonempty = builtins.all(_surely_positive(x.shape[a]) for a in axes)
-    top = max(x, axes, keepdims=True, initial=None if nonempty else -math.inf)
-    top = effects.stop_gradient(top)
-    shift = logic.where(logic.isfinite(top), top, 0)
-    total = sum(elementwise.exp(x - shift), axes, keepdims=True)
-    nothing = logic.equal(total, 0)
-    out = elementwise.log(logic.where(nothing, 1, total)) + shift
-    out = logic.where(nothing, -math.inf, out)
-    kept = as_flag(keepdims, "keepdims")
-    return out if kept else movement.reshape(out, _reduced(x.shape, axes))
-
-
-def count_nonzero(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-    """Return how many elements over `axis` are not zero, as int64."""
-    return sum(cast_to(as_tensor(x), bool_), axis, keepdims=keepdims)
-
-
-def ptp(x: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-    """Return maximum minus minimum over `axis`."""
-    return max(x, axis, keepdims=keepdims) - min(x, axis, keepdims=keepdims)
-
-
-def _running(op: Op, x: TensorLike, axis: int | None, reverse: bool) -> Tensor:
-    x = _wide(as_tensor(x))
-    if axis is None:
-        x, axis = movement.reshape(x, (-1,)), 0
-    return apply(op, x, axis=normalize_axis(axis, x.ndim), reverse=as_flag(reverse, "reverse"))
-
-
-def cumsum(x: TensorLike, axis: int | None = None, *, reverse: bool = False) -> Tensor:
-    """Return running sums along `axis` (of the flattened tensor when None)."""
-    return _running(CUMSUM, x, axis, reverse)
-
-
-def cumprod(x: TensorLike, axis: int | None = None, *, reverse: bool = False) -> Tensor:
-    """Return running products along `axis` (of the flattened tensor when None)."""
-    return _running(CUMPROD, x, axis, reverse)
-
-
-def diff(x: TensorLike, n: int = 1, axis: int = -1) -> Tensor:
-    """Return the `n`-th differences of neighbours along `axis`; integers wrap, bools differ."""
-    out = as_tensor(x)
-    axis = normalize_axis(axis, out.ndim)
-    count, size = as_int(n, "diff: n", 0), out.shape[axis]
-    for _ in range(builtins.min(count, size) if isinstance(size, int) else count):
-        earlier, later = _neighbours(out, axis)
-        out = logic.logical_xor(later, earlier) if out.dtype.is_bool else later - earlier
-    return out
-
-
-def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Return all elements along an axis but the last, and all but the first."""
-    count = D.maximum(x.shape[axis] - 1, 0)
-    lengths = tuple(count if a == axis else size for a, size in enumerate(x.shape))
-    first, second = ((0,) * x.ndim, tuple(int(a == axis) for a in range(x.ndim)))
-    steps = (1,) * x.ndim
-    return (
-        apply(slicing.SLICE, x, starts=first, steps=steps, lengths=lengths),
-        apply(slicing.SLICE, x, starts=second, steps=steps, lengths=lengths),
-    )
-
-
 __all__ = [
-    "accumulator", "all", "any", "argmax", "argmin", "average", "count_nonzero", "cumprod",
-    "cumsum", "diff", "logsumexp", "max", "mean", "min", "norm", "prod", "ptp", "std", "sum", "var",
+    "accumulator", "all", "any", "argmax", "argmin", "max", "min", "prod", "reduced_shape",
+    "rows_without_own", "sum", "surely_positive", "widened",
 ]  # fmt: skip

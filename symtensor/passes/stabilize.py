@@ -16,14 +16,14 @@ from symtensor.ir import dims as D
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
 from symtensor.ir.tensor import Tensor
-from symtensor.ops import elementwise, logic, reduction
+from symtensor.ops import elementwise, logic, reduction, statistics
 from symtensor.passes.rewrite import Bindings, P, Rule, Var, rewrite_graph
 
 x, s = Var("x"), Var("s")
 
 
 def _log_sum_exp(node: Node, found: Bindings) -> Tensor:
-    return reduction.logsumexp(Tensor(found["x"]), node.inputs[0].attrs["axes"])
+    return statistics.logsumexp(Tensor(found["x"]), node.inputs[0].attrs["axes"])
 
 
 def _not_shifted(node: Node, found: Bindings) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symtensor.ops import elementwise as e
-from symtensor.ops import special, trigonometry
+from symtensor.ops import rounding, selection, special, trigonometry
 from symtensor.testing.samples import Array, Sample
 
 INF, NAN = np.inf, np.nan
@@ -20,7 +20,8 @@ LONG = 67
 
 def _function(name: str) -> Callable[..., Any]:
     """Return symtensor's function of a name, whichever module has it."""
-    found = [getattr(m, name) for m in (special, trigonometry, e) if hasattr(m, name)]
+    modules = (special, trigonometry, rounding, selection, e)
+    found = [getattr(m, name) for m in modules if hasattr(m, name)]
     return found[0]  # type: ignore[no-any-return]
 
 
@@ -69,7 +70,7 @@ def _unary(
 
 
 def _integers(name: str, truth: Callable[..., Any] | None = None) -> Iterator[Sample]:
-    build = getattr(e, name)
+    build = _function(name)
     for dtype in INTEGERS:
         info = np.iinfo(dtype)
         x = np.array([info.min, info.min + 1, 0, 1, 7, info.max], dtype)
@@ -103,7 +104,7 @@ def _binary(
 
 
 def _integer_pairs(name: str, truth: Callable[..., Any] | None = None) -> Iterator[Sample]:
-    build = getattr(e, name)
+    build = _function(name)
     for dtype in INTEGERS:
         info = np.iinfo(dtype)
         grid = np.array([info.min, info.max, 0, 1, 2, 3, 7, -7 if info.min else 9, info.max // 2],
@@ -133,7 +134,7 @@ def _arithmetic() -> Iterator[Sample]:
         yield from _binary(name, wrt=() if name == "floor_divide" else None)
         yield from _integer_pairs(name)
     for name in ("add", "multiply"):
-        yield Sample(name, getattr(e, name), (_array([0, 1, 0, 1], "bool"),
+        yield Sample(name, _function(name), (_array([0, 1, 0, 1], "bool"),
                      _array([0, 0, 1, 1], "bool")), getattr(np, name))  # fmt: skip
     yield Sample("subtract", e.subtract, (_array([1], "bool"), _array([0], "bool")),
                  raises=TypeError, note="bool")  # fmt: skip
@@ -245,29 +246,33 @@ def _settled_zeros(name: str) -> Callable[..., Any]:
 
 
 def _settled(name: str) -> Callable[..., Any]:
-    return lambda x, y: getattr(e, name)(x, y) + 0.0
+    return lambda x, y: _function(name)(x, y) + 0.0
 
 
 def _clips() -> Iterator[Sample]:
     x = _array([1.0, 5.0, 9.0, NAN, -INF, INF])
-    yield Sample("clip", lambda v: e.clip(v, 2.0, 6.0), (x,), lambda v: np.clip(v, 2, 6), wrt=())
-    yield Sample("clip", lambda v: e.clip(v, 6.0, 3.0), (x,), lambda v: np.clip(v, 6, 3), wrt=(),
+    yield Sample(
+        "clip", lambda v: selection.clip(v, 2.0, 6.0), (x,), lambda v: np.clip(v, 2, 6), wrt=()
+    )
+    yield Sample("clip", lambda v: selection.clip(v, 6.0, 3.0), (x,), lambda v: np.clip(v, 6, 3), wrt=(),
                  note="low above high")  # fmt: skip
     y = _spread(-2.1, 2.0, 7)
-    yield Sample("clip", lambda v: e.clip(v, -1.0, 1.0), (y,), lambda v: np.clip(v, -1, 1))
-    yield Sample("clip", lambda v, a, b: e.clip(v, a, b), (y, y * 0 - 0.5, y * 0 + 0.7),
+    yield Sample("clip", lambda v: selection.clip(v, -1.0, 1.0), (y,), lambda v: np.clip(v, -1, 1))
+    yield Sample("clip", lambda v, a, b: selection.clip(v, a, b), (y, y * 0 - 0.5, y * 0 + 0.7),
                  np.clip)  # fmt: skip
     bytes_ = _array([0, 9, 255], "uint8")
-    yield Sample("clip", lambda v: e.clip(v, -1, 300), (bytes_,), lambda v: v, note="beyond")
-    yield Sample("clip", lambda v: e.clip(v, 3, 20), (bytes_,), lambda v: np.clip(v, 3, 20))
+    yield Sample(
+        "clip", lambda v: selection.clip(v, -1, 300), (bytes_,), lambda v: v, note="beyond"
+    )
+    yield Sample("clip", lambda v: selection.clip(v, 3, 20), (bytes_,), lambda v: np.clip(v, 3, 20))
 
 
 def _rounds() -> Iterator[Sample]:
     x = _array([0.5, 1.5, 2.5, -0.5, 2.675, 1234.5678])
     for decimals in (0, 2, -2):
-        yield Sample("rint", lambda v, d=decimals: e.round(v, d), (x,),
+        yield Sample("rint", lambda v, d=decimals: rounding.round(v, d), (x,),
                      lambda v, d=decimals: np.round(v, d), wrt=(), note=f"decimals={decimals}")  # fmt: skip
-    yield Sample("rint", lambda v: e.round(v, -1), (np.array([15, 25, -15]),),
+    yield Sample("rint", lambda v: rounding.round(v, -1), (np.array([15, 25, -15]),),
                  lambda v: np.array([20, 20, -20]), note="integers")  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symtensor.ops import elementwise as e
-from symtensor.ops import logic, trigonometry
+from symtensor.ops import logic, selection, trigonometry
 from symtensor.testing.samples import Array, Sample
 
 INF, NAN = np.inf, np.nan
@@ -47,7 +47,7 @@ def _classes() -> Iterator[Sample]:
             yield Sample(name, getattr(logic, name), (x,), getattr(np, name), wrt=())
     yield Sample("isnan", logic.isnan, (np.arange(3),), np.isnan, note="integers")
     x = np.array([NAN, INF, -INF, 2.5])
-    yield Sample("where", e.nan_to_num, (x,), np.nan_to_num, wrt=(), note="nan_to_num")
+    yield Sample("where", selection.nan_to_num, (x,), np.nan_to_num, wrt=(), note="nan_to_num")
 
 
 def _bits() -> Iterator[Sample]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symtensor.ops import contraction, effects, joining, movement, slicing
+from symtensor.ops import contraction, effects, joining, movement, padding, slicing
 from symtensor.testing.samples import Array, Sample
 
 X = np.linspace(-1.0, 1.3, 24).reshape(2, 3, 4)
@@ -117,7 +117,7 @@ def _layouts() -> Iterator[Sample]:
                      note=f"of transpose, {note}")  # fmt: skip
         yield Sample("concatenate", lambda v: joining.concatenate([v, v + 1], 1), (x,),
                      lambda v: np.concatenate([v * 1.0, v + 1], 1), note=note)  # fmt: skip
-        yield Sample("place", lambda v: joining.pad(v, ((1, 0), (0, 2))), (x,),
+        yield Sample("place", lambda v: padding.pad(v, ((1, 0), (0, 2))), (x,),
                      lambda v: np.pad(v * 1.0, ((1, 0), (0, 2))), note=note)  # fmt: skip
 
 
@@ -197,24 +197,24 @@ def _rolls() -> Iterator[Sample]:
 def _pads() -> Iterator[Sample]:
     widths = ((1, 2), (2, 1))
     for mode in ("constant", "edge", "reflect", "symmetric", "wrap"):
-        yield Sample("place", lambda v, m=mode: joining.pad(v, widths, m), (M,),
+        yield Sample("place", lambda v, m=mode: padding.pad(v, widths, m), (M,),
                      lambda v, m=mode: np.pad(v, widths, m), note=f"pad {mode}")  # fmt: skip
-        yield Sample("place", lambda v, m=mode: joining.pad(v, 3, m) * 2, (np.arange(2.0),),
+        yield Sample("place", lambda v, m=mode: padding.pad(v, 3, m) * 2, (np.arange(2.0),),
                      lambda v, m=mode: np.pad(v, 3, m) * 2, resize=((np.arange(5.0),),),
                      note=f"pad far {mode}")  # fmt: skip
     for values in (9.0, (1, 2), ((1, 2), (3, 4))):
-        yield Sample("place", lambda v, c=values: joining.pad(v, 1, constant_values=c), (M,),
+        yield Sample("place", lambda v, c=values: padding.pad(v, 1, constant_values=c), (M,),
                      lambda v, c=values: np.pad(v, 1, constant_values=c), note=f"pad {values}")  # fmt: skip
     for wrong in (-1, ((1, 2), (1, 2), (1, 2)), (1, 2, 3)):
-        yield Sample("place", lambda v, w=wrong: joining.pad(v, w), (M,), raises=ValueError,
+        yield Sample("place", lambda v, w=wrong: padding.pad(v, w), (M,), raises=ValueError,
                      note=f"pad {wrong}")  # fmt: skip
-    yield Sample("gather", lambda v: joining.pad(v, 1, "edge"), (np.zeros(0),), raises=ValueError,
+    yield Sample("gather", lambda v: padding.pad(v, 1, "edge"), (np.zeros(0),), raises=ValueError,
                  note="pad nothing")  # fmt: skip
-    yield Sample("place", lambda v: joining.pad(v, 1, constant_values=300), (np.ones(2, "u1"),),
+    yield Sample("place", lambda v: padding.pad(v, 1, constant_values=300), (np.ones(2, "u1"),),
                  raises=OverflowError, note="pad 300")  # fmt: skip
-    yield Sample("place", lambda v: joining.pad(v, 1, constant_values=2.5), (M,),
+    yield Sample("place", lambda v: padding.pad(v, 1, constant_values=2.5), (M,),
                  lambda v: np.pad(v, 1, constant_values=2.5), note="pad value")  # fmt: skip
-    yield Sample("place", lambda v: joining.pad(v, 1, "mirror"), (M,), raises=ValueError)
+    yield Sample("place", lambda v: padding.pad(v, 1, "mirror"), (M,), raises=ValueError)
 
 
 def _negative_or(count: int, truth: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from symtensor.ops import reduction as r
+from symtensor.ops import running, statistics
 from symtensor.testing.samples import Array, Sample
 
 INF, NAN = np.inf, np.nan
@@ -26,7 +27,13 @@ def _array(values: Any, dtype: str = "float64") -> Array:
 
 def _plain(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return symtensor's and NumPy's function of one name."""
-    return getattr(r, name), getattr(np, name)
+    return _ours(name), getattr(np, name)
+
+
+def _ours(name: str) -> Callable[..., Any]:
+    """Return symtensor's function of a name, whichever module has it."""
+    found = [getattr(m, name) for m in (r, statistics, running) if hasattr(m, name)]
+    return found[0]  # type: ignore[no-any-return]
 
 
 def _over_axes(name: str, **options: Any) -> Iterator[Sample]:
@@ -73,7 +80,7 @@ def _over_dtypes(name: str, dtypes: tuple[str, ...], **options: Any) -> Iterator
 
 def _edge(name: str, note: str, x: Array, truth: Any, axis: Any = None, **options: Any) -> Sample:
     """A row of the edge table: the result is written down, not computed."""
-    ours = getattr(r, name)
+    ours = _ours(name)
     return Sample(
         name,
         lambda t: ours(t, axis),
@@ -86,7 +93,7 @@ def _edge(name: str, note: str, x: Array, truth: Any, axis: Any = None, **option
 
 
 def _fails(name: str, note: str, x: Array, raises: type[Exception], *args: Any) -> Sample:
-    ours = getattr(r, name)
+    ours = _ours(name)
     return Sample(name, lambda t: ours(t, *args), (x,), raises=raises, note=note)
 
 
@@ -172,8 +179,8 @@ def _extrema() -> Iterator[Sample]:
             name, lambda t, f=ours: f(t, initial=300), (_array([1], "int8"),), raises=OverflowError
         )
     yield from _layouts("max")
-    yield Sample("ptp", r.ptp, (MATRIX,), np.ptp, order=1)
-    yield Sample("ptp", lambda x: r.ptp(x, 1), (MATRIX,), lambda x: np.ptp(x, axis=1), order=1,
+    yield Sample("ptp", statistics.ptp, (MATRIX,), np.ptp, order=1)
+    yield Sample("ptp", lambda x: statistics.ptp(x, 1), (MATRIX,), lambda x: np.ptp(x, axis=1), order=1,
                  note="axis=1")  # fmt: skip
     yield _edge("ptp", "int8 wraps", _array([-100, 100], "int8"), np.int8(-56))
     yield _fails("ptp", "bool", _array([True, False], "bool"), TypeError)
@@ -225,11 +232,11 @@ def _logic() -> Iterator[Sample]:
         yield from _over_dtypes(name, ("int8", "uint64", "float32"))
     yield Sample(
         "count_nonzero",
-        lambda x: r.count_nonzero(x, 1, keepdims=True),
+        lambda x: statistics.count_nonzero(x, 1, keepdims=True),
         (_array([[0.0, 2.0, NAN], [-0.0, 0.0, 1.0]]),),
         lambda x: np.count_nonzero(x, axis=1, keepdims=True),
     )
-    yield Sample("count_nonzero", r.count_nonzero, (np.arange(5),), np.count_nonzero)
+    yield Sample("count_nonzero", statistics.count_nonzero, (np.arange(5),), np.count_nonzero)
 
 
 def _statistics() -> Iterator[Sample]:
@@ -260,20 +267,20 @@ def _statistics() -> Iterator[Sample]:
     weights = _array([[1.0, 2.0, 0.5], [0.25, 1.0, 3.0]])
     yield Sample(
         "average",
-        lambda x, w: r.average(x, 1, w, keepdims=True),
+        lambda x, w: statistics.average(x, 1, w, keepdims=True),
         (MATRIX, weights),
         lambda x, w: np.average(x, axis=1, weights=w, keepdims=True),
         **FLOAT_BOUND,
     )
     yield Sample(
         "average",
-        lambda x, w: r.average(x, 0, w),
+        lambda x, w: statistics.average(x, 0, w),
         (MATRIX, weights[:, 0]),
         lambda x, w: np.average(x, axis=0, weights=w),
         note="vector of weights",
         **FLOAT_BOUND,
     )
-    yield Sample("average", r.average, (MATRIX,), np.average, **FLOAT_BOUND)
+    yield Sample("average", statistics.average, (MATRIX,), np.average, **FLOAT_BOUND)
     yield _fails("average", "weights of another shape", MATRIX, ValueError, None, np.ones(2))
 
 
@@ -281,7 +288,7 @@ def _norms() -> Iterator[Sample]:
     for axis in (None, 0, (0, 1)):
         yield Sample(
             "norm",
-            lambda x, a=axis: r.norm(x, a, keepdims=True),
+            lambda x, a=axis: statistics.norm(x, a, keepdims=True),
             (MATRIX,),
             lambda x, a=axis: np.sqrt(np.sum(x * x, axis=a, keepdims=True)),
             note=f"axis={axis}",
@@ -314,7 +321,7 @@ def _logsumexp(axis: Any) -> Sample:
 
     return Sample(
         "logsumexp",
-        lambda x: r.logsumexp(x, axis, keepdims=True),
+        lambda x: statistics.logsumexp(x, axis, keepdims=True),
         (MATRIX,),
         truth,
         resize=(LARGER,),
@@ -350,7 +357,9 @@ def _running() -> Iterator[Sample]:
         yield Sample(name, lambda x, f=ours: f(x, 0), (np.zeros((0, 2)),), lambda x: x)
         yield _edge(name, "nan stays", _array([1.0, NAN, 2.0]), [1.0, NAN, NAN])
         yield _fails(name, "axis out of range", MATRIX, ValueError, 2)
-    yield Sample("cumprod", r.cumprod, (_array([2.0, 0.0, 3.0, 0.0]),), np.cumprod, note="zeros")
+    yield Sample(
+        "cumprod", running.cumprod, (_array([2.0, 0.0, 3.0, 0.0]),), np.cumprod, note="zeros"
+    )
     half = np.ones(3000, "float16")
     yield _edge("cumsum", "half adds up in single", half, np.arange(1, 3001).astype("float16"))
     yield _edge("cumsum", "int8 is wide", _array([100, 100], "int8"), np.array([100, 200]))
@@ -361,7 +370,7 @@ def _differences() -> Iterator[Sample]:
         for axis in (0, -1):
             yield Sample(
                 "diff",
-                lambda x, n=n, a=axis: r.diff(x, n, a),
+                lambda x, n=n, a=axis: running.diff(x, n, a),
                 (MATRIX,),
                 lambda x, n=n, a=axis: np.diff(x, n, axis=a),
                 resize=(LARGER,),
@@ -370,7 +379,7 @@ def _differences() -> Iterator[Sample]:
             )
     yield _edge("diff", "uint8 wraps", _array([2, 1], "uint8"), np.array([255], "uint8"), 1)
     for x in (_array([True, False, False], "bool"), np.zeros((0, 2)), _array([5.0])):
-        yield Sample("diff", lambda t: r.diff(t, axis=0), (x,), lambda a: np.diff(a, axis=0))
+        yield Sample("diff", lambda t: running.diff(t, axis=0), (x,), lambda a: np.diff(a, axis=0))
     yield _fails("diff", "0-d", _array(1.0), ValueError)
     yield _fails("diff", "negative order", MATRIX, ValueError, -1)
 

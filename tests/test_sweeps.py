@@ -195,7 +195,7 @@ def test_columns_that_are_read_turned_or_too_many_have_their_own_kernel():
     a = values("float64", 40, 40)
     for found, truth in zip(f(a), [a.T * 2, (a.T * 2).sum(0)], strict=True):
         np.testing.assert_allclose(found, truth, rtol=1e-12, atol=1e-13)
-    wide = st.placeholder((None, 10_000), "float32")
+    wide = st.placeholder((None, 200_000), "float32")
     g = compiled([wide], [wide * 2, st.sum(wide, 0)])
     assert not any(step.columns for step in steps(g))
 
@@ -287,6 +287,23 @@ def test_columns_that_need_other_columns_are_folded_after_these():
         a = values("float64", rows, 64)
         for found, truth in zip(f(a), [np.exp(a), a.mean(0), a.var(0)], strict=True):
             np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-13)
+
+
+def test_very_many_columns_have_parts_of_few_rows(with_threads):
+    x = st.placeholder((None, 30_011), "float32")
+    y = st.tanh(x)
+    f = compiled([x], [y, st.sum(y, 0), st.max(x, 0), st.sum(y)])
+    assert is_one_sweep(f)
+    for rows in (1, 17, 90):
+        a = values("float32", rows, 30_011)
+        t = np.tanh(a.astype("f8"))
+        with_threads(1)
+        found = f(a)
+        for result, truth in zip(found, [t, t.sum(0), a.max(0), t.sum()], strict=True):
+            np.testing.assert_allclose(result, truth, rtol=1e-5, atol=1e-5)
+        with_threads(5)
+        for result, same in zip(f(a), found, strict=True):
+            assert result.tobytes() == same.tobytes()
 
 
 def test_what_is_the_same_in_all_columns_has_a_sum_for_each():
@@ -434,11 +451,14 @@ def test_a_loss_of_what_columns_are_needed_for_is_folded_after_them():
 
 def test_it_is_said_why_folds_have_a_kernel_of_their_own():
     x = st.placeholder((None, 64), "float32")
-    wide, few = st.placeholder((None, 10_000), "float32"), st.placeholder((20, 64), "float32")
+    wide, few = st.placeholder((None, 200_000), "float32"), st.placeholder((20, 64), "float32")
+    wider, unknown = st.placeholder((99, 9000), "float32"), st.placeholder((None, None), "float32")
     odd = st.placeholder((None, 17), "float32")
     mean = st.mean(x, 0)
     cases = {
-        "its columns are more than 8192": ([wide], [wide * 2, st.sum(wide, 0)]),
+        "its columns are more than 131,072,": ([wide], [wide * 2, st.sum(wide, 0)]),
+        "131,072, or may be": ([unknown], [unknown * 2, st.sum(unknown, 0)]),
+        "more than 8,192, and its rows few": ([wider], [wider * 2, st.sum(wider, 0)]),
         "fewer than 32 rows": ([few], [few * 2, st.sum(few, 0)]),
         "no whole vectors": ([odd], [odd * 2, st.sum(odd, 0)]),
         "where an element stands": ([x], [x * 2, st.argmax(x, 0)]),

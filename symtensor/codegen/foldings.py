@@ -16,8 +16,12 @@ from symtensor.ir.dims import Shape
 from symtensor.ir.node import Node
 from symtensor.ir.types import TensorType
 
-MOST = 8192
-"""Columns that fold at most: their accumulators are read and written once in every row."""
+MOST = 131_072
+"""Columns that fold at most: their accumulators are to stay in a core's own caches."""
+NEAR = 8192
+"""Columns whose accumulators stay in the nearest cache, about."""
+LARGE = 1 << 22
+"""Elements from which on reading them once more takes longer than accumulators that are further away."""
 ROWS = 32
 """Rows whose columns are worth folding, at least."""
 COMBINERS = frozenset({"sum", "prod", "max", "min", "any", "all"})
@@ -107,5 +111,7 @@ def why_alone(folding: Folding, inside: Collection[Node]) -> str:
     if isinstance(rows, int) and rows < ROWS:
         return f"it is over fewer than {ROWS} rows"
     if folding.of == "columns" and not (isinstance(count, int) and 1 < count <= MOST):
-        return f"its columns are more than {MOST}, or may be"
+        return f"its columns are more than {MOST:,}, or may be"
+    if folding.of == "columns" and count > NEAR and isinstance(rows, int) and rows * count < LARGE:
+        return f"its columns are more than {NEAR:,}, and its rows few"
     return ""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from symtensor.codegen.folds import BLOCK, Fold, State, fold_of
@@ -41,6 +42,10 @@ from symtensor.ir.dtypes import DType
 if TYPE_CHECKING:
     from symtensor.codegen.emit import Emitter
 
+ROWS = 16
+"""Rows of a part, at least: beginning and joining each takes as long as some rows."""
+SHARED = 2
+"""Parts that there are to be, rather than whole blocks."""
 TOGETHER = 2
 """Rows that are folded at a time."""
 APART = ALIGNMENT
@@ -130,10 +135,18 @@ class Accumulators:
         return max(min(SCRATCH // self.bytes, PARTS), 4)
 
     def length_and_parts(self) -> tuple[Dim, Dim]:
-        """Return the rounds of a part, whole blocks, and the number of parts."""
+        """Return the rounds of a part and the number of parts.
+
+        Parts are whole blocks, but of few rows some are to be for other threads.
+        """
         outer, *others = (loop.axis.extent for loop in self.rows)
-        each, block = D.product(others) * self.count, 1 if others else BLOCK
-        return length_and_parts(outer, each, most=self._limit, block=block)
+        cut = partial(length_and_parts, outer, D.product(others) * self.count, most=self._limit)
+        if others:
+            return cut()
+        shared = D.floordiv(outer, SHARED * ROWS) * ROWS
+        (blocks, _), (rows, _) = cut(block=BLOCK), cut(block=ROWS)
+        length = D.maximum(rows, D.minimum(blocks, shared))
+        return length, D.ceildiv(outer, length)
 
     def of_part(self, part: str) -> str:
         """Return where the memory of a part begins."""

@@ -22,21 +22,27 @@ from symtensor.ir.tensor import Tensor, bind_operators
 from symtensor.ops import (
     contraction,
     creation,
+    einsum,
     elementwise,
     indexing,
     joining,
     linalg,
     logic,
     movement,
+    padding,
     reduction,
+    rounding,
+    running,
+    selection,
     sort,
+    statistics,
     subscript,
     trigonometry,
 )
 
 _THEMES = (
-    elementwise, trigonometry, logic, reduction, movement, joining, indexing,
-    subscript, contraction, creation, sort,
+    elementwise, rounding, selection, trigonometry, logic, reduction, statistics, running,
+    movement, joining, padding, indexing, subscript, contraction, einsum, creation, sort,
 )  # fmt: skip
 
 _RENAMED = {

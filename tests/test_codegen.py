@@ -612,3 +612,25 @@ def test_users_elementwise_ops_fuse():
     f = compiled([x], st.sum(twice(x) + 1))
     OPS.pop("twice_for_test")
     assert len(kernels_of(f)) == 1 and f([1.0, 2.0]) == 8
+
+
+def less_largest(x, y, z):
+    """Return exponentials of elements less their own largest, and less another tensor's."""
+    return [st.exp(x - st.max(of, axis=1, keepdims=True)) for of in (x, y, z)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_exponentials_know_no_more_of_their_argument_than_is_so(dtype):
+    x, y, z = (st.placeholder((None, None), dtype, name=n) for n in "xyz")
+    f = compiled(
+        [x, y, z], [st.sum(e, axis=1) for e in less_largest(x, y, z)] + less_largest(x, y, z)
+    )
+    rows = np.linspace(-120, 120, 5 * 67).reshape(5, 67).astype(dtype)
+    rows[1, 3], rows[2, 5], rows[3, 8] = -np.inf, np.inf, np.nan
+    others = [rows, rows[::-1] - 400, -rows]
+    with np.errstate(all="ignore"):
+        for found, other in zip(f(*others)[3:], others, strict=True):
+            less = (rows - other.max(1, keepdims=True)).astype("float64")
+            expected = np.exp(less.astype(np.longdouble)).astype(dtype)
+            np.testing.assert_array_max_ulp(found, expected, 2)
+            np.testing.assert_array_equal(np.isinf(found), np.isinf(expected))

@@ -146,6 +146,8 @@ QUARTER = (mp.pi / 4 * mp.mpf("1.001")) ** 2
 ATANH_NEAR = mp.mpf("0.0401")
 ROWS = [
     Row("EXP", series(exp_term, "0.5"), (-LN2_HALF, LN2_HALF), 5, 10, relative(mp.exp, lambda r: r * r)),
+    Row("EXP_NEAR", series(exp_term, "0.5"), (-LN2_HALF / 16, LN2_HALF / 16), 2, 0,
+        relative(mp.exp, lambda r: r * r)),
     Row("EXPM1", series(exp_term, "0.5"), (-LN2_HALF, LN2_HALF), 6, 11),
     Row("LOG1P", series(lambda t: (mp.log1p(t) - t) / t**2, "-0.5"), (mp.mpf("-0.0316"), mp.mpf("0.0626")),
         4, 0, abs),
@@ -318,6 +320,7 @@ def tables():
     for name, f, slope, step, terms, less in PIECES:
         yield f"{name}_STEP = {float(step)}"
         yield f"{name}_PIECES32 = {as_floats(pieces(f, slope, step, terms, less))}"
+    yield f"EXP_PIECES32 = {tuple(float(mp.mpf(2) ** (mp.mpf(j) / LOOKED_UP)) for j in range(LOOKED_UP))}"
     yield f"LOG_PIECES32 = {as_floats(log_pieces())}  # 1/m, -log"
 
 

@@ -147,6 +147,8 @@ class Emitter(AccessBuilder):
         else:
             args = [self.operand(x) for x in value.args]
             result = value.data.scalar(self.s, *args, **value.data.attrs)
+            if _is_less_its_largest(value):
+                result = result._replace(most=0.0)
         self.define(value, result)
 
     # --- loops ----------------------------------------------------------------------------------
@@ -208,6 +210,16 @@ class Emitter(AccessBuilder):
 def cost(value: Value, target: Target) -> int:
     """Return how long a value takes, in instructions of those that take no longer than others."""
     return _code(value, target).cost
+
+
+def _is_less_its_largest(value: Value) -> bool:
+    """Return True for an element of which the largest is taken, less that: exponentials need no limit."""
+    if value.kind != "apply" or value.data.name != "subtract":
+        return False
+    element, largest = value.args
+    return (
+        largest.kind == "reduce" and largest.data.combiner == "max" and largest.args[0] is element
+    )
 
 
 class _Code(NamedTuple):

@@ -21,10 +21,10 @@ from symtensor.ir.dtypes import float32, float64
 
 
 def _reduce_by_ln2(
-    f: Formula, x: Lanes, of: Lanes | None = None, share: int = 1
+    f: Formula, x: Lanes, of: Lanes | None = None, share: int = 1, unit: float = 1.0
 ) -> tuple[Whole, Lanes]:
-    """Return (n, r) with x = n ln(2)/share + r and |r| <= ln(2)/2/share; n is rounded from `of`."""
-    n = f.nearest(x if of is None else of, share / math.log(2))
+    """Return (n, r) with x = n ln(2)/share + r; n is rounded from `of` to a multiple of a unit."""
+    n = f.nearest(x if of is None else of, share / math.log(2), unit)
     # fused, n ln 2 may have more bits than a float; else each part must leave room for n
     parts = getattr(C, f"LN2_{'FUSED' if f.s.target.has_fma else ''}{f.suffix}")
     minus, r = f.s.neg(n.value), x
@@ -45,6 +45,13 @@ def _exp_reduced(f: Formula, r: Lanes) -> Lanes:
 
 def exp(f: Formula, x: Lanes) -> Lanes:
     """Return exp(x)."""
+    if not pieces.serves(f):
+        return _exp_by_polynomial(f, x)
+    n, r = _reduce_by_ln2(f, f.clamp(x, *_exp_limits(f)), unit=1 / 16)
+    return f.scale(pieces.exp_from(f, n, r), n)
+
+
+def _exp_by_polynomial(f: Formula, x: Lanes) -> Lanes:
     n, r = _reduce_by_ln2(f, f.clamp(x, *_exp_limits(f)))
     return f.scale(_exp_reduced(f, r), n)
 
@@ -97,7 +104,7 @@ def expm1(f: Formula, x: Lanes) -> Lanes:
 
 def sigmoid(f: Formula, x: Lanes) -> Lanes:
     """Return 1 / (1 + exp(-x)), with the rounding of the denominator put back."""
-    e = exp(f, f.s.neg(f.s.abs(x)))
+    e = _exp_by_polynomial(f, f.s.neg(f.s.abs(x))._replace(most=0.0))  # whose error counts twice
     negative, one = f.less(x, 0.0), f.c(1.0)
     bottom, rest = f.total(one, e)
     out = f.div(f.select(negative, e, one), bottom)

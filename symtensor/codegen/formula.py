@@ -22,11 +22,11 @@ INTEGER = {"float32": int32, "float64": int64}
 
 
 class Whole(NamedTuple):
-    """A whole number n as a float, and where the low bits of its integer form are."""
+    """A whole number n, of units, as a float, and where the low bits of its integer form are."""
 
     value: Lanes
     shifted: Lanes
-    """n plus a power of two so large that the last bit stands for 1."""
+    """n plus a power of two so large that the last bit stands for a unit."""
 
 
 _THREE_QUARTERS = 0b1011
@@ -115,12 +115,14 @@ class Formula:
 
     def clamp(self, x: Lanes, low: float, high: float) -> Lanes:
         """Limit x; NaN stays NaN."""
-        x = self.select(self.less(x, low), self.c(low), x)
-        return self.select(self.s.lt(self.c(high), x), self.c(high), x)
+        limited = self.select(self.less(x, low), self.c(low), x)
+        if x.most <= high:
+            return limited
+        return self.select(self.s.lt(self.c(high), limited), self.c(high), limited)
 
-    def nearest(self, x: Lanes, factor: float = 1.0) -> Whole:
-        """Return x times a factor, rounded to an integer; safe for NaN (no fptosi)."""
-        magic = self.c(1.5 * 2.0**self.mantissa)
+    def nearest(self, x: Lanes, factor: float = 1.0, unit: float = 1.0) -> Whole:
+        """Return x times a factor, rounded to a multiple of a power of two; safe for NaN (no fptosi)."""
+        magic = self.c(1.5 * 2.0**self.mantissa * unit)
         bits = self.add(x, magic) if factor == 1.0 else self.fma(x, self.c(factor), magic)
         return Whole(self.sub(bits, magic), bits)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import struct
 from typing import Any, NamedTuple
 
@@ -28,6 +29,8 @@ class Lanes(NamedTuple):
     text: str
     dtype: DType
     width: int
+    most: float = math.inf
+    """No lane holds more than this, NaN aside."""
 
 
 _REGISTER = {"bool": "i1", "float16": "float", "bfloat16": "float",

@@ -2,7 +2,8 @@
 
 In: lanes of float32, on a target that has the instruction (`serves`). Out: an odd function that becomes 1
 by sixteen polynomials around multiples of a step, a logarithm without division (after Tang, "Table-driven
-implementation of the logarithm function in IEEE floating-point arithmetic", 1990).
+implementation of the logarithm function in IEEE floating-point arithmetic", 1990), an exponential near
+powers of the sixteenth root of 2 (after his "Table-driven implementation of the exponential function", 1989).
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import math
 from collections.abc import Sequence
 
 from symtensor.codegen import register_tables as T
-from symtensor.codegen.coefficients import LOG1P32
-from symtensor.codegen.formula import Formula
+from symtensor.codegen.coefficients import EXP_NEAR32, LOG1P32
+from symtensor.codegen.formula import Formula, Whole
 from symtensor.codegen.lanes import Lanes
 from symtensor.ir.dtypes import float32
 
@@ -43,6 +44,13 @@ def _around(
     n = f.nearest(a, 1 / step)
     t = f.fma(n.value, f.c(-step), a)
     return t, [f.lookup(numbers, f.bits(n.shifted)) for numbers in pieces]
+
+
+def exp_from(f: Formula, n: Whole, r: Lanes) -> Lanes:
+    """Return 2**(n - floor(n)) exp(r), n in sixteenths and |r| <= log(2)/32."""
+    power = f.lookup(T.EXP_PIECES32, f.bits(n.shifted))
+    rise = f.fma(f.mul(r, r), f.poly(r, EXP_NEAR32), r)
+    return f.fma(power, rise, power)
 
 
 def log(f: Formula, x: Lanes) -> Lanes:

@@ -33,6 +33,7 @@ from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops import linalg, random
 from symtensor.ops.build import as_tensor
+from symtensor.ops.registry import seal as _seal_ops
 from symtensor.ops.inputs import constant, dim_value, placeholder
 from symtensor.ops.variables import Variable, variable
 from symtensor.ops.elementwise import (
@@ -174,6 +175,8 @@ def _card(value: Tensor | Graph | Function) -> str:
     html: str = _import_module("symtensor.export.notebook").card(value)
     return html
 
+
+_seal_ops()
 
 _SHOWN: tuple[type[_Any], ...] = (Tensor, Graph, Function)
 for _owner in _SHOWN:

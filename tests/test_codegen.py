@@ -522,7 +522,7 @@ def test_unknown_targets_and_bad_text():
     with pytest.raises(LoweringError, match="avx512"):
         target.named("vax")
     with pytest.raises(LoweringError, match="LLVM rejects"):
-        jit.emit_objects(["define i32 @f() { ret i64 0 }"], HOST)
+        jit.emit_objects([jit.Text(lambda: "define i32 @f() { ret i64 0 }")], HOST)
 
 
 def test_library_functions_resolve():
@@ -531,7 +531,7 @@ def test_library_functions_resolve():
         "declare double @cbrt(double)\n"
         "define double @f(double %x) {\n %y = call double @cbrt(double %x)\n ret double %y\n}"
     )
-    code = jit.LoadedCode(*jit.emit_objects([text], HOST), ["f"])
+    code = jit.LoadedCode(*jit.emit_objects([jit.Text(lambda: text)], HOST), ["f"])
     call = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(code.address("f"))
     assert math.isclose(call(27.0), 3.0)
 

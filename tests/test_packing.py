@@ -19,7 +19,7 @@ HOST = target.host()
 def entries(dtype):
     """Return the native product and the native packing."""
     products = Products(dtype)
-    (objects,) = jit.emit_objects([products.module(HOST)], HOST)
+    (objects,) = jit.emit_objects([jit.Text(lambda: products.module(HOST))], HOST)
     code = jit.LoadedCode(objects, products.entries, [jit.load_pool()])
     entry, _, packing = products.entries
     p, i = ctypes.c_void_p, ctypes.c_int64

@@ -54,7 +54,7 @@ def test_every_function_is_in_one_part(short_parts):
 def test_linked_parts_call_each_other(short_parts, monkeypatch, threads):
     monkeypatch.setenv("SYMTENSOR_NUM_THREADS", str(threads))
     monkeypatch.setenv("SYMTENSOR_CACHE", "off")
-    (code,) = jit.emit_objects([CHAIN], host())
+    (code,) = jit.emit_objects([jit.Text(lambda: CHAIN)], host())
     assert len(code) > 3
     loaded = jit.LoadedCode(code, ["start"])
     call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(loaded.address("start"))
@@ -67,7 +67,7 @@ def test_threads_make_the_same_objects(monkeypatch):
     made = []
     for threads in (1, 4):
         monkeypatch.setenv("SYMTENSOR_NUM_THREADS", str(threads))
-        made.append(jit.emit_objects([text], host()))
+        made.append(jit.emit_objects([jit.Text(lambda: text)], host()))
     assert made[0] == made[1] and len(made[0][0]) > 1
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from symtensor.codegen.layout import Layout, check_guards, shape_or_none, size_or_unknown
 from symtensor.codegen.program import Program
-from symtensor.codegen.schedule import CallStep, is_alias
+from symtensor.codegen.schedule import is_alias
 from symtensor.ir import dims as D
 from symtensor.ir.alignment import new_array
 from symtensor.ir.node import Node, results
@@ -55,9 +55,7 @@ class Call:
 
     def run_step(self, step: int) -> None:
         """Evaluate a call-out's node and put its results where kernels find them."""
-        found = self.program.schedule.steps[step]
-        assert isinstance(found, CallStep)
-        node = found.node
+        node = self.program.call_outs[step]
         values = [self.array_of(x) for x in node.inputs]
         with np.errstate(all="ignore"):
             value = evaluate_node(node, values, self.env, self.run_body)

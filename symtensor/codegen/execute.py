@@ -21,7 +21,6 @@ from symtensor.codegen.frame import Binding, Frame, supported
 from symtensor.codegen.layout import Layout, Shapes, make_layout, slot_bytes
 from symtensor.codegen.memory import Arenas, MemoryUse
 from symtensor.codegen.program import Program
-from symtensor.codegen.schedule import CallStep, KernelStep
 from symtensor.errors import IndexOutOfRange, SymbolicValueError
 from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
@@ -116,10 +115,9 @@ class Executable:
         self, step: int, arguments: Sequence[Array], env: Mapping[Symbol, int]
     ) -> BaseException:
         """Return the error of a step that refused an index: the interpreter finds and names it."""
+        if step in self.program.call_outs:  # ctypes caught what a signal handler raised
+            return KeyboardInterrupt(f"{self.program.call_outs[step].op.name} was interrupted")
         found = self.program.schedule.steps[step]
-        if isinstance(found, CallStep):  # ctypes caught what a signal handler raised
-            return KeyboardInterrupt(f"{found.node.op.name} was interrupted")
-        assert isinstance(found, KernelStep)
         graph, count = self.program.graph, len(self.program.graph.inputs)
         checking = tuple(node for node in found.inlined if stage.checks_indices(node))
         state = dict(zip(self._variables, arguments[count:], strict=True))

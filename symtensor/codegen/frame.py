@@ -26,7 +26,7 @@ from symtensor.codegen.entry import INPUT_WORDS, OUTPUT_WORDS, InputWord, Output
 from symtensor.codegen.jit import load_entry
 from symtensor.codegen.memory import Arenas
 from symtensor.codegen.program import Program
-from symtensor.codegen.schedule import CallStep, storage_node
+from symtensor.codegen.schedule import storage_node
 from symtensor.ir import dims as D
 from symtensor.ir.alignment import owner_bytes
 from symtensor.ir.node import Node
@@ -54,7 +54,7 @@ class Binding:
 
 def supported(program: Program) -> bool:
     """Return True for programs that run without Python and own all their results."""
-    if not _layouts_are_known() or any(isinstance(s, CallStep) for s in program.schedule.steps):
+    if not _layouts_are_known() or program.call_outs:
         return False
     stored = [storage_node(root) for root in program.graph.roots]
     kinds = [program.slots[program.place[x]].kind if x in program.place else "" for x in stored]

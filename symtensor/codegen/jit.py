@@ -14,7 +14,7 @@ import importlib
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -22,7 +22,7 @@ import numpy as np
 from llvmlite.binding import ffi
 
 from symtensor import forks
-from symtensor.codegen import cache, entry, pool
+from symtensor.codegen import cache, entry, pool, sources
 from symtensor.codegen.gemm import Products, with_needed
 from symtensor.codegen.parts import parts_of
 from symtensor.codegen.target import Target, host, threads_wanted
@@ -52,16 +52,37 @@ def verified_module(text: str) -> Any:
     return module
 
 
-def emit_objects(texts: Sequence[str], target: Target) -> list[list[bytes]]:
+class Text:
+    """The text of a module, written only where its code is not on disk under a key that is known."""
+
+    def __init__(self, write: Callable[[], str], made_of: str = "", key: str = "") -> None:
+        self.write = functools.cache(write)
+        self.made_of = made_of
+        """What the compiler's sources make the text of, where nothing else has part in it."""
+        self.key = key
+        """The key of its code, once it is known."""
+
+    def find_key(self, store: cache.ObjectCache, target: Target) -> str:
+        """Return the key of its code: as given, as remembered, or of the text."""
+        if not self.key:
+            name = sources.key_of(self.made_of, target) if self.made_of else None
+            remembered = store.get(name) if name else None
+            self.key = (remembered or b"").decode() or cache.object_key(self.write(), target)
+            if name and remembered is None:
+                store.put(name, self.key.encode())
+        return self.key
+
+
+def emit_objects(texts: Sequence[Text], target: Target) -> list[list[bytes]]:
     """Return the object files of some modules, from the disk where they were compiled before.
 
     Modules are compiled in parts, so each has a list of them, by as many threads as compute.
     """
     store = cache.configured()
-    keys = {text: cache.object_key(text, target) for text in texts} if store else {}
+    keys = {text: text.find_key(store, target) for text in texts} if store else {}
     found = {text: store.get(key) if store else None for text, key in keys.items()}
     objects = {text: cache.parted(code) for text, code in found.items() if code is not None}
-    cut = {text: parts_of(text) for text in texts if text not in objects}
+    cut = {text: parts_of(text.write()) for text in texts if text not in objects}
     parts = sorted({part for parts in cut.values() for part in parts}, key=lambda p: (-len(p), p))
     made = dict(zip(parts, _compiled(parts, target), strict=True))
     for text, own in cut.items():
@@ -148,7 +169,8 @@ def load_pool() -> LoadedCode:
         functions = pool.SYSTEM.get(pool.system_of(target) or "", ())
         names = [text.partition("@")[2].partition("(")[0] for text in functions]
         imports = {x: ctypes.cast(getattr(library, x), ctypes.c_void_p).value or 0 for x in names}
-        (code,) = emit_objects([pool.pool_module(target)], target)
+        text = Text(functools.partial(pool.pool_module, target), made_of="pool")
+        (code,) = emit_objects([text], target)
         return LoadedCode(code, list(pool.SYMBOLS), imports=imports)
 
 
@@ -156,7 +178,7 @@ _products: dict[tuple[Target, Products], LoadedCode] = {}
 
 
 def load_module(
-    text: str,
+    text: Text,
     symbols: Sequence[str],
     target: Target,
     products: Iterable[Products] = (),
@@ -168,11 +190,15 @@ def load_module(
     """
     wanted = with_needed(products)
     missing = [x for x in wanted if (target, x) not in _products]
-    code, *more = emit_objects([text, *(x.module(target) for x in missing)], target)
+    code, *more = emit_objects([text, *(_text_of(x, target) for x in missing)], target)
     for own, objects in zip(missing, more, strict=True):
         below = [_products[target, x] for x in with_needed([own]) if x != own]
         _products.setdefault((target, own), LoadedCode(objects, own.entries, [load_pool(), *below]))
     return LoadedCode(code, symbols, [*(_products[target, x] for x in wanted), *libraries])
+
+
+def _text_of(products: Products, target: Target) -> Text:
+    return Text(functools.partial(products.module, target), made_of=" ".join(products.entries))
 
 
 @functools.cache
@@ -188,7 +214,7 @@ def load_entry() -> LoadedCode:
         imports["PyArray_Type"] = id(np.ndarray)
         imports["PyArray_New"] = _array_interface()[93]
         imports["PyArray_SetBaseObject"] = _array_interface()[282]
-        (code,) = emit_objects([entry.entry_module()], host())
+        (code,) = emit_objects([Text(entry.entry_module, made_of="entry")], host())
         return LoadedCode(code, [entry.NAME], imports=imports)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from symtensor.codegen import contraction, pool, threads
 from symtensor.codegen.checks import Checks, checks_of
@@ -28,7 +28,7 @@ from symtensor.codegen.driver import (
 from symtensor.codegen.emit import cost
 from symtensor.codegen.fusion import schedule
 from symtensor.codegen.gemm import Products
-from symtensor.codegen.jit import LoadedCode, load_module, load_pool
+from symtensor.codegen.jit import LoadedCode, Text, load_module, load_pool
 from symtensor.codegen.kernel import Buffer, Kernel
 from symtensor.codegen.loops import emit_copy, emit_loop
 from symtensor.codegen.lower import lower_kernel
@@ -58,29 +58,68 @@ from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How a program was made, for people to look at."""
+
+    schedule: Schedule
+    kernels: dict[KernelStep, tuple[str, Kernel]]
+    llvm_ir: str
+    drivers: dict[str, list[Call]]
+    """Of each driver, that of the whole and those of the bodies of loops, what it does for each step."""
+
+
 @dataclass(slots=True)
 class Program:
     """Compiled code with everything needed to call it."""
 
     graph: Graph
     target: Target
-    schedule: Schedule
     slots: list[Slot]
     sizes: list[Dim]
     checks: list[Checks]
-    kernels: dict[KernelStep, tuple[str, Kernel]]
-    llvm_ir: str
     products: frozenset[Products]
     """The modules of matrix products that it calls."""
     partial_bytes: int
     """Bytes of the states that the folds of a kernel leave, at most."""
     shared: bool
     """True when threads share some of its kernels."""
-    drivers: dict[str, list[Call]]
-    """Of each driver, that of the whole and those of the bodies of loops, what it does for each step."""
-    code: LoadedCode | None = None
-    place: dict[Node, int] = field(default_factory=dict)
+    place: dict[Node, int]
     """Node -> index of its slot."""
+    call_outs: dict[int, Node]
+    """Step -> the node that Python evaluates."""
+    key: str = ""
+    """That of its code, where it was found without its text."""
+    made: Listing | None = None
+    """How it was made, None where that was not looked into yet."""
+    code: LoadedCode | None = None
+
+    @property
+    def listing(self) -> Listing:
+        """How it was made; worked out anew where the program was found on disk."""
+        if self.made is None:
+            self.made = build_program(self.graph, self.target).listing
+        return self.made
+
+    @property
+    def schedule(self) -> Schedule:
+        """Its steps."""
+        return self.listing.schedule
+
+    @property
+    def kernels(self) -> dict[KernelStep, tuple[str, Kernel]]:
+        """Name and loop tree of the kernel of each step."""
+        return self.listing.kernels
+
+    @property
+    def llvm_ir(self) -> str:
+        """Its text."""
+        return self.listing.llvm_ir
+
+    @property
+    def drivers(self) -> dict[str, list[Call]]:
+        """What each driver does for each step."""
+        return self.listing.drivers
 
     @property
     def scratch_bytes(self) -> int:
@@ -104,17 +143,15 @@ def build_program(graph: Graph, target: Target) -> Program:
     return Program(
         graph,
         target,
-        plan,
         module.table.slots,
         list(module.table.sizes),
         module.checks,
-        module.kernels,
-        text,
         frozenset(module.products),
         module.partial_bytes,
         bool(module.ranges),
-        module.drivers,
-        place=placed.place,
+        placed.place,
+        {number: x.node for number, x in enumerate(plan.steps) if isinstance(x, CallStep)},
+        made=Listing(plan, module.kernels, text, module.drivers),
     )
 
 
@@ -124,7 +161,9 @@ def load_program(program: Program, target: Target) -> Program:
     if program.shared or program.products:
         libraries.append(load_pool())
         threads.start()
-    program.code = load_module(program.llvm_ir, [NAME], target, program.products, libraries)
+    text = Text(lambda: program.llvm_ir, key=program.key)
+    program.code = load_module(text, [NAME], target, program.products, libraries)
+    program.key = text.key
     return program
 
 

@@ -48,7 +48,7 @@ def with_ticks(program: Program) -> tuple[Program, list[str]]:
         text = text.replace(old, emit_driver(program.drivers[driver], driver, len(names)))
         names += [name, EMPTY, *steps]
     text += f"\n\n{_tick(len(program.slots) + 1, len(names))}"
-    return replace(program, llvm_ir=text), names
+    return replace(program, key="", made=replace(program.listing, llvm_ir=text)), names
 
 
 def _drivers(

@@ -94,6 +94,13 @@ def print_graph(
     return "\n".join(_Printer(locations, literals).graph(graph, 0, max_nodes))
 
 
+def print_and_label(graph: Graph) -> tuple[str, Labels]:
+    """Return the text of a graph, and the names that it gives to nodes and sizes."""
+    printer = _Printer(False, None)
+    labels = Labels(printer.symbols)
+    return "\n".join(printer.graph(graph, 0, labels=labels)), labels
+
+
 def label_graph(graph: Graph, symbols: dict[Symbol, str] | None = None) -> Labels:
     """Return the names that the text of a graph gives to its nodes and sizes.
 

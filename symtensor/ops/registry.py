@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import time
 from dataclasses import fields
 from typing import Any
 
@@ -10,6 +11,24 @@ from symtensor.errors import AttributeValueError
 from symtensor.ir.node import RESULT, Op
 
 OPS: dict[str, Op] = {RESULT.name: RESULT}
+_own: frozenset[Op] = frozenset()
+_sealed_at = 0.0
+
+
+def seal() -> None:
+    """Note that all ops of symtensor itself are there: those that come later are somebody else's."""
+    global _own, _sealed_at
+    _own, _sealed_at = frozenset(OPS.values()), time.time()
+
+
+def sealed_at() -> float:
+    """Return when the ops were there, as a time of the system's clock."""
+    return _sealed_at
+
+
+def is_own(op: Op) -> bool:
+    """Return True for an op of symtensor itself, whose rules only a new version changes."""
+    return op in _own
 
 
 def register(op: Op) -> Op:

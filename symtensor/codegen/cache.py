@@ -4,8 +4,8 @@
     code             = number of object files of the module | length of each | the files
 
 The key is the SHA-256 of everything that the code depends on: the module's text, processor and
-options, LLVM. Weights are no part of a text, so they are no part of a key. What is remembered of a text without
-holding it (`symtensor.codegen.sources`, `recall`) has entries of the same form. An entry is used when all
+options, LLVM. Weights are no part of a text, so they are no part of a key. What is remembered of programs
+and texts (`symtensor.codegen.recall`, `sources`) has entries of the same form. An entry is used when all
 of it is as it was written; anything else is a miss, and the entry is written anew. Code is loaded from
 here, so folder and entries must belong to this user and be writable by nobody else; the checksum is
 against accidents only. Entries appear whole or not at all, without locks. What goes wrong with files

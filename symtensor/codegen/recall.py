@@ -22,7 +22,6 @@ from symtensor.codegen.target import Target
 from symtensor.ir.dims import DimExpr, Symbol
 from symtensor.ir.dtypes import DType
 from symtensor.ir.graph import Graph
-from symtensor.ir.literal import Literal
 from symtensor.ir.node import Node, body_graphs, results
 from symtensor.ir.printer import HIDDEN, print_and_label
 from symtensor.ir.types import TensorType
@@ -31,8 +30,8 @@ from symtensor.ops.registry import is_own
 FIELDS = ("slots", "sizes", "checks", "products", "partial_bytes", "shared", "place", "call_outs",
           "key")  # fmt: skip
 """What an entry holds of a program."""
-PLAIN = (bool, int, float, str, type(None), DType, DimExpr, TensorType, Literal, Graph)
-"""Attribute values that the text of a graph shows whole, or arrays, which code does not depend on."""
+PLAIN = (bool, int, float, str, type(None), DType, DimExpr, TensorType, Graph)
+"""Attribute values that the text of a graph shows whole."""
 
 
 class Recall:
@@ -85,7 +84,9 @@ def _numbered(graph: Graph) -> list[Node]:
 
 
 def _is_told(node: Node) -> bool:
-    """Return True for a node whose text says all that code depends on."""
+    """Return True for a node whose text says all that code depends on: of an array that is its type."""
+    if node.op.name == "constant":
+        return True
     hidden = HIDDEN.get(node.op.name, ())
     shown = (value for name, value in node.attrs.items() if name not in hidden)
     return is_own(node.op) and all(map(_is_plain, shown))

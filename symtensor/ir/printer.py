@@ -136,6 +136,7 @@ class _Printer:
     def __init__(self, locations: bool, literals: list[Literal] | None) -> None:
         self.locations = locations
         self.literals = literals if literals is not None else []
+        self.places = {value: place for place, value in enumerate(self.literals)}
         self.symbols: dict[Symbol, str] = {}
 
     def graph(
@@ -190,9 +191,10 @@ class _Printer:
             shape = ", ".join(map(str, array.shape))
             items = ", ".join(_format_element(v, value.dtype) for v in array.ravel())
             return f"dense<{value.dtype.short}[{shape}]: {items}>"
-        if value not in self.literals:
+        if value not in self.places:
+            self.places[value] = len(self.literals)
             self.literals.append(value)
-        return f"literal#{self.literals.index(value)}"
+        return f"literal#{self.places[value]}"
 
 
 def format_type(type_: Any, labels: Labels) -> str:

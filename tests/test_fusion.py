@@ -414,3 +414,31 @@ def test_what_is_read_under_another_shape_is_stored_before():
             folded = {st.max: e.max(), st.sum: e.sum()}.get(fold, float(e.argmax()))
             for found, truth in zip(f(a), (e, a * 2 - folded), strict=True):
                 np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-11)
+
+
+def test_rows_that_read_columns_of_a_square_are_another_kernel():
+    """Both have as many results; those of the one are not what the loops of the other have at hand."""
+    x = st.placeholder((40, 40), "float64")
+    centred = x - st.mean(x, 1, keepdims=True)
+    y = centred / st.sqrt(st.mean(centred * centred, 1, keepdims=True) + 0.1)
+    low, high = st.min(y, 0), st.max(y, 0)
+    f = compiled([x], [low * st.max(low), high * 0.1, st.tanh(high - 1)])
+    a = RNG.standard_normal((40, 40))
+    c = a - a.mean(1, keepdims=True)
+    z = c / np.sqrt((c * c).mean(1, keepdims=True) + 0.1)
+    truths = [z.min(0) * z.min(0).max(), z.max(0) * 0.1, np.tanh(z.max(0) - 1)]
+    for found, truth in zip(f(a), truths, strict=True):
+        np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-13)
+
+
+def test_rows_that_fold_all_columns_of_a_square_are_another_kernel():
+    x = st.placeholder((40, 40), "float64")
+    y = x * st.min(x, 1, keepdims=True)
+    most = st.max(y, 0, keepdims=True)
+    row = st.sum(y * most, 1, keepdims=True) * 0.1
+    f = compiled([x], [row * st.sum(row, 0, keepdims=True), most])
+    a = RNG.standard_normal((40, 40))
+    b = a * a.min(1, keepdims=True)
+    r = (b * b.max(0)).sum(1, keepdims=True) * 0.1
+    np.testing.assert_allclose(f(a)[0], r * r.sum(), rtol=1e-11)
+    np.testing.assert_allclose(f(a)[1], b.max(0, keepdims=True), rtol=1e-13)

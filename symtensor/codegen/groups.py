@@ -193,6 +193,8 @@ class Groups:
             rows = [x for x in a + b if self.is_row(x)]
             if not all(self._is_read_there(x, self.uses[x][0]) for x in rows):
                 return False
+            if not all(self._is_read_in_place(x) for x in a + b if x not in rows):
+                return False
             if self.weight[id(a)] + self.weight[id(b)] > MAX_COST:
                 return False
             if not self.precedence.may_unite(a[0], b[0]):
@@ -258,16 +260,19 @@ class Groups:
         produced = [m for m in whole if any(m in loads[r] for r in members)]
         if any(map(stage.has_own_kernel, produced)):
             return False
-        return all(self._reads_own(m) for m in produced)
+        return all(self._is_read_in_place(m, self._is_kept(m)) for m in produced)
 
-    def _reads_own(self, node: Node) -> bool:
-        """Return True where kernels of a root's loops read their own element of it, or their row."""
+    def _is_read_in_place(self, node: Node, rows: bool = True) -> bool:
+        """Return True where kernels of a root's loops read their own element of it, or fold their row."""
         here = own_use(node.tensor_type, self.loops)
         uses = [use for use in self.reads[node] if use.kernel == here.kernel]
-        kept = self._time_of(node) > STORE + RELOAD  # where what comes after the fold reads it
         return all(
-            use.positions == here.positions or (kept and use.is_row_of(here)) for use in uses
+            use.positions == here.positions or (rows and use.is_row_of(here)) for use in uses
         )
+
+    def _is_kept(self, root: Node) -> bool:
+        """Return True for what is worth storing early, where folds of a row read it and what comes after."""
+        return self._time_of(root) > STORE + RELOAD
 
     def _time_of(self, root: Node) -> int:
         """Return how long a kernel takes for an element, from what it has for the row and what is stored."""

@@ -347,6 +347,7 @@ class _Placement:
         depth = self._depth(value)
         group = self._siblings(value, depth)
         inner, self.levels = self.levels[depth + 1 :], self.levels[: depth + 1]
+        assert all(level.axis not in value.data.axes for level in self.levels)
         for axis in value.data.axes:
             self.levels.append(_Level(axis))
         for result in group:

@@ -61,7 +61,7 @@ class Use(NamedTuple):
 
     def is_row_of(self, here: Use) -> bool:
         """Return True for a fold along the last axes of what a kernel computes `here`, whole ones."""
-        pairs = list(zip(self.positions, here.positions, strict=True))
+        pairs = [pair for pair in zip(self.positions, here.positions, strict=True) if pair[1].terms]
         rest = list(itertools.dropwhile(lambda pair: pair[0] == pair[1], pairs))
         alike = self.kernel == here.kernel and 0 < len(rest) < len(pairs)
         return alike and all(_is_folded_whole(at, there, self.kernel) for at, there in rest)

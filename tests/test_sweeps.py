@@ -454,7 +454,8 @@ def test_it_is_said_why_folds_have_a_kernel_of_their_own():
     wide, few = st.placeholder((None, 200_000), "float32"), st.placeholder((20, 64), "float32")
     wider, unknown = st.placeholder((99, 9000), "float32"), st.placeholder((None, None), "float32")
     odd = st.placeholder((None, 17), "float32")
-    mean = st.mean(x, 0)
+    even, deep = st.placeholder((64, 64), "float32"), st.placeholder((None, 4, 64), "float32")
+    mean, row = st.mean(x, 0), st.sum(x * x, 1, keepdims=True)
     cases = {
         "its columns are more than 131,072,": ([wide], [wide * 2, st.sum(wide, 0)]),
         "131,072, or may be": ([unknown], [unknown * 2, st.sum(unknown, 0)]),
@@ -462,6 +463,11 @@ def test_it_is_said_why_folds_have_a_kernel_of_their_own():
         "fewer than 32 rows": ([few], [few * 2, st.sum(few, 0)]),
         "no whole vectors": ([odd], [odd * 2, st.sum(odd, 0)]),
         "where an element stands": ([x], [x * 2, st.argmax(x, 0)]),
+        "that kernel writes pieces": ([x], [st.pad(x * 2, 1), st.sum(x * 2, 0)]),
+        "that kernel turns what it reads": ([even], [even.T * 2, st.sum(even, 0)]),
+        "that kernel has other loops": ([x], [x[:, :32] * 2, st.sum(x, 0)]),
+        "that kernel folds other rows": ([deep], [deep * 2, st.sum(deep, 0), st.sum(deep, (0, 1))]),
+        "many instructions for each row": ([x], [x * row, st.sum(x, 0), st.sum(st.log(row))]),
         "that kernel needs its result": ([x], [st.exp(x - mean), mean]),
         "knows after its last row": ([x], [st.exp(x), mean, st.sum(st.square(x - mean))]),
     }

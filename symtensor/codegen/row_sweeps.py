@@ -111,12 +111,18 @@ class _Sharing:
         near = {id(x): x for node in whole for x in self.touching[node] if x and x is not group}
         return sorted(near.values(), key=lambda x: (read.isdisjoint(x), self.groups.rank[x[0]]))
 
+    def _written_for(self, group: list[Node], folding: Folding) -> list[Node] | None:
+        """Return a group that stores what contains the folded, in another shape."""
+        read = [x for x in self.loads[id(group)] if x.tensor_type.ndim >= folding.whole.ndim]
+        stored = [self.groups.group[x] for x in read if x in self.groups.group]
+        others = [x for x in stored if x is not group]
+        return min(others, key=lambda x: self.groups.rank[x[0]], default=None)
+
     def _tell_why(self, group: list[Node], folding: Folding) -> None:
         """Leave a remark why a group has a kernel of its own beside one that reads the same."""
-        near = self._near(group, folding)
+        host = next(iter(self._near(group, folding)), None) or self._written_for(group, folding)
         why = why_alone(folding, self.inside[id(group)])
-        if near and (why := why or self._why_not(near[0], group, folding)):
-            host = near[0]
+        if host and (why := why or self._why_not(host, group, folding)):
             self.groups.remarks += [Decision("not fused", root, (host[0],), why) for root in group]
 
     def _why_not(self, host: list[Node], group: list[Node], folding: Folding) -> str:
@@ -140,8 +146,10 @@ class _Sharing:
     def _why_other_loops(self, host: list[Node], folding: Folding) -> str:
         """Return why the loops of a kernel can't fold something, or ""."""
         inside, columns = self.inside[id(host)], self.groups.columns.get(id(host), ())
-        if any(stage.has_own_kernel(x) or _turns(x) for x in inside):
-            return "that kernel writes pieces, or reads what it turns"
+        if any(map(stage.has_own_kernel, inside)):
+            return "that kernel writes pieces, or what needs the element before"
+        if any(map(_turns, inside)):
+            return "that kernel turns what it reads"
         swept = self.swept.get(id(host), [])
         whole = self._loop_shape(host, folding)
         roots = [root.tensor_type.shape for root in host if root not in columns]

@@ -1,5 +1,6 @@
 """Programs on disk: a graph that was compiled before runs without being planned or emitted again."""
 
+import importlib
 import shutil
 
 import numpy as np
@@ -140,6 +141,15 @@ def test_errors_are_the_same(built):
             f(np.ones(2, "f4"), np.ones(3, "f4"))
         sizes.append(str(found.value))
     assert sizes[0] == sizes[1] and len(built) == 2
+
+
+def test_all_ops_of_symtensor_are_its_own():
+    for file in (sources._ROOT / "ops").glob("*.py"):
+        importlib.import_module(f"symtensor.ops.{file.stem}")
+    ours = [op for op in registry.OPS.values() if op.infer.__module__.startswith("symtensor.ops.")]
+    apart = {op.name for op in ours if op.evaluate.__module__.startswith("symtensor.ops.")
+             and not registry.is_own(op)}  # fmt: skip
+    assert len(ours) > 100 and not apart
 
 
 def test_ops_of_users_are_built_each_time(built):

@@ -95,8 +95,13 @@ def print_graph(
 
 
 def print_and_label(graph: Graph) -> tuple[str, Labels]:
-    """Return the text of a graph, and the names that it gives to nodes and sizes."""
+    """Return a text that tells a graph from others, and the names that it gives to nodes and sizes.
+
+    Each body stands in it once, however many share it: with others of which one holds the next, the text
+    of `print_graph` would double with each.
+    """
     printer = _Printer(False, None)
+    printer.bodies = {}
     labels = Labels(printer.symbols)
     return "\n".join(printer.graph(graph, 0, labels=labels)), labels
 
@@ -137,6 +142,8 @@ class _Printer:
         self.locations = locations
         self.literals = literals if literals is not None else []
         self.places = {value: place for place, value in enumerate(self.literals)}
+        self.bodies: dict[Graph, int] | None = None
+        """Bodies that have been printed, where each is printed once."""
         self.symbols: dict[Symbol, str] = {}
 
     def graph(
@@ -182,8 +189,15 @@ class _Printer:
         if isinstance(value, Literal):
             return self.literal(value)
         if isinstance(value, Graph):
-            return "\n".join(self.graph(value, depth))
+            return self.body(value, depth)
         return format_leaf(value)
+
+    def body(self, value: Graph, depth: int) -> str:
+        if self.bodies is not None:
+            if value in self.bodies:
+                return f"graph#{self.bodies[value]}"
+            self.bodies[value] = len(self.bodies)
+        return "\n".join(self.graph(value, depth))
 
     def literal(self, value: Literal) -> str:
         array = value.array

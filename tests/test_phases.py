@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen import driver, jit, phases, program, target
+from symtensor.codegen import cuts, driver, jit, program, target
 
 RNG = np.random.default_rng(5)
-PART = phases.PART
+PART = cuts.PART
 EDGES = [
     0,
     1,
@@ -177,7 +177,7 @@ def test_folds_to_a_few_columns_are_right_at_the_ends_of_parts(columns, dtype):
     x = st.placeholder((None, columns), dtype)
     f = compiled([x], [st.sum(x, 0), st.max(x, 0, initial=0), st.argmax(x, 0), st.any(x, 0)])
     assert has_phases(f)
-    least = max(phases.ROUNDS, PART // columns)
+    least = max(cuts.ROUNDS, PART // columns)
     for n in (1, least - 1, 2 * least + 1, 3 * least + 77):
         given = (RNG.standard_normal((n, columns)) * 2).astype(dtype)
         total, largest, place, some = f(given)
@@ -198,7 +198,7 @@ def test_statistics_of_channels_have_the_same_bits_with_any_number_of_threads(
     x, scale = st.placeholder((None, 5, columns)), st.placeholder((columns,))
     mean = st.mean(x, (0, 1))
     f = compiled([x, scale], [mean, st.var(x, (0, 1)), st.sum(x * scale * st.relu(x), (0, 1))])
-    n = max(phases.ROUNDS, PART // columns)
+    n = max(cuts.ROUNDS, PART // columns)
     rng = np.random.default_rng(columns)
     a, b = (rng.standard_normal(s).astype("float32") for s in ((n, 5, columns), columns))
     found = f(a, b)

@@ -5,11 +5,11 @@ and folds that it has one after the other:
 
     i32 @name.0(ptr %b0, ..., ptr %partials, i64 %s0, ..., i64 %length0, i64 %parts0, ..., i64 %first, ...)
 
-A fold to a single value, or to each of a few columns, is cut into parts whose lengths depend on its sizes
-alone. One phase leaves the state of every part among the partials, and one joins these in order, so the bits
-of a result do not depend on who folded what. So is a sweep (`symtensor.codegen.sweeps`), but for its joining,
-which the loops over its columns do. What stands between loops and folds is little: each phase that
-needs it computes it. A last phase stores what is stored outside of loops.
+A fold to a single value, or to each of a few columns, is cut into parts (`symtensor.codegen.cuts`). One phase
+leaves the state of every part among the partials, and one joins these in order, so the bits of a result do
+not depend on who folded what. So is a sweep (`symtensor.codegen.sweeps`), but for its joining, which the
+loops over its columns do, and the last phase for what is one for all. What stands between loops and folds is
+little: each phase that needs it computes it. A last phase stores what is stored outside of loops.
 """
 
 from __future__ import annotations
@@ -19,8 +19,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from symtensor.codegen.cuts import (
+    WORD,
+    Cut,
+    count_of,
+    cuts_of,
+    is_few_long_folds,
+    is_short,
+    nest_of,
+)
 from symtensor.codegen.emit import Emitter
-from symtensor.codegen.folds import BLOCK, State, fold_of
+from symtensor.codegen.folds import State, fold_of
 from symtensor.codegen.kernel import (
     Axis,
     Kernel,
@@ -33,31 +42,17 @@ from symtensor.codegen.kernel import (
     is_sweep,
 )
 from symtensor.codegen.panels import most_vectors
-from symtensor.codegen.reductions import UNROLL, emit_fold
+from symtensor.codegen.reductions import emit_fold
 from symtensor.codegen.sharing import (
     INSTRUCTION,
-    PART,
-    PARTS,
-    STRETCH,
     Share,
     can_be_cut,
-    length_and_parts,
     share_of,
     share_of_parts,
 )
 from symtensor.codegen.sweeps import Accumulators
 from symtensor.codegen.target import Target
-from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
-
-ROUNDS = 512
-"""Rounds of a part of folds to several columns, at least: their states are many."""
-WORD = 8
-"""Bytes of a number among the partials."""
-LONG = 8
-"""Parts from which on the folds of several columns are cut."""
-FEW = 8
-"""Rows with folds of their own that are too few to be shared out."""
 
 RANGE = (("i64", "%first"), ("i64", "%last"), ("i64", "%number"))
 
@@ -91,11 +86,11 @@ def emit_kernel(kernel: Kernel, name: str, target: Target) -> Emitted:
     """Return a kernel as functions of that name."""
     lone = lone_loop(kernel)
     if lone is not None and can_be_cut(lone):
-        if _is_few_long_folds(lone):
+        if is_few_long_folds(lone):
             return _in_phases(kernel, lone, name, target)
         return _loop(kernel, lone, name, target)
     nests = [stmt for stmt in kernel.body if isinstance(stmt, (Loop, Reduce))]
-    if any(is_sweep(x) or (can_be_cut(x) and not _is_short(x)) for x in nests):
+    if any(is_sweep(x) or (can_be_cut(x) and not is_short(x)) for x in nests):
         return _in_phases(kernel, None, name, target)
     emitter = Emitter(kernel, target)
     text = emitter.function(name, (), lambda: emitter.block(kernel.body))
@@ -115,57 +110,10 @@ def _loop(kernel: Kernel, loop: Loop, name: str, target: Target) -> Emitted:
     return Emitted(text, emitter.s.intrinsics, (Phase("", share),))
 
 
-def _is_short(stmt: Loop | Reduce) -> bool:
-    """Return True where a loop or fold surely has so few elements that it is not worth cutting."""
-    count = _elements(stmt)
-    return isinstance(count, int) and count < 2 * PART
-
-
-def _is_few_long_folds(loop: Loop) -> bool:
-    """Return True for a loop of long folds that has too few rounds to be shared out."""
-    few = 2 * STRETCH if loop.vector else FEW
-    if loop.tiled or not isinstance(loop.axis.extent, int) or loop.axis.extent >= few:
-        return False
-    if not all(isinstance(stmt, (Let, Reduce, Store)) for stmt in loop.body):
-        return False
-    count = _elements(loop)
-    folds = any(isinstance(stmt, Reduce) for stmt in loop.body)
-    return folds and not (isinstance(count, int) and count < LONG * PART)
-
-
-def _elements(stmt: Loop | Reduce) -> Dim:
-    """Return how many elements the longest loops in a statement go through."""
-    most: Dim = 1
-    for inner in stmt.body:
-        if isinstance(inner, (Loop, Reduce)):
-            most = D.maximum(most, _elements(inner))
-    return most * stmt.axis.extent if isinstance(stmt, Loop) else most
-
-
-# --- phases --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """How a fold is cut into parts."""
-
-    number: int
-    length: Dim
-    """Rounds of its outer loop in a part."""
-    parts: Dim
-    start: int
-    """Byte among the partials at which its states begin."""
-    each: int
-    """Bytes of the states of a part."""
-    end: int
-    """Byte among the partials at which its states end."""
-    is_sweep: bool
-
-
 def _in_phases(kernel: Kernel, columns: Loop | None, name: str, target: Target) -> Emitted:
     """Return the phases of what a kernel does one after the other, or for each of a few columns."""
     body = kernel.body if columns is None else columns.body
-    cuts = _cuts(body, columns, Emitter(kernel, target))
+    cuts = cuts_of(body, columns, Emitter(kernel, target))
     texts, phases, declarations = [], [], set()
     for number, (end, joins) in enumerate(_ends(body, cuts)):
         e = Emitter(kernel, target, _loop_to_share(end))
@@ -178,7 +126,7 @@ def _in_phases(kernel: Kernel, columns: Loop | None, name: str, target: Target) 
     return Emitted("\n\n".join(texts), declarations, tuple(phases), tuple(sizes), total)
 
 
-def _ends(body: Sequence[Stmt], cuts: dict[int, _Cut]) -> Iterator[tuple[Stmt | None, bool]]:
+def _ends(body: Sequence[Stmt], cuts: dict[int, Cut]) -> Iterator[tuple[Stmt | None, bool]]:
     """Yield the statement that each phase ends in, None for the last, and whether it is to join that fold."""
     for stmt in body:
         if isinstance(stmt, (Loop, Reduce)):
@@ -193,48 +141,6 @@ def _loop_to_share(end: Stmt | None) -> Loop | None:
     return end if isinstance(end, Loop) and can_be_cut(end) else None
 
 
-def _count(columns: Loop | None) -> int:
-    if columns is None:
-        return 1
-    assert isinstance(columns.axis.extent, int)
-    return columns.axis.extent
-
-
-def _cuts(body: Sequence[Stmt], columns: Loop | None, e: Emitter) -> dict[int, _Cut]:
-    """Return how the folds among some statements are cut, by identity."""
-    found: dict[int, _Cut] = {}
-    start = 0
-    for stmt in body:
-        if isinstance(stmt, Reduce) and can_be_cut(stmt):
-            sweeps = columns is None and is_sweep(stmt)
-            if sweeps:
-                rows = Accumulators(e, stmt, start)
-                (length, parts), each, most = rows.length_and_parts(), rows.bytes, rows.most_parts
-            else:
-                words = sum(len(fold_of(e.s, x).identity(1)) for x in stmt.results)
-                length, parts = _length_and_parts(_nest(stmt), columns, e.base)
-                each, most = WORD * words * _count(columns), PARTS
-            end = start + most * each
-            found[id(stmt)] = _Cut(len(found), length, parts, start, each, end, sweeps)
-            start = end
-    return found
-
-
-def _nest(fold: Reduce) -> Loop:
-    (nest,) = fold.body
-    assert isinstance(nest, Loop)
-    return nest
-
-
-def _length_and_parts(nest: Loop, columns: Loop | None, lanes: int) -> tuple[Dim, Dim]:
-    """Return the rounds of a part of a fold and the number of parts; whole blocks where it has any."""
-    inner = [_elements(stmt) for stmt in nest.body if isinstance(stmt, Loop)]
-    each = (inner[0] if inner else 1) * _count(columns)
-    least = 1 if columns is None else ROUNDS
-    block = 1 if inner else BLOCK * UNROLL * lanes if nest.vector else BLOCK
-    return length_and_parts(nest.axis.extent, each, least, block=block)
-
-
 class _PhaseWriter:
     """Writes the function of the phase that ends in one statement, or of the last.
 
@@ -242,12 +148,12 @@ class _PhaseWriter:
     """
 
     def __init__(
-        self, e: Emitter, cuts: dict[int, _Cut], columns: Loop | None, end: Stmt | None, joins: bool
+        self, e: Emitter, cuts: dict[int, Cut], columns: Loop | None, end: Stmt | None, joins: bool
     ) -> None:
         self.e = e
         self.cuts = cuts
         self.columns = columns
-        self.count = _count(columns)
+        self.count = count_of(columns)
         self.column = "0"
         """The first of those that are being taken."""
         self.part = ""
@@ -258,7 +164,7 @@ class _PhaseWriter:
         """How threads share the phase."""
 
     @property
-    def parts(self) -> _Cut | None:
+    def parts(self) -> Cut | None:
         """How the fold is cut whose parts the phase folds, None for other phases."""
         return None if self.joins else self.cuts.get(id(self.end))
 
@@ -270,7 +176,7 @@ class _PhaseWriter:
         if cut is None:
             return None
         assert isinstance(self.end, Reduce)
-        nest = _nest(self.end)
+        nest = nest_of(self.end)
         in_lanes = nest.vector or (self.columns is not None and self.columns.vector)
         rounds = cut.length * self.count
         return share_of_parts(nest, rounds, cut.parts, e.base if in_lanes else 1, e.base, e.cost)
@@ -375,7 +281,7 @@ class _PhaseWriter:
         """Return the rounds of the part that is being folded."""
         e, length = self.e, f"%length{self.cuts[id(fold)].number}"
         first = e.times(self.part, length)
-        return first, e.bounded(first, length, e.size(_nest(fold).axis.extent))
+        return first, e.bounded(first, length, e.size(nest_of(fold).axis.extent))
 
     def _folded(self, fold: Reduce) -> dict[Value, State]:
         """Fold a part."""

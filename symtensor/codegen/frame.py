@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from symtensor import forks
-from symtensor.codegen import entry
-from symtensor.codegen.entry import INPUT_WORDS, OUTPUT_WORDS, InputWord, OutputWord, Word
+from symtensor.codegen import entry, frame_layout
+from symtensor.codegen.frame_layout import INPUT_WORDS, OUTPUT_WORDS, InputWord, OutputWord, Word
 from symtensor.codegen.jit import load_entry
 from symtensor.codegen.memory import Arenas
 from symtensor.codegen.program import Program
@@ -118,7 +118,7 @@ class Frame:
         words[Word.INPUTS] = len(self.arguments)
         words[Word.OUTPUTS] = len(self.roots)
         words[Word.RETURNED] = len(self.roots) - len(binding.targets)
-        words[Word.RESULT] = entry.RESULTS.index(binding.result)
+        words[Word.RESULT] = frame_layout.RESULTS.index(binding.result)
         words[Word.DRIVER] = self.program.driver
         words[Word.CALLBACK] = callback
         words[Word.SLOW] = id(binding.slow)
@@ -228,19 +228,19 @@ def _layouts_are_known() -> bool:
         return False
     probe = np.arange(6.0).reshape(2, 3)
     size = np.ndarray.__basicsize__
-    if size < entry.WEAK + 8:
+    if size < frame_layout.WEAK + 8:
         return False
     words = _words_of(probe, size)
-    dims = (ctypes.c_int64 * 2).from_address(words[entry.DIMS // 8])
+    dims = (ctypes.c_int64 * 2).from_address(words[frame_layout.DIMS // 8])
     store = Store(probe)
     return (
-        words[entry.TYPE // 8] == id(np.ndarray)
-        and words[entry.DATA // 8] == probe.ctypes.data
-        and words[entry.RANK // 8] & 0xFFFFFFFF == 2
+        words[frame_layout.TYPE // 8] == id(np.ndarray)
+        and words[frame_layout.DATA // 8] == probe.ctypes.data
+        and words[frame_layout.RANK // 8] & 0xFFFFFFFF == 2
         and tuple(dims) == (2, 3)
-        and words[entry.BASE // 8] == id(probe.base)
-        and words[entry.DTYPE // 8] == id(probe.dtype)
-        and words[entry.FLAGS // 8] & 0xFFFFFFFF == probe.flags.num
+        and words[frame_layout.BASE // 8] == id(probe.base)
+        and words[frame_layout.DTYPE // 8] == id(probe.dtype)
+        and words[frame_layout.FLAGS // 8] & 0xFFFFFFFF == probe.flags.num
         and _tells_kinds(probe.dtype)
         and _finds_weak_references()
         and _words_of(store, Store.__basicsize__).count(id(probe)) == 1
@@ -248,14 +248,14 @@ def _layouts_are_known() -> bool:
 
 
 def _tells_kinds(dtype: np.dtype[Any]) -> bool:
-    found = ctypes.string_at(id(dtype) + entry.KIND, 8)
+    found = ctypes.string_at(id(dtype) + frame_layout.KIND, 8)
     known = f"{dtype.kind}{dtype.char}{dtype.byteorder}".encode()
     return found[:3] == known and int.from_bytes(found[4:], sys.byteorder) == dtype.num
 
 
 def _finds_weak_references() -> bool:
     probe = np.zeros(1)
-    place = entry.WEAK // 8
+    place = frame_layout.WEAK // 8
     before = _words_of(probe, np.ndarray.__basicsize__)[place]
     reference = weakref.ref(probe)
     return before == 0 != _words_of(reference(), np.ndarray.__basicsize__)[place]

@@ -27,9 +27,9 @@ from collections.abc import Callable
 
 from symtensor.codegen import contraction, stage
 from symtensor.codegen.addends import sums_of_products
+from symtensor.codegen.axes import may_go_inside
 from symtensor.codegen.domains import viewed_positions
 from symtensor.codegen.groups import MAX_COST, Groups
-from symtensor.codegen.lower import may_go_inside
 from symtensor.codegen.packing import packings
 from symtensor.codegen.row_sweeps import share_sweeps
 from symtensor.codegen.schedule import (

@@ -1,21 +1,20 @@
-"""KernelSpec -> Kernel: merge axes, place values into loops, choose the vector loops.
+"""KernelSpec -> Kernel: values placed into loops.
 
 In: outer axes and a graph of values. Out: a loop tree in which every value stands in the outermost
-loop that binds all its axes, reductions over the same axes share their loops, and each innermost
-loop that reads or writes contiguously is marked as a vector loop. The tree computes exactly what the
-spec says, in an order fixed by it alone.
+loop that binds all its axes, and reductions over the same axes share their loops. Before, axes are merged
+and put in order (`symtensor.codegen.axes`); after, vector loops are chosen (`vector_loops`). The tree
+computes exactly what the spec says, in an order fixed by it alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 
+from symtensor.codegen.axes import merge_axes, order_axes
 from symtensor.codegen.kernel import (
     Affine,
     Axis,
     Buffer,
-    Indirect,
     Kernel,
     KernelSpec,
     Let,
@@ -25,19 +24,11 @@ from symtensor.codegen.kernel import (
     Store,
     Update,
     Value,
-    ValueTable,
     demanded,
-    make_affine,
     value_order,
-    variation,
 )
-from symtensor.ir import dims as D
+from symtensor.codegen.vector_loops import choose_vector_loops
 from symtensor.ir.dims import Dim
-
-SHORT = 16
-"""Rounds of the loops that may run inside of vector loops."""
-MAX_TILES = 3
-"""Transposed loads of one loop: each tile takes a kilobyte of stack."""
 
 
 def lower_kernel(*specs: KernelSpec) -> Kernel:
@@ -47,22 +38,12 @@ def lower_kernel(*specs: KernelSpec) -> Kernel:
     they write at one of its indices may depend on what they write at another.
     """
     shared = _first_axis(specs) if len(specs) > 1 else None
-    merged = [_order_axes(merge_axes(spec, shared)) for spec in specs]
+    merged = [order_axes(merge_axes(spec, shared)) for spec in specs]
     body = [stmt for spec in merged for stmt in _Placement(spec).run()]
     if shared is not None and _first_axis(merged) is shared:
         body = _in_one_loop(body, shared)
-    _choose_vector_loops(body)
+    choose_vector_loops(body)
     return Kernel(_buffers(merged), _sizes(merged), body)
-
-
-def may_go_inside(axes: Sequence[Axis], loops: Sequence[Axis]) -> bool:
-    """Return True for axes that take few rounds together, none of which is the innermost of all."""
-    return loops[-1] not in axes and _are_short(axes)
-
-
-def _are_short(axes: Sequence[Axis]) -> bool:
-    rounds = D.product(axis.extent for axis in axes)
-    return isinstance(rounds, int) and rounds <= SHORT
 
 
 def _first_axis(specs: Sequence[KernelSpec]) -> Axis | None:
@@ -84,158 +65,6 @@ def _in_one_loop(body: list[Stmt], axis: Axis) -> list[Stmt]:
             assert isinstance(stmt, Reduce)
             before.setdefault(stmt.results, stmt)
     return [*before.values(), Loop(axis, inner)]
-
-
-# --- merging axes --------------------------------------------------------------------------------
-
-
-def merge_axes(spec: KernelSpec, kept: Axis | None = None) -> KernelSpec:
-    """Join neighbouring axes that every access walks as one, e.g. rows of a contiguous matrix.
-
-    The axis `kept` stays as it is.
-    """
-    runs = [spec.axes]
-    for value in spec.values():
-        if value.kind == "reduce" and value.data.axes not in runs:
-            runs.append(value.data.axes)
-    affines = list(dict.fromkeys(spec.affines()))
-    merged: dict[Axis, Axis | None] = {}
-    """Old axis -> the axis that replaces it, or None when it is absorbed by its neighbour."""
-    for run in runs:
-        _merge_run(run, affines, merged, kept)
-    if all(old is new for old, new in merged.items()):
-        return spec
-    return _rename_axes(spec, merged)
-
-
-def _merge_run(
-    run: tuple[Axis, ...], affines: list[Affine], merged: dict[Axis, Axis | None], kept: Axis | None
-) -> None:
-    """Decide for one run of axes, innermost first."""
-    if not run or run[0] in merged:
-        return
-    inner = run[-1]
-    group, extent = [inner], inner.extent
-    for outer in reversed(run[:-1]):
-        nested = (D.same(f.coefficient(outer), f.coefficient(inner) * extent) for f in affines)
-        if outer is not kept and all(nested):
-            group.append(outer)
-            extent = extent * outer.extent
-        else:
-            _close_group(group, extent, merged)
-            inner, group, extent = outer, [outer], outer.extent
-    _close_group(group, extent, merged)
-
-
-def _close_group(group: list[Axis], extent: Dim, merged: dict[Axis, Axis | None]) -> None:
-    innermost = group[0]
-    merged[innermost] = innermost if len(group) == 1 else Axis(innermost.name, extent)
-    for absorbed in group[1:]:
-        merged[absorbed] = None
-
-
-def _rename_axes(spec: KernelSpec, merged: dict[Axis, Axis | None]) -> KernelSpec:
-    renaming = _Renaming(merged)
-    for value in spec.values():
-        renaming.new[value] = renaming.value(value)
-    stores, rows, columns = (
-        tuple((b, renaming.affine(at), renaming.new[v]) for b, at, v in group)
-        for group in (spec.stores, spec.rows, spec.columns)
-    )
-    return KernelSpec(renaming.axes(spec.axes), stores, rows, columns)
-
-
-class _Renaming:
-    """Values over merged axes; operands come before what reads them."""
-
-    def __init__(self, merged: dict[Axis, Axis | None]) -> None:
-        self.merged = merged
-        self.table = ValueTable()
-        self.new: dict[Value, Value] = {}
-
-    def axis(self, old: Axis) -> Axis | None:
-        if isinstance(old, Indirect):
-            return self.table.checked(self.new[old.value.args[0]], old.extent)
-        return self.merged.get(old, old)
-
-    def axes(self, old: tuple[Axis, ...]) -> tuple[Axis, ...]:
-        return tuple(a for a in map(self.axis, old) if a is not None)
-
-    def affine(self, old: Affine) -> Affine:
-        terms = [(self.axis(a), c) for a, c in old.terms]
-        return make_affine(old.offset, [(a, c) for a, c in terms if a is not None])
-
-    def value(self, old: Value) -> Value:
-        table, args = self.table, tuple(self.new[x] for x in old.args)
-        if old.kind == "load":
-            return table.load(old.data[0], self.affine(old.data[1]))
-        if old.kind == "index":
-            return table.position(self.affine(old.data), old.dtype)
-        if old.kind == "reduce":
-            reduction = replace(old.data, axes=self.axes(old.data.axes))
-            along = frozenset(self.axes(tuple(old.axes)))
-            return table.reduce(reduction, args[0], old.dtype, along)
-        if old.kind == "checked":
-            return table.checked(args[0], old.data).value
-        return table.apply(old.data, args, old.dtype) if old.kind == "apply" else old
-
-
-# --- the order of axes ---------------------------------------------------------------------------
-
-
-def _order_axes(spec: KernelSpec) -> KernelSpec:
-    if spec.columns:
-        return spec  # what is folded is outside
-    return _bring_tiles_inside(_bring_short_axes_inside(spec))
-
-
-def _bring_short_axes_inside(spec: KernelSpec) -> KernelSpec:
-    """Move short axes inside of those that a reduction varies with, so that it need not be repeated.
-
-    In the gradient of pooling they are the elements of a window, and what is summed over is the same for
-    all of them.
-    """
-    folds = [v for v in spec.values() if v.kind == "reduce"]
-    is_ordered = any(v.data.is_running for v in folds)
-    if is_ordered or any(v.kind == "checked" for v in spec.values()):
-        return spec
-    for fold in sorted(folds, key=lambda fold: len(fold.axes), reverse=True):
-        outer = [axis for axis in spec.axes if axis in fold.axes]
-        inner = [axis for axis in spec.axes if axis not in fold.axes]
-        if inner and fold.axes <= set(spec.axes) and may_go_inside(inner, spec.axes):
-            return replace(spec, axes=(*outer, *inner))
-    return spec
-
-
-def _bring_tiles_inside(spec: KernelSpec) -> KernelSpec:
-    """Move the axis along which transposed reads are contiguous next to the innermost one."""
-    values = spec.values()
-    if len(spec.axes) < 3 or any(v.kind in ("reduce", "checked") for v in values):
-        return spec
-    *outer, inner = spec.axes
-    wanted = [axis for axis in outer if any(is_transposed(v, axis, inner) for v in values)]
-    if not wanted or outer[-1] in wanted:
-        return spec
-    outer.remove(wanted[-1])
-    return replace(spec, axes=(*outer, wanted[-1], inner))
-
-
-def is_transposed(value: Value, outer: Axis, inner: Axis) -> bool:
-    """Return True for a load whose neighbours lie along `outer` and not along `inner`."""
-    if value.kind != "load" or value.args:
-        return False
-    at: Affine = value.data[1]
-    step = at.coefficient(inner)
-    return D.same(at.coefficient(outer), 1) and not (D.same(step, 0) or D.same(step, 1))
-
-
-def transposed_loads(loop: Loop) -> list[Value]:
-    """Return the loads that a tiled loop transposes."""
-    nest = loop.body[-1] if loop.body else None
-    if not isinstance(nest, Loop) or not nest.vector:
-        return []
-    lets = [s.value for s in nest.body if isinstance(s, Let)]
-    return [v for v in lets if is_transposed(v, loop.axis, nest.axis)]
 
 
 # --- placing values ------------------------------------------------------------------------------
@@ -398,71 +227,6 @@ class _Placement:
     def _ready(self, value: Value) -> bool:
         inside = value_order([value.args[0]], through_reduce=True)
         return all(self._is_placed(v) for v in inside if v.kind == "reduce")
-
-
-# --- vector loops --------------------------------------------------------------------------------
-
-
-def _choose_vector_loops(body: list[Stmt]) -> None:
-    """Mark loops that take several indices at a time.
-
-    A loop without inner loops is a vector loop. A loop around a reduction is one when the reduction
-    reads contiguously along it and not along its own axis (column sums).
-    """
-    for stmt in body:
-        if isinstance(stmt, Reduce):
-            _choose_vector_loops(stmt.body)
-        elif isinstance(stmt, Loop):
-            inner = [s for s in stmt.body if isinstance(s, (Loop, Reduce))]
-            if not _is_ordered(stmt) and (not inner or _prefers_outer(stmt, inner)):
-                stmt.vector = True
-            else:
-                _choose_vector_loops(stmt.body)
-                stmt.tiled = _is_tiled(stmt)
-
-
-def _is_ordered(loop: Loop) -> bool:
-    """Return True where one index must follow the other: running values, and writes that may meet."""
-    stores = [stmt for stmt in loop.body if isinstance(stmt, Store)]
-    if any(isinstance(s, Update) and s.result.data.is_running for s in loop.body):
-        return True
-    return any(loop.axis in variation(s.at)[1] - {a for a, _ in s.at.terms} for s in stores)
-
-
-def _is_tiled(loop: Loop) -> bool:
-    simple = all(isinstance(s, Let) for s in loop.body[:-1])
-    return simple and 0 < len(transposed_loads(loop)) <= MAX_TILES
-
-
-def _prefers_outer(loop: Loop, inner: list[Loop | Reduce]) -> bool:
-    if any(isinstance(s, Loop) for s in inner) and not isinstance(inner[0], Reduce):
-        return False
-    along, across = 0, 0
-    for innermost, load in _loads_in(loop.body, loop.axis):
-        at: Affine = load.data[1]
-        if len(at.terms) < 2:
-            continue  # a vector read says little about how the matrices lie
-        along += D.same(at.coefficient(loop.axis), 1)
-        across += innermost is not loop.axis and D.same(at.coefficient(innermost), 1)
-    return along > across and all(map(_fits_inside, loop.body))
-
-
-def _fits_inside(stmt: Stmt) -> bool:
-    """Return True for what a vector loop may hold: no loops but reductions and short ones."""
-    if isinstance(stmt, Loop):
-        return _are_short([stmt.axis]) and all(map(_fits_inside, stmt.body))
-    return isinstance(stmt, (Reduce, Let, Store))
-
-
-def _loads_in(body: list[Stmt], axis: Axis) -> Iterator[tuple[Axis, Value]]:
-    """Yield every load with the innermost loop axis around it."""
-    for stmt in body:
-        if isinstance(stmt, Let) and stmt.value.kind == "load":
-            yield axis, stmt.value
-        elif isinstance(stmt, Loop):
-            yield from _loads_in(stmt.body, stmt.axis)
-        elif isinstance(stmt, Reduce):
-            yield from _loads_in(stmt.body, axis)
 
 
 # --- arguments -----------------------------------------------------------------------------------

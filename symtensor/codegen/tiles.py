@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from symtensor.codegen.kernel import Affine, Axis, Buffer, Loop
 from symtensor.codegen.lanes import memory_type
-from symtensor.codegen.lower import transposed_loads
 from symtensor.codegen.streaming import chosen, emit_fence, is_large, lone_store, rows_are_aligned
 from symtensor.codegen.transposition import transposed
+from symtensor.codegen.vector_loops import transposed_loads
 from symtensor.ir.dtypes import bool_
 
 if TYPE_CHECKING:

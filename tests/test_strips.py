@@ -61,6 +61,10 @@ def test_rows_that_are_folded_once_need_none():
     assert not takes_strips(row_loop(ALONE))
 
 
+def test_rows_that_are_long_are_taken_one_by_one():
+    assert not takes_strips(row_loop(SOFTMAX.replace("300", str(STRIP))))
+
+
 def test_rows_that_may_write_one_place_keep_their_order():
     x = st.placeholder((None, 40), "float32", name="x")
     places = st.placeholder((None,), "int32", name="places")

@@ -43,15 +43,18 @@ if TYPE_CHECKING:
 
 ROWS = 8
 """Rows of a strip, at most."""
-STRIP = 24 << 10
-"""Bytes that the rows of a strip touch, at most: they are to stay in the nearest cache."""
+STRIP = 8 << 10
+"""Bytes that the rows of a strip touch, at most: next to what is fetched meanwhile they stay in a cache."""
 
 
 def takes_strips(loop: Loop) -> bool:
-    """Return True for a loop over rows that are folded along vector loops, and then needed again."""
+    """Return True for a loop over rows, none known to be long, that are folded and then needed again."""
     if not can_be_cut(loop) or not all(map(_is_plain, loop.body)):
         return False
-    return len(_steps(loop.body)) > 1 and any(isinstance(stmt, Reduce) for stmt in loop.body)
+    if len(_steps(loop.body)) == 1 or not any(isinstance(stmt, Reduce) for stmt in loop.body):
+        return False
+    row = sum(extent * buffer.dtype.itemsize for buffer, extent in _row_accesses(loop))
+    return not isinstance(row, int) or 2 * row <= STRIP
 
 
 def _is_plain(stmt: Stmt) -> bool:
@@ -146,7 +149,7 @@ def _needed(body: Sequence[Stmt]) -> dict[Value, None]:
 
 
 def _rows_of_a_strip(e: Emitter, loop: Loop) -> str:
-    """Return how many rows stay in the nearest cache together, 1 to `ROWS`; worked out ahead of all loops."""
+    """Return how many rows stay in the nearest cache together, 1 to `ROWS`, worked out ahead of all loops."""
     around, e.s.out = e.s.out, e.scopes[0].hoisted
     total = "0"
     for buffer, extent in _row_accesses(loop):

@@ -22,7 +22,9 @@ def bind_shapes(
     env: dict[Symbol, int],
 ) -> None:
     """Add to `env` the symbols that `shapes` determine; raise `ShapeError` on a contradiction."""
-    for expected, shape, name in zip(types, shapes, names, strict=True):
+    arguments = zip(types, shapes, names, strict=True)
+    unsettled = [x for x in arguments if x[0].shape != x[1]]  # of most variables all is known
+    for expected, shape, name in unsettled:
         if len(shape) != expected.ndim:
             raise ShapeError(
                 f"{name}: expected {expected.ndim} axes ({expected}), found shape "
@@ -33,7 +35,7 @@ def bind_shapes(
             symbol = D.as_symbol(dim)
             if symbol is not None:
                 env.setdefault(symbol, size)
-    for expected, shape, name in zip(types, shapes, names, strict=True):
+    for expected, shape, name in unsettled:
         for axis, (dim, size) in enumerate(zip(expected.shape, shape, strict=True)):
             if D.evaluate(dim, env) != size:
                 raise ShapeError(

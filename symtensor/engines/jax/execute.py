@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import jax
@@ -61,6 +62,7 @@ class JaxExecutable:
         self.stages = split(graph, self.calls_out_between)
         self.variables = graph.variables()
         self.arguments = [*graph.inputs, *self.variables]
+        self._results = frozenset(graph.outputs)
         placement.check(self.arguments)
         self.donated = _donated(graph, self.stages)
         _drop_given_twice(graph, self.stages, self.donated)
@@ -106,6 +108,7 @@ class JaxExecutable:
                 except (SymtensorError, TypeError, ValueError) as error:
                     return Outcome(doubted=True, refused=error)
                 given, new, flags = program.run(*self._operands(stage, values))
+                _send_for(flags, *compress(given, map(self._results.__contains__, stage.gives)))
                 values.update(zip(stage.gives, given, strict=True))
                 kept.update(zip(self.donated, new, strict=True))
                 if np.any(np.asarray(flags)):
@@ -197,6 +200,13 @@ class JaxExecutable:
         value = self.placement.get(array)
         self.transfers.fetched(value)
         return value
+
+
+def _send_for(*arrays: Any) -> None:
+    """Start moving arrays to the host: the ways of a GPU's memory are long, and they go side by side."""
+    for array in arrays:
+        if isinstance(array, jax.Array):
+            array.copy_to_host_async()
 
 
 def _donated(graph: Graph, stages: Sequence[Stage]) -> dict[Node, Node]:

@@ -19,6 +19,7 @@ from symtensor.engines.jax.trace import Trace, native
 from symtensor.ops.effects import ASSERT
 from symtensor.ops.indexing import GATHER, SCATTER
 from symtensor.ops.random import RANDOM_BITS
+from symtensor.ops.reduction import ARGMAX, ARGMIN
 from symtensor.ops.slicing import PLACE, UPDATE_SLICE, check_positions, check_widths, strided_slices
 from symtensor.ops.sort import ARGSORT, BINCOUNT, SEARCHSORTED, SORT
 from symtensor.ops.windows import OVERLAP_ADD, WINDOWS, window_count
@@ -174,6 +175,15 @@ def _assert(trace: Trace, x: Any, condition: Any, *, message: str) -> Any:
 @native(SORT)
 def _sort(trace: Trace, x: Any, *, axis: int) -> Any:
     return jnp.sort(x, axis=axis, stable=True)
+
+
+@native(ARGMAX)
+@native(ARGMIN)
+def _extremum(trace: Trace, x: Any, *, axes: Ints) -> Any:
+    """Of one element there is nothing to find; XLA for GPUs fails there without its simplifier."""
+    if x.shape[axes[0]] == 1:
+        return jnp.zeros(x.shape[: axes[0]] + x.shape[axes[0] + 1 :], jnp.int64)
+    return trace.node.op.evaluate(jnp, x, axes=axes)
 
 
 @native(ARGSORT)

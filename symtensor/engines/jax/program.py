@@ -25,8 +25,8 @@ from symtensor.ir.node import Node
 STRICT = {
     "xla_allow_excess_precision": False,  # float16 is rounded to float16 at every step
     "xla_cpu_enable_fast_min_max": False,  # NaN wins
+    "xla_disable_hlo_passes": "algsimp",  # it turns x / 3 into x * (1 / 3), (x + 1) - 1 into x
 }
-STRICT_CPU = STRICT | {"xla_disable_hlo_passes": "algsimp"}  # it turns x / 3 into x * (1 / 3)
 """Options under which XLA computes what a graph says."""
 
 
@@ -60,7 +60,7 @@ def compile_program(
     doubted: list[Node] = []
 
     def traced(*arrays: Any) -> tuple[list[Any], list[Any], Any]:
-        trace = Trace(dict(env))
+        trace = Trace(dict(env), placement.platform)
         trace.values.update(zip(stage.takes, arrays, strict=True))
         old = {variable: trace.values[variable] for variable in updates}
         trace.walk(stage.nodes)
@@ -90,7 +90,6 @@ def compile_program(
     )
     start = time.perf_counter()
     lowered = jitted.lower(*arguments)
-    strict = STRICT_CPU if placement.platform == "cpu" else STRICT
-    run = lowered.compile(compiler_options={**strict, **options})
+    run = lowered.compile(compiler_options={**STRICT, **options})
     seconds = time.perf_counter() - start
     return Program(run, doubted, list(env), seconds, lowered.as_text())

@@ -146,17 +146,15 @@ def hold(
     """Hold the present values of variables; those that are elsewhere are moved by `put` first."""
     while True:
         with changed:
-            changed.wait_for(lambda: not any(map(_is_taken, stores)))
             values = [store.elsewhere_or_array() for store in stores]
-            here = [v for v in values if isinstance(v, DeviceValue) and v.placement is placement]
+            here = [v for v in values if isinstance(v, DeviceValue)]
+            if any(v.taken for v in here):
+                changed.wait()
+                continue
+            here = [v for v in here if v.placement is placement]
             if len(here) == len(values):
                 return Hold(here, wanted)
         for store, value, node in zip(stores, values, nodes, strict=True):
             if not any(value is v for v in here):
                 array = value if isinstance(value, np.ndarray) else store.array
                 store.mirror(put(array, node), array)
-
-
-def _is_taken(store: Store) -> bool:
-    value = store.elsewhere_or_array()
-    return isinstance(value, DeviceValue) and value.taken

@@ -65,7 +65,7 @@ def _evaluate(trace: Trace, *xs: Any, **attrs: Any) -> Any:
 
 
 def _elementwise(trace: Trace, *xs: Any, **attrs: Any) -> Any:
-    return trace.node.op.family.scalar(JaxScalars(trace.doubt), *xs, **attrs)
+    return trace.node.op.family.scalar(JaxScalars(trace.doubt, trace.platform), *xs, **attrs)
 
 
 @native(CONSTANT)
@@ -124,8 +124,9 @@ def _computed(body: Graph) -> list[Node]:
 class Trace:
     """The values of nodes so far, the sizes, and the doubts of each node."""
 
-    def __init__(self, env: dict[Symbol, int]) -> None:
+    def __init__(self, env: dict[Symbol, int], platform: str) -> None:
         self.env = env
+        self.platform = platform
         self.values: dict[Node, Any] = {}
         self.doubts: list[tuple[Node, Any]] = []
         self.node: Node
@@ -181,7 +182,7 @@ class Trace:
         """
 
         def run(*arrays: Any) -> list[Any]:
-            inner = Trace(dict(env))
+            inner = Trace(dict(env), self.platform)
             types = [node.tensor_type for node in graph.inputs]
             names = [f"operand {i}" for i in range(len(types))]
             bind_shapes(types, [x.shape for x in arrays], names, inner.env)

@@ -36,6 +36,22 @@ def test_conforms_on_the_gpu(case: conformance.Case, engine: Any) -> None:
     case.run(engine)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_quotients_and_roots_are_right_to_the_last_bit(dtype: str, engine: Any) -> None:
+    """XLA's own of single precision are not: x / x is not always 1."""
+    rng, edges = np.random.default_rng(0), [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, 3.0]
+    a, b = (np.append(rng.normal(size=300_000), grid).astype(dtype)
+            for grid in map(np.ravel, np.meshgrid(edges, edges)))  # fmt: skip
+    x, y = st.placeholder(a.shape, dtype), st.placeholder(b.shape, dtype)
+    outputs = [x / y, st.reciprocal(y), st.sqrt(x), st.rsqrt(x), x / 3, x / x]
+    found = st.function([x, y], outputs, engine=engine, passes=[])(a, b)
+    with np.errstate(all="ignore"):
+        root = np.sqrt(a)
+        wanted = [a / b, 1 / b, root, 1 / root, a / a.dtype.type(3), a / a]
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+
+
 def test_a_training_on_the_gpu_is_that_of_the_reference(engine: Any) -> None:
     from mesh_program import network
 

@@ -120,7 +120,7 @@ class Store:
     def held(self) -> Array | None:
         """Return the array, or None where the value is elsewhere only."""
         try:
-            found: Array = Store.__dict__["array"].__get__(self)
+            found: Array = _slot(self)
         except AttributeError:
             return None
         return found
@@ -138,6 +138,10 @@ class Store:
     def __reduce__(self) -> tuple[Any, ...]:
         # the default update is state, not an argument: it may depend on the variable itself
         return Store, (self.array,), (None, {"default_update": self.default_update})
+
+
+_slot = Store.__dict__["array"].__get__
+"""The array of a store, without `__getattr__` where there is none."""
 
 
 class Exclusive:

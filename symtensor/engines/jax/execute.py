@@ -31,6 +31,7 @@ from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node
 from symtensor.ops.interpret import bind_result, evaluate_node, run_graph
 from symtensor.ops.variables import Store, together
+from symtensor.passes.sizes import symbols_of
 
 Sizes = tuple[int, ...]
 
@@ -63,6 +64,8 @@ class JaxExecutable:
         self.variables = graph.variables()
         self.arguments = [*graph.inputs, *self.variables]
         self._results = frozenset(graph.outputs)
+        self._sized = [v for v in self.variables if symbols_of(v)]
+        """Variables that may have changed their sizes since the last call."""
         placement.check(self.arguments)
         self.donated = _donated(graph, self.stages)
         _drop_given_twice(graph, self.stages, self.donated)
@@ -94,9 +97,9 @@ class JaxExecutable:
 
         The memory of variables in `donated` is gone afterwards.
         """
-        arrays = [*inputs, *state]
-        env = bind_sizes(self.arguments, arrays)
-        values: dict[Node, Any] = dict(zip(self.arguments, arrays, strict=True))
+        values: dict[Node, Any] = dict(zip(self.arguments, [*inputs, *state], strict=True))
+        sized = [*self.graph.inputs, *self._sized]
+        env = bind_sizes(sized, [values[x] for x in sized])
         values.update(self.constants())
         for x in inputs:
             self.transfers.sent(x)

@@ -51,9 +51,8 @@ class JaxEngine:
         self.compiler_options = dict(compiler_options or {})
 
     def capabilities(self) -> frozenset[str]:
-        missing = {"accurate", "denormals", "one_compile", "separate_rounding"}
-        if self.placement.platform != "cpu":
-            missing.add("deterministic")
+        missing = {"accurate", "one_compile", "separate_rounding"}
+        missing.add("denormals" if self.placement.platform == "cpu" else "deterministic")
         return frozenset(CAPABILITIES) - missing
 
     def supports(self, node: Node) -> bool:

@@ -35,12 +35,17 @@ PLAIN = (bool, int, float, str, type(None), DType, DimExpr, TensorType, Graph)
 
 
 class Recall:
-    """The entry of one graph."""
+    """The entry of one graph, or of a body that is compiled by itself.
 
-    def __init__(self, graph: Graph, target: Target) -> None:
+    Of bodies only those without bodies of their own have entries: of many, each inside the next, the texts
+    would be as long together as the square of one.
+    """
+
+    def __init__(self, graph: Graph, target: Target, is_body: bool = False) -> None:
         self.graph = graph
         self.target = target
-        self.store = cache.configured()
+        is_nested = is_body and any(node.op.bodies for node in graph.nodes())
+        self.store = None if is_nested else cache.configured()
         self.nodes = _numbered(graph) if self.store else []
         self.symbols: Mapping[Symbol, str] = {}
         self.key: str | None = None

@@ -48,10 +48,10 @@ class LLVMEngine:
         return LLVMExecutable(graph)
 
 
-def _compile(graph: Graph, times: dict[str, float] | None = None) -> Program:
+def _compile(graph: Graph, times: dict[str, float] | None = None, is_body: bool = False) -> Program:
     """Return the loaded program of a graph; `times` receives the seconds of both parts of the work."""
     start = time.perf_counter()
-    entry = Recall(graph, host())
+    entry = Recall(graph, host(), is_body)
     found = entry.find()
     program = found or build_program(graph, host())
     built = time.perf_counter()
@@ -100,7 +100,9 @@ class LLVMExecutable:
         """
         found = self._bodies.get(body)
         if found is None:
-            found = self._bodies.setdefault(body, Executable(_compile(body), self._run_body))
+            found = self._bodies.setdefault(
+                body, Executable(_compile(body, is_body=True), self._run_body)
+            )
         return lambda *arrays: found(arrays, (), env)
 
     @property

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 import symtensor as st
+from symtensor.codegen.emit import Emitter
 from symtensor.codegen.kernel import Loop
 from symtensor.codegen.kernel_parser import parse_kernel
-from symtensor.codegen.strips import ROWS, STRIP, takes_strips
+from symtensor.codegen.strips import LONG_STRIP, ROWS, STRIP, takes_strips
+from symtensor.codegen.target import named
 
 RNG = np.random.default_rng(41)
 COUNTS = [0, 1, 2, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS + 2]
-LENGTHS = [1, 15, 64, 200, STRIP // 8 + 3, STRIP]
-SOFTMAX = """kernel(b0: f32*, b1: f32*) sizes 300
+LENGTHS = [1, 15, 64, 200, STRIP // 8 + 3, LONG_STRIP]
+CENTRED = """kernel(b0: f32*, b1: f32*) sizes 300
   for i0 < 300:
     t0 = max over r0: f32
       vector r0 < 300:
@@ -42,9 +44,10 @@ def normalized(x):
     return [y, dx, scale, st.softmax(x), x > st.max(x, axis=-1, keepdims=True) - 1]
 
 
-def row_loop(text):
-    (loop,) = (stmt for stmt in parse_kernel(text).body if isinstance(stmt, Loop))
-    return loop
+def goes_in_strips(text):
+    kernel = parse_kernel(text)
+    (loop,) = (stmt for stmt in kernel.body if isinstance(stmt, Loop))
+    return takes_strips(Emitter(kernel, named("avx512")), loop)
 
 
 def softmax(dtype):
@@ -53,16 +56,19 @@ def softmax(dtype):
 
 
 def test_rows_that_are_needed_again_go_in_strips():
-    assert takes_strips(row_loop(SOFTMAX))
+    assert goes_in_strips(CENTRED)
     assert f"alloca [{ROWS} x float]" in softmax("float32").llvm_ir
 
 
 def test_rows_that_are_folded_once_need_none():
-    assert not takes_strips(row_loop(ALONE))
+    assert not goes_in_strips(ALONE)
 
 
 def test_rows_that_are_long_are_taken_one_by_one():
-    assert not takes_strips(row_loop(SOFTMAX.replace("300", str(STRIP))))
+    heavy = CENTRED.replace("subtract", "power")
+    for text, longest in ((CENTRED, STRIP // 16), (heavy, LONG_STRIP // 16)):
+        assert goes_in_strips(text.replace("300", str(longest)))
+        assert not goes_in_strips(text.replace("300", str(longest + 1)))
 
 
 def test_rows_that_may_write_one_place_keep_their_order():

@@ -159,7 +159,7 @@ class Emitter(AccessBuilder):
         if loop.tiled and self.base > 1:
             emit_tiles(self, loop)
             return
-        if self.vector_axis is None and takes_strips(loop):
+        if self.vector_axis is None and takes_strips(self, loop):
             emit_strips(self, loop)
             return
         first, last = self.bounds(loop)

@@ -45,16 +45,23 @@ ROWS = 8
 """Rows of a strip, at most."""
 STRIP = 8 << 10
 """Bytes that the rows of a strip touch, at most: next to what is fetched meanwhile they stay in a cache."""
+LONG_STRIP = 16 << 10
+"""Likewise where some loop is not light: such rows wait less for memory."""
 
 
-def takes_strips(loop: Loop) -> bool:
+def takes_strips(e: Emitter, loop: Loop) -> bool:
     """Return True for a loop over rows, none known to be long, that are folded and then needed again."""
     if not can_be_cut(loop) or not all(map(_is_plain, loop.body)):
         return False
     if len(_steps(loop.body)) == 1 or not any(isinstance(stmt, Reduce) for stmt in loop.body):
         return False
     row = sum(extent * buffer.dtype.itemsize for buffer, extent in _row_accesses(loop))
-    return not isinstance(row, int) or 2 * row <= STRIP
+    return not isinstance(row, int) or 2 * row <= _bytes_of_a_strip(e, loop)
+
+
+def _bytes_of_a_strip(e: Emitter, loop: Loop) -> int:
+    nests = filter(None, map(_nest, loop.body))
+    return STRIP if all(e.is_light(nest.body) for nest in nests) else LONG_STRIP
 
 
 def _is_plain(stmt: Stmt) -> bool:
@@ -155,7 +162,7 @@ def _rows_of_a_strip(e: Emitter, loop: Loop) -> str:
     for buffer, extent in _row_accesses(loop):
         total = e.plus(total, e.times(e.size(extent), buffer.dtype.itemsize))
     total = e.s.maximum(e.i64(total), e.i64("1")).text
-    count = e.s.emit(f"udiv i64 {STRIP}, {total}", int64, 1)
+    count = e.s.emit(f"udiv i64 {_bytes_of_a_strip(e, loop)}, {total}", int64, 1)
     count = e.s.minimum(e.s.maximum(count, e.i64("1")), e.i64(str(ROWS)))
     e.s.out = around
     return count.text

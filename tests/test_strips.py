@@ -130,3 +130,16 @@ def test_an_index_out_of_range_is_refused():
         bad[place] = 50
         with pytest.raises(st.IndexOutOfRange):
             f(rows, bad)
+
+
+def test_a_fold_that_is_the_same_in_all_lanes_of_the_loop_around_it_stays_one():
+    """What its elements are computed from is not spread over those lanes."""
+    x, b = st.placeholder((2, 33, 33), "float64"), st.placeholder((2, 1, 33), "float64")
+    e = st.exp(x - st.max(x, 2, keepdims=True))
+    outputs = [b + st.sum(x, 0), e / st.sum(e, 2, keepdims=True)]
+    f = st.function([x, b], outputs, engine="llvm")
+    a, c = RNG.standard_normal((2, 33, 33)), RNG.standard_normal((2, 1, 33))
+    shares = np.exp(a - a.max(2, keepdims=True))
+    shares /= shares.sum(2, keepdims=True)
+    for found, truth in zip(f(a, c), [c + a.sum(0), shares], strict=True):
+        np.testing.assert_allclose(found, truth, rtol=1e-12)

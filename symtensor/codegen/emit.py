@@ -145,7 +145,8 @@ class Emitter(AccessBuilder):
         elif value.kind == "index":
             result = self.s.cast(self.position(value.data), value.dtype)
         else:
-            args = [self.operand(x) for x in value.args]
+            read = self.operand if self.vector_axis in value.axes else self.value
+            args = [read(x) for x in value.args]
             result = value.data.scalar(self.s, *args, **value.data.attrs)
             if _is_less_its_largest(value):
                 result = result._replace(most=0.0)

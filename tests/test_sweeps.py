@@ -477,3 +477,17 @@ def test_it_is_said_why_folds_have_a_kernel_of_their_own():
         told = [remark for remark in f.remarks if remark.kind == "not fused"]
         assert len(steps(f)) > 1 and any(why in remark.why for remark in told), (why, told)
         assert all(remark.into for remark in told)
+
+
+def test_values_of_rows_that_are_the_same_in_all_rows_count_once_for_each():
+    x = st.placeholder((1, 48), "float64")
+    n = st.placeholder((None, 1), "float64")
+    wide = st.broadcast_to(x, (n.shape[0], 48))
+    row = st.min(wide, 1, keepdims=True)
+    f = compiled([x, n], [st.tanh(wide - row) * n, st.sum(row), st.max(row)])
+    assert is_one_sweep(f)
+    for rows in (1, 65, 700):
+        a, b = values("float64", 1, 48), values("float64", rows, 1)
+        found = f(a, b)
+        np.testing.assert_allclose(found[0], np.tanh(a - a.min()) * b, rtol=1e-12)
+        np.testing.assert_allclose(found[1:], [a.min() * rows, a.min()], rtol=1e-12)

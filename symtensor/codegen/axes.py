@@ -40,24 +40,26 @@ def are_short(axes: Sequence[Axis]) -> bool:
 def merge_axes(spec: KernelSpec, kept: Axis | None = None) -> KernelSpec:
     """Join neighbouring axes that every access walks as one, e.g. rows of a contiguous matrix.
 
-    The axis `kept` stays as it is.
+    The axis `kept` stays as it is, and a fold is over all of an axis or not at all.
     """
-    runs = [spec.axes]
-    for value in spec.values():
-        if value.kind == "reduce" and value.data.axes not in runs:
-            runs.append(value.data.axes)
+    folds = [value.data.axes for value in spec.values() if value.kind == "reduce"]
+    runs = list(dict.fromkeys([spec.axes, *folds]))
     affines = list(dict.fromkeys(spec.affines()))
     merged: dict[Axis, Axis | None] = {}
     """Old axis -> the axis that replaces it, or None when it is absorbed by its neighbour."""
     for run in runs:
-        _merge_run(run, affines, merged, kept)
+        _merge_run(run, affines, merged, kept, runs)
     if all(old is new for old, new in merged.items()):
         return spec
     return _rename_axes(spec, merged)
 
 
 def _merge_run(
-    run: tuple[Axis, ...], affines: list[Affine], merged: dict[Axis, Axis | None], kept: Axis | None
+    run: tuple[Axis, ...],
+    affines: list[Affine],
+    merged: dict[Axis, Axis | None],
+    kept: Axis | None,
+    runs: list[tuple[Axis, ...]],
 ) -> None:
     """Decide for one run of axes, innermost first."""
     if not run or run[0] in merged:
@@ -66,7 +68,8 @@ def _merge_run(
     group, extent = [inner], inner.extent
     for outer in reversed(run[:-1]):
         nested = (D.same(f.coefficient(outer), f.coefficient(inner) * extent) for f in affines)
-        if outer is not kept and all(nested):
+        together = all((outer in x) == (inner in x) for x in runs)
+        if outer is not kept and together and all(nested):
             group.append(outer)
             extent = extent * outer.extent
         else:

@@ -6,7 +6,7 @@
 
 A program that is found has the graph that was asked for, so the same variables and the user's own lines; how
 it was made (schedule, kernels, texts) is worked out when somebody looks. Graphs with ops of users are not
-kept: their text names rules that it does not hold.
+kept: their text names rules that it does not hold. Entries are pickles, and trusted as the code beside them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from symtensor.ops.registry import is_own
 FIELDS = ("slots", "sizes", "checks", "products", "partial_bytes", "shared", "place", "call_outs",
           "key")  # fmt: skip
 """What an entry holds of a program."""
-PLAIN = (bool, int, float, str, type(None), DType, DimExpr, TensorType, Graph)
+PLAIN = (bool, int, float, str, type(None), DType, DimExpr, TensorType)
 """Attribute values that the text of a graph shows whole."""
 
 
@@ -90,11 +90,11 @@ def _numbered(graph: Graph) -> list[Node]:
 
 def _is_told(node: Node) -> bool:
     """Return True for a node whose text says all that code depends on: of an array that is its type."""
-    if node.op.name == "constant":
-        return True
-    hidden = HIDDEN.get(node.op.name, ())
-    shown = (value for name, value in node.attrs.items() if name not in hidden)
-    return is_own(node.op) and all(map(_is_plain, shown))
+    if not is_own(node.op):
+        return False
+    apart = (*HIDDEN.get(node.op.name, ()), *node.op.bodies)
+    rest = (value for name, value in node.attrs.items() if name not in apart)
+    return node.op.name == "constant" or all(map(_is_plain, rest))
 
 
 def _is_plain(value: Any) -> bool:

@@ -13,7 +13,7 @@ changed. Every replacement must have exactly the type of what it replaces.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,17 +102,20 @@ def match(pattern: Pattern, node: Node, bindings: Bindings) -> bool:
         return _same_number(scalar_value(node), pattern)
     if node.op.name != pattern.op or len(node.inputs) != len(pattern.args):
         return False
-    if any(node.attrs.get(name) != value for name, value in pattern.attrs):
+    if pattern.attrs and any(node.attrs.get(name) != value for name, value in pattern.attrs):
         return False
-    orders = [node.inputs]
-    if node.op.commutative:
-        orders.append(node.inputs[::-1])
-    for inputs in orders:
-        attempt = dict(bindings)
-        if all(match(p, x, attempt) for p, x in zip(pattern.args, inputs, strict=True)):
-            bindings.update(attempt)
-            return True
-    return False
+    if _match_all(pattern.args, node.inputs, bindings):
+        return True
+    return node.op.commutative and _match_all(pattern.args, node.inputs[::-1], bindings)
+
+
+def _match_all(patterns: Sequence[Pattern], nodes: Sequence[Node], bindings: Bindings) -> bool:
+    attempt = dict(bindings)
+    for pattern, node in zip(patterns, nodes, strict=True):
+        if not match(pattern, node, attempt):
+            return False
+    bindings.update(attempt)
+    return True
 
 
 def build(pattern: Pattern, bindings: Bindings, like: Node) -> Node:

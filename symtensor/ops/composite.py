@@ -74,7 +74,7 @@ def gelu(x: TensorLike, approximate: bool = False) -> Tensor:
     if as_flag(approximate, "approximate"):
         bent = tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
     else:
-        bent = erf(x / math.sqrt(2))
+        bent = erf(x * math.sqrt(0.5))  # a quotient would take as long as six products
     return e.multiply(0.5 * x, 1 + bent)
 
 

@@ -143,3 +143,13 @@ def test_a_fold_that_is_the_same_in_all_lanes_of_the_loop_around_it_stays_one():
     shares /= shares.sum(2, keepdims=True)
     for found, truth in zip(f(a, c), [c + a.sum(0), shares], strict=True):
         np.testing.assert_allclose(found, truth, rtol=1e-12)
+
+
+def test_rows_that_are_joined_and_need_one_fold_twice():
+    """Each piece folds the row; the second does so after the first has needed the result."""
+    x = st.placeholder((100, 64), "float64")
+    y = x * (st.sum(x, 1, keepdims=True) * 0.1)
+    f = st.function([x], st.roll(y, 1, 1), engine="llvm")
+    a = RNG.standard_normal((100, 64))
+    truth = np.roll(a * a.sum(1, keepdims=True) * 0.1, 1, 1)
+    np.testing.assert_allclose(f(a), truth, rtol=1e-11)

@@ -480,14 +480,25 @@ def test_it_is_said_why_folds_have_a_kernel_of_their_own():
 
 
 def test_values_of_rows_that_are_the_same_in_all_rows_count_once_for_each():
-    x = st.placeholder((1, 48), "float64")
-    n = st.placeholder((None, 1), "float64")
-    wide = st.broadcast_to(x, (n.shape[0], 48))
-    row = st.min(wide, 1, keepdims=True)
-    f = compiled([x, n], [st.tanh(wide - row) * n, st.sum(row), st.max(row)])
+    x, n = st.placeholder((1, 1), "float64"), st.placeholder((None, 48), "float64")
+    wide = st.broadcast_to(x, n.shape)
+    row = st.max(wide, 1, keepdims=True)
+    f = st.function([x, n], [wide * row, st.sum(row)], on_unused_input="ignore", engine="llvm")
     assert is_one_sweep(f)
     for rows in (1, 65, 700):
-        a, b = values("float64", 1, 48), values("float64", rows, 1)
-        found = f(a, b)
-        np.testing.assert_allclose(found[0], np.tanh(a - a.min()) * b, rtol=1e-12)
-        np.testing.assert_allclose(found[1:], [a.min() * rows, a.min()], rtol=1e-12)
+        a = values("float64", 1, 1)
+        found = f(a, values("float64", rows, 48))
+        np.testing.assert_array_equal(found[0], np.broadcast_to(a * a, (rows, 48)))
+        np.testing.assert_allclose(found[1], rows * a[0, 0], rtol=1e-13)
+
+
+def test_a_fold_of_columns_is_no_row_of_theirs():
+    """It has one element along the first axis, as a result of a single row would have."""
+    x = st.placeholder((None, 64, 1), "float64")
+    columns = st.sum(x, 0, keepdims=True)
+    f = compiled([x], [st.max(x, (1, 2)), columns, st.sum(columns * 2, (1, 2))])
+    for rows in (1, 50, 700):
+        a = values("float64", rows, 64, 1)
+        truths = [a.max((1, 2)), a.sum(0, keepdims=True), [a.sum() * 2]]
+        for found, truth in zip(f(a), truths, strict=True):
+            np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-12)

@@ -77,7 +77,7 @@ def folding_of(group: Sequence[Node], inside: Collection[Node]) -> Folding | Non
     if found.of == "rows":
         is_last = found.axes == tuple(range(found.axes[0], found.whole.ndim))
         alike = all(D.same_shape(shape, found.rows) for shape in shapes)
-        return found if is_last and alike else None
+        return found if is_last and alike and found.depth else None
     columns = without_ones(found.columns)
     is_first = found.axes == tuple(range(len(found.axes)))
     alike = all(without_ones(shape) == columns for shape in shapes)

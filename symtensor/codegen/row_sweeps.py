@@ -54,6 +54,8 @@ class _Sharing:
         loads = groups.loads()
         self.loads: dict[int, set[Node]] = {}
         """Identity of a group -> what its kernel reads."""
+        self.hosts: set[int] = set()
+        """Identities of the groups that others have joined."""
         self.swept: dict[int, list[Folding]] = {}
         """Identity of a group -> what its loops over rows fold, of columns and of all."""
         self.touching: dict[Node, list[list[Node]]] = {}
@@ -73,12 +75,12 @@ class _Sharing:
         foldings = [x for x in foldings if self._is_in_full(*x)]
         for kind in ("rows", "columns", "all", "rows"):
             for group, folding in foldings:
-                if group and not self._sweeps(group) and folding.of == kind:
+                if group and id(group) not in self.hosts and folding.of == kind:
                     host = self._host_of(group, folding)
                     if host is not None:
                         self._join(host, group, folding)
         for group, folding in foldings:
-            if group and not self._sweeps(group):
+            if group and id(group) not in self.hosts:
                 self._tell_why(group, folding)
 
     def _is_in_full(self, group: list[Node], folding: Folding) -> bool:
@@ -86,9 +88,6 @@ class _Sharing:
         ours, uses = self._loops_of(group), self.groups.uses
         folds = [x for x in self.inside[id(group)] if stage.is_reduction(x) and folding.is_of(x)]
         return all(use.covers(x) for x in folds for use in uses[x] if use.kernel == ours)
-
-    def _sweeps(self, group: list[Node]) -> bool:
-        return id(group) in self.groups.columns
 
     def _loops_of(self, group: list[Node]) -> tuple[Axis, ...]:
         return self.groups.uses[group[0]][0].kernel
@@ -244,6 +243,7 @@ class _Sharing:
     def _join(self, host: list[Node], group: list[Node], folding: Folding) -> None:
         """Have the kernel of one group compute another's roots too."""
         groups = self.groups
+        self.hosts.add(id(host))
         self.groups.precedence.unite(host[0], group)
         self.inside[id(host)] |= self.inside[id(group)]
         self.loads[id(host)] |= self.loads[id(group)]

@@ -105,12 +105,11 @@ def emit_strips(e: Emitter, loop: Loop) -> None:
 def _round(e: Emitter, step: Sequence[Stmt], kept: dict[Value, str], start: str) -> None:
     """Emit what one row does in a step."""
     row = e.offset_from(start)
-    made = _made(step)
-    for value in _needed(step):
-        if value in kept and value not in made:
+    for value in _awaited(step):
+        if value in kept:
             e.define(value, e.load_element(kept[value], row, value.dtype, 1))
     e.block(step)
-    for value in made:
+    for value in _made(step):
         if value in kept:
             e.store_element(kept[value], row, e.value(value), 1)
 
@@ -120,7 +119,7 @@ def _kept(e: Emitter, steps: Sequence[Sequence[Stmt]]) -> dict[Value, str]:
     found: dict[Value, str] = {}
     made: set[Value] = set()
     for step in steps:
-        for value in _needed(step):
+        for value in _awaited(step):
             if value in made and value not in found:
                 found[value] = e.s.fresh("kept")
                 array = f"[{ROWS} x {memory_type(value.dtype)}]"
@@ -138,6 +137,16 @@ def _made(step: Sequence[Stmt]) -> list[Value]:
         elif isinstance(stmt, Reduce):
             made += stmt.results
     return made
+
+
+def _awaited(step: Sequence[Stmt]) -> list[Value]:
+    """Return the values that a step reads before it makes them itself, if it does."""
+    found: list[Value] = []
+    made: set[Value] = set()
+    for stmt in step:
+        found += [value for value in _needed([stmt]) if value not in made and value not in found]
+        made.update(_made([stmt]))
+    return found
 
 
 def _needed(body: Sequence[Stmt]) -> dict[Value, None]:

@@ -82,8 +82,11 @@ class Fold:
         return words[self.combiner](x, y)
 
     def join(self, state: State, lanes: State) -> State:
-        """Return a scalar state joined with the state of a vector, lane by lane."""
-        return self.take_block(state, [across_lanes(self.s, self.total(lanes), self.combine)])
+        """Return a scalar state joined with the state of a vector."""
+        total = self.total(lanes)
+        if self.combiner in ("max", "min") and self.dtype.is_floating:
+            return self.take_block(state, [extremum_of(self.s, total, self.combiner == "max")])
+        return self.take_block(state, [across_lanes(self.s, total, self.combine)])
 
     def block_identity(self, width: int) -> State:
         """Return the state in which a block begins."""
@@ -226,10 +229,15 @@ class StepFold(IndexFold):
         s = self.s
         if not values.dtype.is_floating:
             return across_lanes(s, values, lambda x, y: s.select(self._is_better(y, x), y, x))
-        order = "fcmp ogt" if self.combiner == "argmax" else "fcmp olt"
-        best = across_lanes(s, values, lambda x, y: s.select(s.compare(order, x, y), x, y))
-        unknown = any_lane(s, s.compare("fcmp uno", values, values))
-        return s.select(unknown, s.const(float("nan"), values.dtype), best)
+        return extremum_of(s, values, self.combiner == "argmax")
+
+
+def extremum_of(s: LaneScalars, x: Lanes, is_largest: bool) -> Lanes:
+    """Return the largest or smallest of float lanes, NaN where there is one: that is asked once for all."""
+    order, half = "fcmp ogt" if is_largest else "fcmp olt", x.width // 2
+    best = across_lanes(s, x, lambda a, b: s.select(s.compare(order, a, b), a, b))
+    unordered = s.compare("fcmp uno", part(s, x, 0, half), part(s, x, half, half))
+    return s.select(any_lane(s, unordered), s.const(float("nan"), x.dtype), best)
 
 
 def across_lanes(s: LaneScalars, x: Lanes, combine: Combine) -> Lanes:

@@ -210,10 +210,8 @@ class Accumulators:
         around = e.scopes.pop()
         places = [e.plus(around.index, k) for k in range(count)]
         rows = [e.round(loop.axis, place, lambda: None) for place in places]
-        for (
-            stmt
-        ) in begin:  # in turn, for a fold ends in what has to wait (`symtensor.codegen.strips`)
-            for row in rows:
+        for stmt in begin:
+            for row in rows:  # in turn, for a fold ends in what has to wait (see `strips`)
                 e.scopes.append(row)
                 e.block([stmt])
                 e.scopes.pop()

@@ -1,6 +1,7 @@
 """Programs on disk: a graph that was compiled before runs without being planned or emitted again."""
 
 import importlib
+import pickle
 import shutil
 
 import numpy as np
@@ -182,17 +183,19 @@ def test_programs_of_the_catalogue_come_back(samples, tmp_path, monkeypatch):
         assert [getattr(found, x) for x in FIELDS] == [getattr(program, x) for x in FIELDS]
 
 
-def test_other_sources_and_targets_have_other_keys(tmp_path, monkeypatch):
+@pytest.mark.parametrize("changed", ["ops/elementwise.py", "serialize.py"])
+def test_other_sources_and_targets_have_other_keys(changed, tmp_path, monkeypatch):
     key = sources.key_of("input", host())
     assert key == sources.key_of("input", host()) != sources.key_of("inputs", host())
     assert key != sources.key_of("input", named("neon"))
-    for package in sources.PACKAGES:
-        shutil.copytree(sources._ROOT / package, tmp_path / package)
+    for name in (*sources.PACKAGES, *sources.FILES):
+        copy = shutil.copy if name in sources.FILES else shutil.copytree
+        copy(sources._ROOT / name, tmp_path / name)
     monkeypatch.setattr(sources, "_ROOT", tmp_path)
     monkeypatch.setattr(registry, "_sealed_at", np.inf)
     digest = sources._digest.__wrapped__
     assert digest() == sources._digest()
-    rule = tmp_path / "ops" / "elementwise.py"
+    rule = tmp_path / changed
     rule.write_text(rule.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert digest() not in (None, sources._digest())
 
@@ -216,3 +219,16 @@ def test_a_program_that_knows_more_than_its_graph_is_not_kept(tmp_path, monkeypa
     entry = recall.Recall(graph, host())
     entry.keep(program)
     assert entry.find() is None
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", pickle.dumps([1, 2]), b"\x80\x05cnowhere\nrule\n."])
+def test_what_does_not_read_back_is_written_anew(junk, built):
+    x = st.placeholder((3,))
+    graph = st.Graph((x.node,), ((x + 1).node,))
+    entry = Recall(graph, host())
+    entry.keep(build_program(graph, host()))
+    entry.store.put(entry.key, junk)
+    assert entry.find() is None
+    f = st.function([x], x + 1, engine="llvm", passes=[])
+    np.testing.assert_array_equal(f([1, 2, 3]), [2, 3, 4])
+    assert len(built) == 1 and entry.find() is not None

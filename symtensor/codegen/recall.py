@@ -12,6 +12,7 @@ kept: their text names rules that it does not hold. Entries are pickles, and tru
 from __future__ import annotations
 
 import io
+import logging
 import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,6 +33,8 @@ FIELDS = ("slots", "sizes", "checks", "products", "partial_bytes", "shared", "pl
 """What an entry holds of a program."""
 PLAIN = (bool, int, float, str, type(None), DType, DimExpr, TensorType)
 """Attribute values that the text of a graph shows whole."""
+
+_log = logging.getLogger("symtensor.cache")
 
 
 class Recall:
@@ -60,8 +63,14 @@ class Recall:
         if found is None:
             return None
         named = {name: symbol for symbol, name in self.symbols.items()}
-        values = _Reader(io.BytesIO(found), self.nodes, named).load()
-        return Program(self.graph, self.target, **dict(zip(FIELDS, values, strict=True)))
+        try:
+            values = _Reader(io.BytesIO(found), self.nodes, named).load()
+            return Program(self.graph, self.target, **dict(zip(FIELDS, values, strict=True)))
+        except (
+            Exception
+        ) as error:  # whatever a pickle of other classes may raise: it is written anew
+            _log.debug("%s: not read: %r", self.key, error)
+            return None
 
     def keep(self, program: Program) -> None:
         """Write the entry of the graph's program."""

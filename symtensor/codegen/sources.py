@@ -21,6 +21,8 @@ from symtensor.ops.registry import sealed_at
 
 PACKAGES = ("codegen", "ir", "ops")
 """Where everything stands that code depends on."""
+FILES = ("serialize.py",)
+"""What else entries depend on: how the sizes in them are written and read."""
 _ROOT = Path(__file__).parent.parent
 
 
@@ -34,18 +36,23 @@ def key_of(what: str, target: Target) -> str | None:
 def _digest() -> str | None:
     """Return the digest of all sources, None where they are not there, or newer than what runs."""
     digest = hashlib.sha256(f"{sys.version} {np.__version__}".encode())
-    count = 0
     try:
-        for package in PACKAGES:
-            for found in sorted(os.scandir(_ROOT / package), key=lambda entry: entry.name):
-                if found.name.endswith(".py"):
-                    about = found.stat()
-                    if max(about.st_mtime, about.st_ctime) > sealed_at():
-                        return None
-                    with open(found.path, "rb", buffering=0) as file:
-                        text = file.read()
-                    digest.update(f"\n{package}/{found.name} {len(text)}\n".encode() + text)
-                    count += 1
+        for name in _files():
+            about = os.stat(_ROOT / name)
+            if max(about.st_mtime, about.st_ctime) > sealed_at():
+                return None
+            with open(_ROOT / name, "rb", buffering=0) as file:
+                text = file.read()
+            digest.update(f"\n{name} {len(text)}\n".encode() + text)
     except OSError:
         return None
-    return digest.hexdigest() if count else None
+    return digest.hexdigest()
+
+
+def _files() -> list[str]:
+    """Return the names of all sources, in an order that is always the same."""
+    listed = ((package, name) for package in PACKAGES for name in os.listdir(_ROOT / package))
+    return [
+        *FILES,
+        *sorted(f"{package}/{name}" for package, name in listed if name.endswith(".py")),
+    ]

@@ -66,6 +66,13 @@ class LoopBuilder:
         _flatten(self._code, lines)
         return lines
 
+    @contextlib.contextmanager
+    def writing(self, out: list[Any]) -> Iterator[None]:
+        """Write into another place of the text meanwhile."""
+        around, self.s.out = self.s.out, out
+        yield
+        self.s.out = around
+
     # --- values -----------------------------------------------------------------------------------
 
     def value(self, value: Value) -> Lanes:
@@ -83,9 +90,8 @@ class LoopBuilder:
         if not same or scope.before is None or value in scope.values:
             return lanes
         if lanes.text not in scope.spread:
-            around, self.s.out = self.s.out, scope.before
-            scope.spread[lanes.text] = self.s.widen(lanes, self.width)
-            self.s.out = around
+            with self.writing(scope.before):
+                scope.spread[lanes.text] = self.s.widen(lanes, self.width)
         return scope.spread[lanes.text]
 
     def define(self, value: Value, lanes: Lanes) -> None:

@@ -66,9 +66,7 @@ class Recall:
         try:
             values = _Reader(io.BytesIO(found), self.nodes, named).load()
             return Program(self.graph, self.target, **dict(zip(FIELDS, values, strict=True)))
-        except (
-            Exception
-        ) as error:  # whatever a pickle of other classes may raise: it is written anew
+        except Exception as error:  # a pickle may raise anything; the entry is written anew
             _log.debug("%s: not read: %r", self.key, error)
             return None
 

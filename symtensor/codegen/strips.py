@@ -30,7 +30,7 @@ from symtensor.codegen.kernel import (
     Store,
     Update,
     Value,
-    variation,
+    demanded,
 )
 from symtensor.codegen.lanes import memory_type
 from symtensor.codegen.sharing import can_be_cut
@@ -160,21 +160,19 @@ def _needed(body: Sequence[Stmt]) -> dict[Value, None]:
         elif isinstance(stmt, Update):
             found[stmt.result.args[0]] = None
         elif isinstance(stmt, Store):
-            found |= dict.fromkeys((*variation(stmt.at)[0], stmt.value))
+            found |= dict.fromkeys(demanded((stmt.buffer, stmt.at, stmt.value)))
     return found
 
 
 def _rows_of_a_strip(e: Emitter, loop: Loop) -> str:
     """Return how many rows stay in the nearest cache together, 1 to `ROWS`, worked out ahead of all loops."""
-    around, e.s.out = e.s.out, e.scopes[0].hoisted
-    total = "0"
-    for buffer, extent in _row_accesses(loop):
-        total = e.plus(total, e.times(e.size(extent), buffer.dtype.itemsize))
-    total = e.s.maximum(e.i64(total), e.i64("1")).text
-    count = e.s.emit(f"udiv i64 {_bytes_of_a_strip(e, loop)}, {total}", int64, 1)
-    count = e.s.minimum(e.s.maximum(count, e.i64("1")), e.i64(str(ROWS)))
-    e.s.out = around
-    return count.text
+    with e.writing(e.scopes[0].hoisted):
+        total = "0"
+        for buffer, extent in _row_accesses(loop):
+            total = e.plus(total, e.times(e.size(extent), buffer.dtype.itemsize))
+        total = e.s.maximum(e.i64(total), e.i64("1")).text
+        count = e.s.emit(f"udiv i64 {_bytes_of_a_strip(e, loop)}, {total}", int64, 1)
+        return e.s.minimum(e.s.maximum(count, e.i64("1")), e.i64(str(ROWS))).text
 
 
 def _row_accesses(loop: Loop) -> dict[tuple[Buffer, Dim], None]:

@@ -64,8 +64,8 @@ class JaxExecutable:
         self.variables = graph.variables()
         self.arguments = [*graph.inputs, *self.variables]
         self._results = frozenset(graph.outputs)
-        self._sized = [v for v in self.variables if symbols_of(v)]
-        """Variables that may have changed their sizes since the last call."""
+        self._sized = [*graph.inputs, *(v for v in self.variables if symbols_of(v))]
+        """Arguments that may have other sizes than at the last call."""
         placement.check(self.arguments)
         self.donated = _donated(graph, self.stages)
         _drop_given_twice(graph, self.stages, self.donated)
@@ -98,8 +98,7 @@ class JaxExecutable:
         The memory of variables in `donated` is gone afterwards.
         """
         values: dict[Node, Any] = dict(zip(self.arguments, [*inputs, *state], strict=True))
-        sized = [*self.graph.inputs, *self._sized]
-        env = bind_sizes(sized, [values[x] for x in sized])
+        env = bind_sizes(self._sized, [values[x] for x in self._sized])
         values.update(self.constants())
         for x in inputs:
             self.transfers.sent(x)

@@ -63,6 +63,11 @@ def odd_term(f):
     return term
 
 
+def even_softplus(z):
+    """Return (log(1 + exp(x)) - x/2 - log(2)) / x**2 of z = x**2."""
+    return (mp.log(mp.cosh(mp.sqrt(z) / 2))) / z
+
+
 def erf_term(z):
     x = mp.sqrt(z)
     return mp.erf(x) / x - 1
@@ -151,6 +156,9 @@ ROWS = [
     Row("EXPM1", series(exp_term, "0.5"), (-LN2_HALF, LN2_HALF), 6, 11),
     Row("LOG1P", series(lambda t: (mp.log1p(t) - t) / t**2, "-0.5"), (mp.mpf("-0.0316"), mp.mpf("0.0626")),
         4, 0, abs),
+    Row("SOFTPLUS", series(lambda e: (mp.log1p(e) - e) / e**2, "-0.5"), (0, mp.exp(-1)), 7, 14,
+        relative(mp.log1p, lambda e: e * e)),
+    Row("SOFTPLUS_NEAR", series(even_softplus, "0.125"), (0, 1), 5, 10),
     Row("LOG", series(atanh_term, mp.mpf(2) / 3), (0, ATANH_NEAR), 3, 7, lambda z: z / 2),
     Row("TANH", series(lambda r: (half_expm1(r) - r) / r**2, 1), (mp.mpf("-0.001"), LN2_HALF), 6, 11,
         relative(half_expm1, lambda r: r * r)),

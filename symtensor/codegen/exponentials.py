@@ -1,4 +1,4 @@
-"""Exponentials, logarithms, powers and hyperbolic functions as vector code.
+"""Exponentials, logarithms and powers as vector code.
 
 Argument reduction by powers of two, a polynomial for the correction term, exact reconstruction: Cody
 and Waite, "Software Manual for the Elementary Functions" (1980); Tang, "Table-lookup algorithms…"
@@ -69,7 +69,7 @@ def exp_parts(f: Formula, x: Lanes, rest: Lanes) -> tuple[Whole, Lanes]:
     return n, f.add(r, correction)
 
 
-def _half_exp(f: Formula, x: Lanes) -> Lanes:
+def half_exp(f: Formula, x: Lanes) -> Lanes:
     """Return exp(x) / 2, for x up to where that is infinite."""
     low, high = _exp_limits(f)
     n, r = _reduce_by_ln2(f, f.clamp(x, low, high + 1.0))
@@ -110,6 +110,26 @@ def sigmoid(f: Formula, x: Lanes) -> Lanes:
     out = f.div(f.select(negative, e, one), bottom)
     inverse = f.select(negative, f.sub(one, out), out)
     return f.fma(f.s.neg(out), f.mul(rest, inverse), out)
+
+
+def softplus(f: Formula, x: Lanes) -> Lanes:
+    """Return max(x, 0) + log(1 + e), e = exp(-|x|).
+
+    log(1 + e) is e + e**2 p(e), of which all but a power of two is summed first: e is never rounded.
+    Around 0 it is x/2 + log(2) + x**2 q(x**2).
+    """
+    zero, square, size = f.c(0.0), f.mul(x, x), f.s.abs(x)
+    near = f.fma(square, f.poly(square, f.table("SOFTPLUS_NEAR")), f.c(math.log(2)))
+    n, r = _reduce_by_ln2(f, f.clamp(f.s.neg(size)._replace(most=0.0), *_exp_limits(f)))
+    rise = f.fma(f.mul(r, r), f.poly(r, f.table("EXP")), r)
+    head, rest = f.total(f.c(1.0), rise)
+    e = f.select(
+        f.less(n.value, -100.0), zero, f.mul(head, f.power_of_two(n))
+    )  # there e**2 is lost
+    bend = f.mul(e, f.poly(e, f.table("SOFTPLUS")))
+    tail = f.scale(f.add(head, f.fma(head, bend, rest)), n)
+    far = f.add(f.select(f.less(x, 0.0), zero, x), tail)
+    return f.select(f.less(size, 1.0), f.fma(x, f.c(0.5), near), far)
 
 
 def tanh(f: Formula, x: Lanes) -> Lanes:
@@ -218,68 +238,6 @@ def log10(f: Formula, x: Lanes) -> Lanes:
     """Return the logarithm to base 10."""
     high, middle, low = C.LOG10_2_64
     return _log_base(f, x, C.LOG10_E, (high, middle + low))
-
-
-# --- hyperbolic functions ------------------------------------------------------------------------
-
-
-def _odd(f: Formula, x: Lanes, name: str, z: Lanes | None = None) -> Lanes:
-    """Return an odd function of slope 1 near 0; z is x**2."""
-    z = f.mul(x, x) if z is None else z
-    return f.fma(f.mul(x, z), f.poly(z, f.table(name)), x)
-
-
-def sinh(f: Formula, x: Lanes) -> Lanes:
-    """Return the hyperbolic sine."""
-    a = f.s.abs(x)
-    half = _half_exp(f, a)
-    far = f.sub(half, f.div(f.c(0.25), half))
-    return f.select(f.less(a, 1.0), _odd(f, x, "SINH"), f.s.copysign(far, x))
-
-
-def cosh(f: Formula, x: Lanes) -> Lanes:
-    """Return the hyperbolic cosine."""
-    half = _half_exp(f, f.s.abs(x))
-    return f.add(half, f.div(f.c(0.25), half))
-
-
-_HUGE = 2.0**28
-"""From here on the 1 in 1 + x**2 is lost."""
-
-
-def asinh(f: Formula, x: Lanes) -> Lanes:
-    """Return the inverse hyperbolic sine."""
-    a = f.s.abs(x)
-    square = f.mul(a, a)
-    root = f.add(f.c(1.0), f.s.sqrt(f.add(f.c(1.0), square)))
-    far = _log1p_of_sum(f, a, f.div(square, root), a)
-    near = f.select(f.s.eq(x, f.c(0.0)), x, _odd(f, x, "ASINH"))  # whose last sum makes 0 of -0
-    return f.select(f.less(a, 0.5), near, f.s.copysign(far, x))
-
-
-def acosh(f: Formula, x: Lanes) -> Lanes:
-    """Return the inverse hyperbolic cosine, NaN below 1; near 1 it is 2 asinh(sqrt((x - 1)/2))."""
-    t = f.sub(x, f.c(1.0))
-    z = f.mul(f.c(0.5), t)
-    near = f.mul(f.c(2.0), _odd(f, f.s.sqrt(z), "ASINH", z))
-    root = f.s.sqrt(f.mul(t, f.add(x, f.c(1.0))))
-    return f.select(f.less(z, 0.25), near, _log1p_of_sum(f, root, t, x))
-
-
-def _log1p_of_sum(f: Formula, large: Lanes, small: Lanes, x: Lanes) -> Lanes:
-    """Return log(1 + large + small), and log(2 x) for huge x, where that is the same."""
-    huge = f.s.lt(f.c(_HUGE), x)
-    total, rest = f.total(large, small)
-    total, rest = f.select(huge, f.sub(x, f.c(1.0)), total), f.select(huge, f.c(0.0), rest)
-    found = log1p(f, total, rest)
-    return f.select(huge, f.add(found, f.c(math.log(2))), found)
-
-
-def atanh(f: Formula, x: Lanes) -> Lanes:
-    """Return the inverse hyperbolic tangent, infinite at -1 and 1 and NaN beyond."""
-    a = f.s.abs(x)
-    far = f.mul(f.c(0.5), log1p(f, f.div(f.mul(f.c(2.0), a), f.sub(f.c(1.0), a))))
-    return f.select(f.less(a, 0.3), _odd(f, x, "ATANH"), f.s.copysign(far, x))
 
 
 # --- powers and roots ----------------------------------------------------------------------------

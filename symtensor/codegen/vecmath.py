@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from symtensor.codegen import angles, error_function, exponentials, gamma, remainder
+from symtensor.codegen import angles, error_function, exponentials, gamma, hyperbolic, remainder
 from symtensor.codegen.formula import floats, in_double
 from symtensor.codegen.lanes import Lanes
 
@@ -24,12 +24,13 @@ FUNCTIONS: dict[str, Callable[..., Lanes]] = {
     "log2": in_double(exponentials.log2),
     "log10": in_double(exponentials.log10),
     "sigmoid": floats(exponentials.sigmoid),
+    "softplus": floats(exponentials.softplus),
     "tanh": floats(exponentials.tanh),
-    "sinh": in_double(exponentials.sinh),
-    "cosh": in_double(exponentials.cosh),
-    "asinh": in_double(exponentials.asinh),
-    "acosh": in_double(exponentials.acosh),
-    "atanh": in_double(exponentials.atanh),
+    "sinh": in_double(hyperbolic.sinh),
+    "cosh": in_double(hyperbolic.cosh),
+    "asinh": in_double(hyperbolic.asinh),
+    "acosh": in_double(hyperbolic.acosh),
+    "atanh": in_double(hyperbolic.atanh),
     "cbrt": in_double(exponentials.cbrt),
     "hypot": in_double(exponentials.hypot),
     "pow": exponentials.pow,

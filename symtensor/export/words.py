@@ -139,6 +139,11 @@ class DerivedWords:
         unchanged = self.eq(lost, self.const(0.0, dtype))
         return self.select(unchanged, x, self.select(exact, self.call("log", whole), corrected))
 
+    def _call_softplus(self, x: Value) -> Value:
+        """max(x, 0) + log1p(exp(-|x|)), which does not overflow."""
+        rise = self.call("log1p", self.call("exp", self.neg(self.abs(x))))
+        return self.add(self.maximum(x, self.const(0.0, self.dtype(x))), rise)
+
     def _scaled_log(self, x: Value, base: float) -> Value:
         return self.div(self.call("log", x), self.const(float(np.log(base)), self.dtype(x)))
 

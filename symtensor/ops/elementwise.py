@@ -10,6 +10,7 @@ NaN of a zero cotangent. abs'(0) = 0.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from symtensor.errors import AttributeValueError
@@ -324,17 +325,17 @@ log1p: ElementwiseFunction = elementwise(
 )  # fmt: skip
 
 
-def _log_add(s: Any, x: Any, y: Any, log1p_: Any, exp_: Any, one: float) -> Any:
-    """max + log(1 + exp(-|x - y|)), with equal operands (infinities too) apart.
+def _log_add(s: Any, x: Any, y: Any, rise: Callable[[Any], Any], one: float) -> Any:
+    """max + rise(-|x - y|), rise(gap) = log(1 + exp(gap)), with equal operands (infinities too) apart.
 
     Half precision is computed in single, as NumPy does.
     """
     dtype = s.dtype(x)
     if dtype.itemsize < float32.itemsize:
         x, y = s.cast(x, float32), s.cast(y, float32)
-        return s.cast(_log_add(s, x, y, log1p_, exp_, one), dtype)
+        return s.cast(_log_add(s, x, y, rise, one), dtype)
     gap = s.neg(s.abs(s.sub(x, y)))
-    apart = s.add(s.maximum(x, y), log1p_(exp_(gap)))
+    apart = s.add(s.maximum(x, y), rise(gap))
     return s.select(s.eq(x, y), s.add(x, s.const(one, s.dtype(x))), apart)
 
 
@@ -347,8 +348,7 @@ logaddexp: ElementwiseFunction = elementwise(
     "logaddexp", FLOATING, arity=2, commutative=True,
     evaluate=lambda xp, x, y: xp.logaddexp(x, y),
     vjp=lambda g, z, x, y: (masked_multiply(g, _share(x, y)), masked_multiply(g, _share(y, x))),
-    scalar=lambda s, x, y: _log_add(
-        s, x, y, lambda v: s.call("log1p", v), lambda v: s.call("exp", v), math.log(2)),
+    scalar=lambda s, x, y: _log_add(s, x, y, lambda gap: s.call("softplus", gap), math.log(2)),
     doc="log(exp(x) + exp(y)) without overflow.",
 )  # fmt: skip
 
@@ -359,17 +359,22 @@ logaddexp2: ElementwiseFunction = elementwise(
                             masked_multiply(g, _share(y, x, math.log(2)))),
     scalar=lambda s, x, y: _log_add(
         s, x, y,
-        lambda v: s.mul(s.call("log1p", v), s.const(1 / math.log(2), s.dtype(v))),
-        lambda v: s.call("exp2", v), 1.0),
+        lambda gap: s.mul(s.call("log1p", s.call("exp2", gap)),
+                          s.const(1 / math.log(2), s.dtype(gap))), 1.0),
     doc="log2(2**x + 2**y) without overflow.",
 )  # fmt: skip
 
+
+def numpy_softplus(xp: Any, x: Any) -> Any:
+    """Return log(1 + exp(x)) of an array."""
+    return xp.logaddexp(x, xp.zeros((), x.dtype))
+
+
 softplus: ElementwiseFunction = elementwise(
     "softplus", FLOATING,
-    evaluate=lambda xp, x: xp.logaddexp(x, xp.zeros((), x.dtype)),
+    evaluate=numpy_softplus,
     vjp=lambda g, y, x: (g * sigmoid(x),),
-    scalar=lambda s, x: s.add(s.maximum(x, s.const(0.0, s.dtype(x))),
-                              s.call("log1p", s.call("exp", s.neg(s.abs(x))))),
+    scalar=lambda s, x: s.call("softplus", x),
     doc="log(1 + exp(x)) without overflow.",
 )  # fmt: skip
 

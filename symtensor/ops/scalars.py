@@ -21,7 +21,7 @@ Value = Any
 CALLS = (
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos",
     "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "cbrt", "erf", "erfc", "lgamma",
-    "digamma", "sigmoid", "pow", "atan2", "hypot", "fmod",
+    "digamma", "sigmoid", "softplus", "pow", "atan2", "hypot", "fmod",
 )  # fmt: skip
 """Functions that `Scalars.call` accepts; the last four take two operands."""
 

@@ -17,7 +17,13 @@ from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
 from symtensor.ops.attributes import as_int
 from symtensor.ops.build import TensorLike, apply, operands
-from symtensor.ops.elementwise import exp, masked_multiply, numpy_power, numpy_sigmoid
+from symtensor.ops.elementwise import (
+    exp,
+    masked_multiply,
+    numpy_power,
+    numpy_sigmoid,
+    numpy_softplus,
+)  # fmt: skip
 from symtensor.ops.elementwise_rule import FLOATING, ElementwiseFunction, elementwise
 from symtensor.ops.registry import define
 
@@ -105,6 +111,7 @@ CALLS: dict[str, Callable[..., Any]] = {
 } | {
     "pow": numpy_power,
     "sigmoid": numpy_sigmoid,
+    "softplus": numpy_softplus,
     "erf": _each(math.erf),
     "erfc": _each(math.erfc),
     "lgamma": _each(_lgamma),

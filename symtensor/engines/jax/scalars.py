@@ -68,6 +68,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "lgamma": _lgamma, "digamma": _digamma, "atan2": jnp.arctan2, "hypot": jnp.hypot,
     "pow": jnp.power,
     "sigmoid": lambda x: numpy_sigmoid(jnp, x),
+    "softplus": lambda x: jnp.maximum(x, 0) + _log1p(jnp.exp(-jnp.abs(x))),
 }  # fmt: skip
 """Functions of the vocabulary whose operands are floats."""
 

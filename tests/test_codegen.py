@@ -219,7 +219,7 @@ VECTOR_FUNCTIONS = {
     "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), 2), "tan": (np.tan, 2), "arcsin": (np.arcsin, 2),
     "arccos": (np.arccos, 2), "arctan": (np.arctan, 2), "sinh": (np.sinh, 2), "cosh": (np.cosh, 2),
     "arcsinh": (np.arcsinh, 2), "arccosh": (np.arccosh, 2), "arctanh": (np.arctanh, 2),
-    "cbrt": (np.cbrt, 1),
+    "cbrt": (np.cbrt, 1), "softplus": (lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))), 2),
 }  # fmt: skip
 
 
@@ -320,6 +320,16 @@ def test_double_precision_does_not_need_fused_multiply_adds(monkeypatch):
         for p, q, found, other in zip(bases.tolist(), b.tolist(), power, complement, strict=False):
             assert ulps(found, mpmath.power(p, q), np.float64) <= 1
             assert ulps(other, mpmath.erfc(abs(q)), np.float64) <= 2
+
+
+def test_softplus_does_not_need_fused_multiply_adds(monkeypatch):
+    without = dataclasses.replace(HOST, has_fma=False)
+    monkeypatch.setattr("symtensor.engines.llvm.host", lambda: without)
+    points = np.concatenate([RNG.uniform(-3, 3, 50_000), RNG.uniform(-740, 20, 10_000)])
+    x = st.placeholder((None,), "float64")
+    found = compiled([x], st.softplus(x))(points)
+    exact = VECTOR_FUNCTIONS["softplus"][0](points.astype(np.longdouble))
+    assert (abs(found - exact) / np.spacing(exact.astype(np.float64))).max() <= 2
 
 
 def test_halves_do_not_need_instructions_of_their_own(monkeypatch):

@@ -25,6 +25,11 @@ def lgamma(x: Any) -> Any:
     return np.where(x == -np.inf, np.inf, special.gammaln(x))
 
 
+def softplus(x: Any) -> Any:
+    """Return log(1 + exp(x)) without overflow."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
 ALWAYS = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan], np.float32)
 """Visited at every stride."""
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
@@ -33,7 +38,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "arcsin": np.arcsin, "arccos": np.arccos, "arctan": np.arctan, "sinh": np.sinh,
     "cosh": np.cosh, "tanh": np.tanh, "arcsinh": np.arcsinh, "arccosh": np.arccosh,
     "arctanh": np.arctanh, "sigmoid": special.expit, "erf": special.erf, "erfc": special.erfc,
-    "cbrt": np.cbrt, "sqrt": np.sqrt, "lgamma": lgamma,
+    "cbrt": np.cbrt, "sqrt": np.sqrt, "lgamma": lgamma, "softplus": softplus,
 }  # fmt: skip
 
 

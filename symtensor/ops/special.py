@@ -23,7 +23,7 @@ from symtensor.ops.elementwise import (
     numpy_power,
     numpy_sigmoid,
     numpy_softplus,
-)  # fmt: skip
+)
 from symtensor.ops.elementwise_rule import FLOATING, ElementwiseFunction, elementwise
 from symtensor.ops.registry import define
 

@@ -1,5 +1,7 @@
 """What the samples of composed functions can't say: gradients at kinks and extremes, refusals."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -111,3 +113,39 @@ def test_batch_norm_takes_vectors_along_its_axis():
     out = st.batch_norm(x, mean, 1.0, axis=1, epsilon=0.0)
     a = np.arange(24.0).reshape(2, 3, 4)
     np.testing.assert_array_equal(value(out, {x: a}), a - mean[:, None])
+
+
+def numbers(build, *points):
+    """Return values and slopes in double precision."""
+    x = st.placeholder((None,), "float64")
+    y = build(x)
+    return st.function([x], [y, st.gradients(st.sum(y), [x])[0]])(np.array(points))
+
+
+def test_gelu_far_below_zero():
+    """1 + erf(u) and 1 + tanh(u) would be 0 there."""
+    special = pytest.importorskip("scipy.special")
+    x = np.array([-3.0, -8.0, -12.0, -30.0])
+    value, slope = numbers(st.gelu, *x)
+    density = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    np.testing.assert_allclose(value, x * special.ndtr(x), 1e-12)
+    np.testing.assert_allclose(slope, special.ndtr(x) + x * density, 1e-12)
+    value, _ = numbers(lambda x: st.gelu(x, approximate=True), *x[:3])
+    twice = 2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    np.testing.assert_allclose(value, x[:3] * special.expit(twice[:3]), 1e-12)
+
+
+def test_erfinv_beside_one():
+    special = pytest.importorskip("scipy.special")
+    x = np.array([1e-300, -0.3, 0.4999, 0.5001, -0.999, 1 - 1e-9, 1e-12 - 1, 1 - 1e-15])
+    value, slope = numbers(st.erfinv, *x)
+    exact = special.erfinv(x)
+    np.testing.assert_allclose(value, exact, 2e-15)
+    np.testing.assert_allclose(slope, math.sqrt(math.pi) / 2 * np.exp(exact**2), 2e-14)
+    single = x.astype(np.float32)
+    single = single[abs(single) < 1]
+    given = st.placeholder((None,))
+    found = st.function([given], st.erfinv(given))(single)
+    np.testing.assert_allclose(found, special.erfinv(single.astype(np.float64)), 5e-7)
+    np.testing.assert_array_equal(numbers(st.erfinv, 1, -1, 0)[0], [np.inf, -np.inf, 0])
+    assert np.isnan(numbers(st.erfinv, 1.1, -2)[0]).all()

@@ -139,6 +139,15 @@ def log_softmax_of_two(x):
     return -np.logaddexp(0, -x / 2)
 
 
+def slope(y, x):
+    return st.gradients(st.sum(y), [x])[0]
+
+
+def falling(x):
+    """Return sigmoid(-x)."""
+    return np.exp(-np.logaddexp(x, 0))
+
+
 STABLE = {
     "log(1 + x) -> log1p(x)": (lambda x: st.log(1 + x), np.log1p, 1e-10),
     "exp(x) - 1 -> expm1(x)": (lambda x: st.exp(x) - 1, np.expm1, 1e-10),
@@ -164,6 +173,12 @@ STABLE = {
     "log(exp(x) / sum(exp(x))) -> log_softmax(x)": (two_logits, log_softmax_of_two, -800.0),
     "log(exp(x) * (1 / sum(exp(x)))) -> log_softmax(x)": (
         two_logits_by_product, log_softmax_of_two, -800.0),
+    "g (1 / sigmoid(x)) sigmoid'(x) -> g sigmoid(-x)": (
+        lambda x: slope(st.log(st.sigmoid(x)), x), falling, -800.0),
+    "-g (1 / sigmoid(-x)) sigmoid'(x) -> -g sigmoid(x)": (
+        lambda x: slope(st.log(1 - st.sigmoid(x)), x), lambda x: -falling(-x), 800.0),
+    "g (1 / (1 + exp(x))) exp(x) -> g sigmoid(x)": (
+        lambda x: slope(st.log1p(st.exp(x)), x), lambda x: falling(-x), 1000.0),
     "log(sum(exp(x))) -> logsumexp(x)": (
         lambda x: st.log(st.sum(st.exp(x * np.ones((3, 1))), axis=0)),
         lambda x: x + np.log(3), 1000.0),

@@ -19,7 +19,8 @@ from symtensor.ir.tensor import Tensor
 from symtensor.ops import elementwise, logic, reduction, statistics
 from symtensor.passes.rewrite import Bindings, P, Rule, Var, rewrite_graph
 
-x, s = Var("x"), Var("s")
+x, s, g = Var("x"), Var("s"), Var("g")
+sigmoid, opposite = P.sigmoid(x), P.sigmoid(P.negative(x))
 
 
 def _log_sum_exp(node: Node, found: Bindings) -> Tensor:
@@ -113,6 +114,18 @@ RULES = [
     Rule("1 - sigmoid(x) -> sigmoid(-x)", P.subtract(1, P.sigmoid(x)), P.sigmoid(P.negative(x))),
     Rule("log(sigmoid(-x)) -> -softplus(x)", P.log(P.sigmoid(P.negative(x))),
          P.negative(P.softplus(x))),
+    # the same three where gradients have them: sigmoid underflows, or exp overflows, and a reciprocal
+    # makes infinity of the one and 0 of the other
+    Rule("g (1 / sigmoid(x)) sigmoid'(x) -> g sigmoid(-x)",
+         P.multiply(P.masked_multiply(g, P.divide(1, sigmoid)), P.multiply(sigmoid, opposite)),
+         P.multiply(g, opposite)),
+    Rule("-g (1 / sigmoid(-x)) sigmoid'(x) -> -g sigmoid(x)",
+         P.multiply(P.negative(P.masked_multiply(g, P.divide(1, opposite))),
+                    P.multiply(sigmoid, opposite)),
+         P.negative(P.multiply(g, sigmoid))),
+    Rule("g (1 / (1 + exp(x))) exp(x) -> g sigmoid(x)",
+         P.masked_multiply(P.masked_multiply(g, P.divide(1, P.add(1, P.exp(x)))), P.exp(x)),
+         P.masked_multiply(g, sigmoid)),
     # the quotient underflows where the difference of logarithms does not. Only for softmax: with the
     # maximum subtracted, both terms have one sign; of any other x and s they could cancel
     Rule("log(exp(x) / sum(exp(x))) -> log_softmax(x)", P.log(P.divide(P.exp(x), s)),

@@ -149,3 +149,15 @@ def test_erfinv_beside_one():
     np.testing.assert_allclose(found, special.erfinv(single.astype(np.float64)), 5e-7)
     np.testing.assert_array_equal(numbers(st.erfinv, 1, -1, 0)[0], [np.inf, -np.inf, 0])
     assert np.isnan(numbers(st.erfinv, 1.1, -2)[0]).all()
+
+
+def test_slopes_whose_squares_leave_the_range():
+    y, x = st.placeholder((None,)), st.placeholder((None,))
+    given = [np.array([1e-30, 3e25, -4e25], "f4"), np.array([2e-30, 4e25, 3e25], "f4")]
+    far = np.hypot(*(p.astype("f8") for p in given))
+    found = st.function([y, x], st.gradients(st.sum(st.arctan2(y, x)), [y, x]))(*given)
+    for slope, top in zip(found, (given[1], -given[0]), strict=True):
+        np.testing.assert_allclose(slope, top / far / far, 1e-6)
+    for build in (st.arcsinh, st.arccosh):
+        slope = st.function([x], st.gradients(st.sum(build(x)), [x])[0])
+        np.testing.assert_allclose(slope(np.array([3.0, 1e25], "f4"))[1], 1e-25, 1e-6)

@@ -148,6 +148,11 @@ def falling(x):
     return np.exp(-np.logaddexp(x, 0))
 
 
+def two_slopes(x):
+    """The slope of log(exp(x) + exp(x / 2))."""
+    return falling(-x / 2) + falling(x / 2) / 2
+
+
 STABLE = {
     "log(1 + x) -> log1p(x)": (lambda x: st.log(1 + x), np.log1p, 1e-10),
     "exp(x) - 1 -> expm1(x)": (lambda x: st.exp(x) - 1, np.expm1, 1e-10),
@@ -179,6 +184,8 @@ STABLE = {
         lambda x: slope(st.log(1 - st.sigmoid(x)), x), lambda x: -falling(-x), 800.0),
     "g (1 / (1 + exp(x))) exp(x) -> g sigmoid(x)": (
         lambda x: slope(st.log1p(st.exp(x)), x), lambda x: falling(-x), 1000.0),
+    "g (1 / sum(exp(x))) exp(x) -> g exp(x - logsumexp(x))": (
+        lambda x: slope(st.log(st.sum(st.exp(st.stack([x, x / 2])), 0)), x), two_slopes, 800.0),
     "log(sum(exp(x))) -> logsumexp(x)": (
         lambda x: st.log(st.sum(st.exp(x * np.ones((3, 1))), axis=0)),
         lambda x: x + np.log(3), 1000.0),

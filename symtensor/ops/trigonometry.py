@@ -58,11 +58,17 @@ arctan: ElementwiseFunction = elementwise(
     doc="The inverse tangent, in radians.",
 )  # fmt: skip
 
+
+def _arctan2_vjp(g: Tensor, z: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide twice by the distance, whose square may leave the range."""
+    far = hypot(y, x)
+    return masked_multiply(g, x / far / far), masked_multiply(-g, y / far / far)
+
+
 arctan2: ElementwiseFunction = elementwise(
     "arctan2", FLOATING, arity=2,
     evaluate=lambda xp, y, x: xp.arctan2(y, x),
-    vjp=lambda g, z, y, x: (masked_multiply(g, x / (x * x + y * y)),
-                            masked_multiply(-g, y / (x * x + y * y))),
+    vjp=_arctan2_vjp,
     scalar=lambda s, y, x: s.call("atan2", y, x),
     doc="The angle of the point (x, y), in radians; the first operand is y.",
 )  # fmt: skip
@@ -107,7 +113,7 @@ tanh: ElementwiseFunction = elementwise(
 arcsinh: ElementwiseFunction = elementwise(
     "arcsinh", FLOATING,
     evaluate=lambda xp, x: xp.arcsinh(x),
-    vjp=lambda g, y, x: (g * rsqrt(x * x + 1),),
+    vjp=lambda g, y, x: (g / hypot(x, 1),),
     scalar=lambda s, x: s.call("asinh", x),
     doc="The inverse hyperbolic sine.",
 )  # fmt: skip
@@ -115,7 +121,7 @@ arcsinh: ElementwiseFunction = elementwise(
 arccosh: ElementwiseFunction = elementwise(
     "arccosh", FLOATING,
     evaluate=lambda xp, x: xp.arccosh(x),
-    vjp=lambda g, y, x: (masked_multiply(g, rsqrt((x - 1) * (x + 1))),),
+    vjp=lambda g, y, x: (masked_multiply(g, rsqrt(x - 1) * rsqrt(x + 1)),),
     scalar=lambda s, x: s.call("acosh", x),
     doc="The inverse hyperbolic cosine; NaN below 1.",
 )  # fmt: skip

@@ -14,12 +14,12 @@ from collections import Counter
 
 from symtensor.ir import dims as D
 from symtensor.ir.graph import Graph
-from symtensor.ir.node import Node
+from symtensor.ir.node import Node, make_node
 from symtensor.ir.tensor import Tensor
-from symtensor.ops import elementwise, logic, reduction, statistics
-from symtensor.passes.rewrite import Bindings, P, Rule, Var, rewrite_graph
+from symtensor.ops import elementwise, logic, movement, reduction, statistics
+from symtensor.passes.rewrite import Bindings, P, Rule, Var, match, rewrite_graph
 
-x, s, g = Var("x"), Var("s"), Var("g")
+x, s, g, h = Var("x"), Var("s"), Var("g"), Var("h")
 sigmoid, opposite = P.sigmoid(x), P.sigmoid(P.negative(x))
 
 
@@ -86,6 +86,29 @@ def _log_of_one_minus_exp(node: Node, found: Bindings) -> Tensor:
     return logic.where(exponent > -math.log(2), near, far)
 
 
+def _slope_of_log_sum_exp(node: Node, found: Bindings) -> Tensor | None:
+    """Return g exp(x - logsumexp(x)) where h repeats g (1 / sum(exp(x)))."""
+    parts: Bindings = {}
+    views, share = [], found["h"]
+    while share.op.name in ("broadcast_to", "reshape"):
+        views.append(share)
+        share = share.inputs[0]
+    if not match(P.masked_multiply(g, P.divide(1, s)), share, parts):
+        return None
+    total = parts["s"]
+    while total.op.name == "reshape":
+        total = total.inputs[0]
+    if total.op.name != "sum" or total.inputs[0] is not node.inputs[1]:
+        return None
+    exponent = Tensor(found["x"])
+    largest = statistics.logsumexp(exponent, total.attrs["axes"]).node
+    largest = movement.reshape(Tensor(largest), share.tensor_type.shape).node
+    factor = parts["g"]
+    for view in reversed(views):
+        largest, factor = (make_node(view.op, (n,), view.attrs) for n in (largest, factor))
+    return elementwise.masked_multiply(Tensor(factor), elementwise.exp(exponent - Tensor(largest)))
+
+
 RULES = [
     # 1 + x rounds x away when it is small; log1p does not form the sum
     Rule("log(1 + x) -> log1p(x)", P.log(P.add(1, x)), P.log1p(x)),
@@ -126,6 +149,9 @@ RULES = [
     Rule("g (1 / (1 + exp(x))) exp(x) -> g sigmoid(x)",
          P.masked_multiply(P.masked_multiply(g, P.divide(1, P.add(1, P.exp(x)))), P.exp(x)),
          P.masked_multiply(g, sigmoid)),
+    # likewise of a sum. The difference is off by half a unit of the larger term, as logsumexp's own are
+    Rule("g (1 / sum(exp(x))) exp(x) -> g exp(x - logsumexp(x))", P.masked_multiply(h, P.exp(x)),
+         _slope_of_log_sum_exp, _not_shifted),
     # the quotient underflows where the difference of logarithms does not. Only for softmax: with the
     # maximum subtracted, both terms have one sign; of any other x and s they could cancel
     Rule("log(exp(x) / sum(exp(x))) -> log_softmax(x)", P.log(P.divide(P.exp(x), s)),

@@ -139,6 +139,10 @@ class DerivedWords:
         unchanged = self.eq(lost, self.const(0.0, dtype))
         return self.select(unchanged, x, self.select(exact, self.call("log", whole), corrected))
 
+    def _call_erfc(self, x: Value) -> Value:
+        """1 - erf(x), which is exact to a unit of 1 only."""
+        return self.sub(self.const(1.0, self.dtype(x)), self.call("erf", x))
+
     def _call_softplus(self, x: Value) -> Value:
         """max(x, 0) + log1p(exp(-|x|)), which does not overflow."""
         rise = self.call("log1p", self.call("exp", self.neg(self.abs(x))))

@@ -19,7 +19,7 @@ from symtensor.ir.types import TensorType
 OPSET, IR_VERSION = 21, 10
 DOMAIN = "symtensor"
 """Of ops without an ONNX form."""
-WORDLESS = {"nextafter", "arctan2", "erfc", "lgamma", "digamma"}
+WORDLESS = {"nextafter", "arctan2", "lgamma", "digamma"}
 """Elementwise ops whose words ONNX has no means to express accurately."""
 
 Values = dict[Node, tuple[Value, ...]]

@@ -232,3 +232,20 @@ def test_what_does_not_read_back_is_written_anew(junk, built):
     f = st.function([x], x + 1, engine="llvm", passes=[])
     np.testing.assert_array_equal(f([1, 2, 3]), [2, 3, 4])
     assert len(built) == 1 and entry.find() is not None
+
+
+def test_code_that_is_lost_is_not_made_of_a_stale_entry(built):
+    """An entry that was kept with other code is built anew, not run with it."""
+    x = st.placeholder((3,))
+    graph = st.Graph((x.node,), ((x + 1).node,))
+    entry = Recall(graph, host())
+    program = build_program(graph, host())
+    program.key = "0" * 64
+    program.slots = []
+    entry.keep(program)
+    f = st.function([x], x + 1, engine="llvm", passes=[])
+    np.testing.assert_array_equal(f([1, 2, 3]), [2, 3, 4])
+    assert entry.store.get("0" * 64) is None
+    kept = entry.find()
+    assert kept.slots and kept.key == f.executable.program.key
+    assert entry.store.get(kept.key) is not None

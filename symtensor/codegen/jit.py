@@ -65,12 +65,21 @@ class Text:
     def find_key(self, store: cache.ObjectCache, target: Target) -> str:
         """Return the key of its code: as given, as remembered, or of the text."""
         if not self.key:
-            name = sources.key_of(self.made_of, target) if self.made_of else None
+            name = self._name(target)
             remembered = store.get(name) if name else None
-            self.key = (remembered or b"").decode() or cache.object_key(self.write(), target)
-            if name and remembered is None:
-                store.put(name, self.key.encode())
+            self.key = (remembered or b"").decode() or self.own_key(store, target)
         return self.key
+
+    def own_key(self, store: cache.ObjectCache, target: Target) -> str:
+        """Return the key of the text itself: one that was given or remembered may be another's."""
+        self.key = cache.object_key(self.write(), target)
+        name = self._name(target)
+        if name:
+            store.put(name, self.key.encode())
+        return self.key
+
+    def _name(self, target: Target) -> str | None:
+        return sources.key_of(self.made_of, target) if self.made_of else None
 
 
 def emit_objects(texts: Sequence[Text], target: Target) -> list[list[bytes]]:
@@ -88,7 +97,7 @@ def emit_objects(texts: Sequence[Text], target: Target) -> list[list[bytes]]:
     for text, own in cut.items():
         objects[text] = [made[part] for part in own]
         if store:
-            store.put(keys[text], cache.joined(objects[text]))
+            store.put(text.own_key(store, target), cache.joined(objects[text]))
     return [objects[text] for text in texts]
 
 

@@ -163,6 +163,11 @@ def load_program(program: Program, target: Target) -> Program:
         threads.start()
     text = Text(lambda: program.llvm_ir, key=program.key)
     program.code = load_module(text, [NAME], target, program.products, libraries)
+    if program.key not in (
+        "",
+        text.key,
+    ):  # found on disk, and its text is not what it was kept with
+        return load_program(build_program(program.graph, target), target)
     program.key = text.key
     return program
 

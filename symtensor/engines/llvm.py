@@ -55,8 +55,8 @@ def _compile(graph: Graph, times: dict[str, float] | None = None, is_body: bool 
     found = entry.find()
     program = found or build_program(graph, host())
     built = time.perf_counter()
-    load_program(program, host())
-    if found is None:
+    program = load_program(program, host())
+    if program is not found:
         entry.keep(program)
     if times is not None:
         times |= {"kernels": built - start, "machine code": time.perf_counter() - built}

@@ -6,6 +6,7 @@ Greedy by size (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural 
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,8 +42,7 @@ def assign_offsets(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
             offset = max(offset, aligned(offsets[other] + old.size))
         offsets[index] = offset
         total = max(total, offset + new.size)
-        placed.append(index)
-        placed.sort(key=lambda i: offsets[i])
+        insort(placed, index, key=offsets.__getitem__)
     return offsets, total
 
 

@@ -99,6 +99,7 @@ class Placement:
         self.lowering = lowering
         self.start = start
         self.unit = unit
+        self.roots = {storage_node(root) for root in graph.roots}
         self.last_read = self._last_reads()
         self.place: dict[Node, int] = {}
         self.bodies: dict[Node, Placement] = {}
@@ -164,14 +165,13 @@ class Placement:
 
     def _over_operands(self, step: Step, time: float) -> dict[Node, Node]:
         """Return the results of a step that can lie over an operand that nothing reads later."""
-        roots = {storage_node(root) for root in self.graph.roots}
         body = self.schedule.bodies.get(step.roots[0])
         return {
             root: operand
             for root, operand in over_operands(step, body, self.lowering)
             if self.table.slots[self.place[operand]].kind == "temporary"
             and self.last_read[operand] <= time
-            and operand not in roots
+            and operand not in self.roots
         }
 
     def _take_over(self, root: Node, operand: Node, last: float) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from symtensor.errors import AttributeValueError, ParseError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, DimExpr, FloorDiv, Max, Symbol
-from symtensor.ir.graph import Graph, toposort
+from symtensor.ir.graph import Graph, nested_bodies, toposort
 from symtensor.ir.literal import Literal
 from symtensor.ir.node import Node, fresh_uid, make_node
 from symtensor.ops.registry import get_op
@@ -104,7 +104,14 @@ def _unpack_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reduce_graph(graph: Graph) -> tuple[Any, ...]:
-    return unpack_graph, pack_graph(graph)
+    inner = nested_bodies(graph.nodes())
+    return _restore_graph, (inner, pack_graph(graph))
+
+
+def _restore_graph(inner: Sequence[Graph], table: Table) -> Graph:
+    """Return the graph of a table. Pickles know the bodies before it, so none is met inside another:
+    pickle calls itself for each, and would not come far."""
+    return unpack_graph(*table)
 
 
 def _restore_node(graph: Graph) -> Node:

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "symtensor"
 
 LAYERS = [
-    {"source", "errors", "error_codes", "vocabulary", "forks"},
+    {"source", "errors", "error_codes", "vocabulary", "forks", "nesting"},
     {"ir"},
     {"config"},
     {"ops"},

@@ -19,6 +19,7 @@ from symtensor.ir.graph import Graph, toposort
 from symtensor.ir.node import RESULT, Node, describe_operand, make_node, results
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
+from symtensor.nesting import nestable
 from symtensor.ops import creation, joining
 from symtensor.ops.build import as_tensor, cast_to
 from symtensor.ops.inputs import PARAMETER, constant
@@ -235,6 +236,7 @@ def _finish(
 # --- bodies --------------------------------------------------------------------------------------
 
 
+@nestable
 def pullback(body: Graph) -> Graph:
     """Return the graph of a body's vector-Jacobian product.
 

@@ -24,6 +24,7 @@ from symtensor.codegen.program import Program
 from symtensor.errors import IndexOutOfRange, SymbolicValueError
 from symtensor.ir.dims import Symbol
 from symtensor.ir.graph import Graph
+from symtensor.nesting import nestable
 from symtensor.ops.interpret import Array, RunBody, run_graph
 
 _DRIVER = ctypes.CFUNCTYPE(
@@ -61,6 +62,7 @@ class Executable:
         entry: Callable[..., Any] = self._frame.entry
         return entry
 
+    @nestable
     def __call__(
         self,
         inputs: Sequence[Array],

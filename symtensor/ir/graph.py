@@ -14,7 +14,8 @@ from typing import Any
 
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, DimExpr, Symbol
-from symtensor.ir.node import Node, make_node, map_attribute
+from symtensor.ir.node import Node, body_graphs, make_node, map_attribute
+from symtensor.nesting import nestable
 
 RebuildRule = Callable[[Node, tuple[Node, ...]], Node]
 """``(old node, its new inputs) -> new node``."""
@@ -100,6 +101,20 @@ def toposort(roots: Iterable[Node]) -> list[Node]:
     return order
 
 
+def nested_bodies(nodes: Iterable[Node]) -> list[Graph]:
+    """Return the bodies of nodes and all bodies within them, once each, the innermost first."""
+    done: dict[Graph, None] = {}
+    stack = [(body, False) for node in nodes for body in body_graphs(node)]
+    while stack:
+        body, looked_into = stack.pop()
+        if looked_into:
+            done[body] = None
+        elif body not in done:
+            stack.append((body, True))
+            stack += [(inner, False) for node in body.nodes() for inner in body_graphs(node)]
+    return list(done)
+
+
 def rebuild_nodes(roots: Sequence[Node], rebuild: RebuildRule) -> dict[Node, Node]:
     """Return old node -> new node for everything below `roots`, built producers first."""
     new: dict[Node, Node] = {}
@@ -143,6 +158,7 @@ def substitute_attribute(value: Any, sizes: Mapping[Symbol, Dim]) -> Any:
     return map_attribute(value, change)
 
 
+@nestable
 def substitute_graph(graph: Graph, sizes: Mapping[Symbol, Dim]) -> Graph:
     """Return a graph with dimension symbols replaced everywhere."""
     roots = graph.inputs + graph.roots

@@ -10,8 +10,8 @@ name scope around it, by which pictures of large graphs fold.
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 from symtensor.source import Location, user_location
 from symtensor.vocabulary import require_name
@@ -19,21 +19,18 @@ from symtensor.vocabulary import require_name
 __all__ = ["Location", "at", "current", "name_scope"]
 
 
-class _Override(threading.local):
-    location: Location | None = None
-    scope: str = ""
-
-
-_override = _Override()
+_location: ContextVar[Location | None] = ContextVar("location", default=None)
+_scope: ContextVar[str] = ContextVar("scope", default="")
 
 
 def current() -> Location | None:
     """Return the location for a node built now: the override in force, else the user's frame."""
-    if _override.location is not None:
-        return _override.location
+    override = _location.get()
+    if override is not None:
+        return override
     found = user_location(2)
     if found is not None:
-        found.scope = _override.scope
+        found.scope = _scope.get()
     return found
 
 
@@ -49,12 +46,12 @@ class at:  # noqa: N801  (read as a word: with at(location))
         self._location = location.derived(origin) if location and origin else location
 
     def __enter__(self) -> None:
-        self._saved = _override.location
+        self._saved = _location.get()
         if self._location is not None:
-            _override.location = self._location
+            _location.set(self._location)
 
     def __exit__(self, *raised: object) -> None:
-        _override.location = self._saved
+        _location.set(self._saved)
 
 
 @contextlib.contextmanager
@@ -65,9 +62,10 @@ def name_scope(name: str | None) -> Iterator[str]:
     passes make of a node stays in its scope.
     """
     require_name(name, "a scope")
-    saved = _override.scope
-    _override.scope = "/".join(filter(None, [saved, (name or "").strip("/")]))
+    outer = _scope.get()
+    scope = "/".join(filter(None, [outer, (name or "").strip("/")]))
+    _scope.set(scope)
     try:
-        yield _override.scope
+        yield scope
     finally:
-        _override.scope = saved
+        _scope.set(outer)

@@ -30,6 +30,7 @@ from symtensor.ir.graph import Graph
 from symtensor.ir.literal import Literal
 from symtensor.ir.node import Node
 from symtensor.ir.types import TensorType
+from symtensor.nesting import nestable
 
 INLINE_ELEMENTS = 16
 """Arrays up to this many elements are printed in full."""
@@ -192,6 +193,7 @@ class _Printer:
             return self.body(value, depth)
         return format_leaf(value)
 
+    @nestable
     def body(self, value: Graph, depth: int) -> str:
         if self.bodies is not None:
             if value in self.bodies:

@@ -18,6 +18,7 @@ from symtensor.ir.graph import Graph
 from symtensor.ir.node import RESULT, Node, body_graphs, describe_operand, format_type
 from symtensor.ir.printer import print_graph
 from symtensor.ir.types import TensorType, unify_dims
+from symtensor.nesting import nestable
 
 EXCERPT = 40
 """Lines of IR shown with a failure."""
@@ -34,6 +35,7 @@ def verify_graph(graph: Graph, pass_name: str | None = None) -> None:
         raise
 
 
+@nestable
 def _verify(graph: Graph, body: bool) -> None:
     leaf = "parameter" if body else "placeholder"
     inputs = set(graph.inputs)

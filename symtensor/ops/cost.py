@@ -16,7 +16,8 @@ from typing import Any
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim, Symbol
 from symtensor.ir.dtypes import DType, bool_
-from symtensor.ir.node import RESULT, Node
+from symtensor.ir.graph import Graph, nested_bodies
+from symtensor.ir.node import RESULT, Node, body_graphs
 from symtensor.ir.types import TensorType
 from symtensor.ops.contraction import split_spec
 from symtensor.ops.families import (
@@ -133,7 +134,7 @@ def node_cost(node: Node) -> Cost:
     if node.op.name in FREE or node.op is RESULT or isinstance(node.op.family, View):
         return Cost()
     if node.op.bodies:
-        return _control_cost(node)
+        return _control_cost(node, _body_costs([node]))
     moved = D.total(type_bytes(x.type) for x in node.inputs) + type_bytes(node.type)
     return Cost(_flops(node), _moved(node, moved))
 
@@ -163,8 +164,8 @@ def _moved(node: Node, moved: Dim) -> Dim:
     return moved
 
 
-def _control_cost(node: Node) -> Cost:
-    bodies = [graph_cost(node.attrs[name]) for name in node.op.bodies]
+def _control_cost(node: Node, known: Mapping[Graph, Cost]) -> Cost:
+    bodies = [known[body] for body in body_graphs(node)]
     if "steps" in node.attrs:
         return _total(bodies).times(node.attrs["steps"])
     if node.op.bodies == ("then_body", "else_body"):
@@ -173,9 +174,21 @@ def _control_cost(node: Node) -> Cost:
     return _total(bodies)
 
 
-def graph_cost(graph: Any) -> Cost:
+def graph_cost(graph: Graph) -> Cost:
     """Return the cost of all nodes of a graph, each by itself."""
-    return _total([node_cost(node) for node in graph.nodes()])
+    return _graph_cost(graph, _body_costs(graph.nodes()))
+
+
+def _body_costs(nodes: Sequence[Node]) -> dict[Graph, Cost]:
+    """Return the cost of each body in nodes; bodies share bodies, and each is asked once."""
+    known: dict[Graph, Cost] = {}
+    for body in nested_bodies(nodes):
+        known[body] = _graph_cost(body, known)
+    return known
+
+
+def _graph_cost(graph: Graph, known: Mapping[Graph, Cost]) -> Cost:
+    return _total([_control_cost(x, known) if x.op.bodies else node_cost(x) for x in graph.nodes()])
 
 
 def _total(costs: Sequence[Cost]) -> Cost:

@@ -27,6 +27,7 @@ from symtensor.ir.dims import DimExpr, Symbol
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node, describe_operand, map_attribute
 from symtensor.ir.types import TensorType, refuse_negative_sizes
+from symtensor.nesting import nestable
 
 Array = np.ndarray[Any, Any]
 RunBody = Callable[[Graph, dict[Symbol, int]], Callable[..., list[Any]]]
@@ -42,6 +43,7 @@ _TRANSLATED: tuple[tuple[type[Exception], type[SymtensorError]], ...] = (
 )
 
 
+@nestable
 def run_graph(
     graph: Graph,
     inputs: Sequence[Array],

@@ -24,6 +24,7 @@ from symtensor.ir import location
 from symtensor.ir.graph import Graph
 from symtensor.ir.node import Node, make_node
 from symtensor.ir.tensor import Tensor
+from symtensor.nesting import nestable
 from symtensor.ops import creation
 from symtensor.ops.inputs import constant
 from symtensor.ops.movement import broadcast_to
@@ -290,6 +291,7 @@ def map_bodies(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
     """
     changed: dict[Graph, Graph] = {}
 
+    @nestable
     def through(body: Graph) -> Graph:
         if body not in changed:
             changed[body] = change(inside(body))

@@ -15,6 +15,7 @@ from symtensor.ir.dims import DimExpr, Symbol
 from symtensor.ir.graph import Graph, toposort
 from symtensor.ir.node import Node, body_graphs
 from symtensor.ir.types import TensorType
+from symtensor.nesting import nestable
 
 
 def symbols_of(node: Node) -> set[Symbol]:
@@ -92,6 +93,7 @@ class _Judge:
         self.judged: dict[tuple[Graph, frozenset[Symbol]], _Judgement] = {}
         self.used: dict[Graph, set[Symbol]] = {}
 
+    @nestable
     def look_through(self, graph: Graph, outside: set[Symbol]) -> _Judgement:
         """Return the judgement on a graph, of which the symbols of `outside` are decided."""
         late, decided = False, True
@@ -111,6 +113,7 @@ class _Judge:
             self.judged[key] = self.look_through(body, known)
         return self.judged[key]
 
+    @nestable
     def _symbols(self, graph: Graph) -> set[Symbol]:
         """Return the symbols in a graph and its bodies."""
         if graph not in self.used:

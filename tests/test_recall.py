@@ -13,6 +13,7 @@ from symtensor.codegen.program import build_program
 from symtensor.codegen.recall import FIELDS, Recall
 from symtensor.codegen.target import host, named
 from symtensor.engines import llvm
+from symtensor.ir.printer import print_and_label
 from symtensor.ops import registry
 from symtensor.passes.pipeline import optimize
 from symtensor.testing import checks, conformance
@@ -249,3 +250,35 @@ def test_code_that_is_lost_is_not_made_of_a_stale_entry(built):
     kept = entry.find()
     assert kept.slots and kept.key == f.executable.program.key
     assert entry.store.get(kept.key) is not None
+
+
+def test_sizes_of_sizes_do_not_double(built):
+    """Each size holds the one before twice: what goes through them goes through each once."""
+    x = st.placeholder((None,))
+    y, wanted = x, np.arange(9, dtype="f4")
+    for _ in range(40):
+        y = st.concatenate([y, y[:1]])[::2]
+        wanted = np.concatenate([wanted, wanted[:1]])[::2]
+    for _ in range(2):
+        f = st.function([x], y, engine="llvm")
+        np.testing.assert_array_equal(f(np.arange(9, dtype="f4")), wanted)
+    assert len(built) == 1
+
+
+def test_the_text_of_a_key_tells_sizes_apart():
+    def text(*dims):
+        n = st.dim("n")
+        return print_and_label(st.Graph((), (st.zeros([d(n) for d in dims]).node,)))[0]
+
+    def half(n):
+        return n // 2
+
+    def third(n):
+        return n // 3
+
+    def of(f, g):
+        return lambda n: f(g(n) + 1)
+
+    cases = [(half, half), (half, third), (third, half), (of(half, third), third), (of(half, third), half),
+             (of(half, third), of(half, third)), (of(third, half), of(half, third))]  # fmt: skip
+    assert len({text(*case) for case in cases}) == len(cases)

@@ -109,25 +109,35 @@ def is_global(symbol: Symbol) -> bool:
 
 def substitute(dim: Dim, env: Mapping[Symbol, Dim]) -> Dim:
     """Return `dim` with symbols replaced; symbols missing from `env` stay."""
+    return dim if isinstance(dim, int) else _substitute(dim, env, {})
+
+
+def _substitute(dim: Dim, env: Mapping[Symbol, Dim], done: dict[Atom, Dim]) -> Dim:
+    """`done` has what atoms became: one may hold another many times."""
     if isinstance(dim, int):
         return dim
     total: Dim = 0
     for monomial, coefficient in dim.terms:
         term: Dim = coefficient
         for atom in monomial:
-            term = term * _substitute_atom(atom, env)
+            term = term * _substitute_atom(atom, env, done)
         total = total + term
     return total
 
 
-def _substitute_atom(atom: Atom, env: Mapping[Symbol, Dim]) -> Dim:
+def _substitute_atom(atom: Atom, env: Mapping[Symbol, Dim], done: dict[Atom, Dim]) -> Dim:
     if isinstance(atom, Symbol):
         replacement = env.get(atom)
         return from_atom(atom) if replacement is None else replacement
-    if isinstance(atom, FloorDiv):
-        return floordiv(substitute(atom.numerator, env), substitute(atom.denominator, env))
-    assert isinstance(atom, Max)
-    return maximum(substitute(atom.left, env), substitute(atom.right, env))
+    if atom not in done:
+        if isinstance(atom, FloorDiv):
+            rule, parts = floordiv, (atom.numerator, atom.denominator)
+        else:
+            assert isinstance(atom, Max)
+            rule, parts = maximum, (atom.left, atom.right)
+        left, right = (_substitute(part, env, done) for part in parts)
+        done[atom] = rule(left, right)
+    return done[atom]
 
 
 def evaluate(dim: Dim, env: Mapping[Symbol, int]) -> int:

@@ -269,18 +269,19 @@ def _divide_exactly(a: Dim, b: Dim) -> Dim | None:
 
 def symbols_in(dim: Dim) -> set[Symbol]:
     """Return the symbols that `dim` depends on."""
-    found: set[Symbol] = set()
+    found: set[Atom] = (
+        set()
+    )  # dims share atoms: of sizes made of sizes each may hold the one before twice
     pending = [dim]
     while pending:
         for monomial, _ in terms_of(pending.pop()):
-            for atom in monomial:
-                if isinstance(atom, Symbol):
-                    found.add(atom)
-                elif isinstance(atom, FloorDiv):
+            for atom in set(monomial) - found:
+                if isinstance(atom, FloorDiv):
                     pending += [atom.numerator, atom.denominator]
                 elif isinstance(atom, Max):
                     pending += [atom.left, atom.right]
-    return found
+            found.update(monomial)
+    return {atom for atom in found if isinstance(atom, Symbol)}
 
 
 def symbol_dim(symbol: Symbol) -> Dim:
@@ -313,13 +314,19 @@ def named(naming: Naming | None) -> Iterator[None]:
         _naming.reset(token)
 
 
-def format_dim(dim: Dim, name: Callable[[Symbol], str]) -> str:
-    """Return the text of a dim, e.g. ``2*n*m + floordiv(n, 2) - 1``."""
+def format_dim(
+    dim: Dim, name: Callable[[Symbol], str], written: dict[Atom, str] | None = None
+) -> str:
+    """Return the text of a dim, e.g. ``2*n*m + floordiv(n, 2) - 1``.
+
+    With `written` a quotient or maximum stands there in full once and later as ``#0``, ``#1``…: one may
+    hold another twice, and that a third twice.
+    """
     if isinstance(dim, int):
         return str(dim)
     parts: list[str] = []
     for monomial, coefficient in dim.terms:
-        factors = [_format_atom(atom, name) for atom in monomial]
+        factors = [_format_atom(atom, name, written) for atom in monomial]
         if abs(coefficient) != 1 or not factors:
             factors.insert(0, str(abs(coefficient)))
         sign = ("-" if coefficient < 0 else "") if not parts else (" - ", " + ")[coefficient > 0]
@@ -327,18 +334,24 @@ def format_dim(dim: Dim, name: Callable[[Symbol], str]) -> str:
     return "".join(parts)
 
 
-def _format_atom(atom: Atom, name: Callable[[Symbol], str]) -> str:
+def _format_atom(atom: Atom, name: Callable[[Symbol], str], written: dict[Atom, str] | None) -> str:
     if isinstance(atom, Symbol):
         return name(atom)
+    if written is not None and atom in written:
+        return written[atom]
     if isinstance(atom, FloorDiv):
-        inner = (atom.numerator, atom.denominator)
-        return f"floordiv({', '.join(format_dim(d, name) for d in inner)})"
-    assert isinstance(atom, Max)
-    return f"max({format_dim(atom.left, name)}, {format_dim(atom.right, name)})"
+        word, inner = "floordiv", (atom.numerator, atom.denominator)
+    else:
+        assert isinstance(atom, Max)
+        word, inner = "max", (atom.left, atom.right)
+    text = f"{word}({', '.join(format_dim(d, name, written) for d in inner)})"
+    if written is not None:
+        written[atom] = f"#{len(written)}"
+    return text
 
 
 def ordered_symbols(dim: Dim) -> list[Symbol]:
     """Return the symbols of a dim in the order in which its text names them."""
     found: list[Symbol] = []
-    format_dim(dim, lambda s: found.append(s) or s.name)  # type: ignore[func-returns-value]
+    format_dim(dim, lambda s: found.append(s) or s.name, {})  # type: ignore[func-returns-value]
     return found

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from symtensor.ir import dims as D
-from symtensor.ir.dims import DimExpr, Symbol
+from symtensor.ir.dims import Atom, Dim, DimExpr, Symbol
 from symtensor.ir.dtypes import DType
 from symtensor.ir.graph import Graph
 from symtensor.ir.literal import Literal
@@ -43,9 +43,13 @@ _AUTOMATIC = re.compile(r"d\d+")
 class Labels:
     """Names of the nodes and dimension symbols of one graph, by first appearance."""
 
-    def __init__(self, symbols: dict[Symbol, str] | None = None) -> None:
+    def __init__(
+        self, symbols: dict[Symbol, str] | None = None, written: dict[Atom, str] | None = None
+    ) -> None:
         self.nodes: dict[Node, str] = {}
         self.symbols = symbols if symbols is not None else {}
+        self._written = written
+        """What has been written of sizes, where each part of one is written once."""
         self._taken: set[str] = set()
         self._count = 0
 
@@ -66,6 +70,10 @@ class Labels:
             return label
         self._count += 1
         return f"%{self._count - 1}"
+
+    def dim(self, dim: Dim) -> str:
+        """Return the text of a size."""
+        return D.format_dim(dim, self.symbol, self._written)
 
     def symbol(self, symbol: Symbol) -> str:
         """Return the name of a dimension: its own, or d0, d1, … for those that have none."""
@@ -98,12 +106,12 @@ def print_graph(
 def print_and_label(graph: Graph) -> tuple[str, Labels]:
     """Return a text that tells a graph from others, and the names that it gives to nodes and sizes.
 
-    Each body stands in it once, however many share it: with others of which one holds the next, the text
-    of `print_graph` would double with each.
+    Each body stands in it once, and each quotient and maximum of sizes, however many share it: with others
+    of which one holds the next, the text of `print_graph` would double with each.
     """
     printer = _Printer(False, None)
-    printer.bodies = {}
-    labels = Labels(printer.symbols)
+    printer.bodies, printer.written = {}, {}
+    labels = Labels(printer.symbols, printer.written)
     return "\n".join(printer.graph(graph, 0, labels=labels)), labels
 
 
@@ -145,12 +153,14 @@ class _Printer:
         self.places = {value: place for place, value in enumerate(self.literals)}
         self.bodies: dict[Graph, int] | None = None
         """Bodies that have been printed, where each is printed once."""
+        self.written: dict[Atom, str] | None = None
+        """The same of parts of sizes."""
         self.symbols: dict[Symbol, str] = {}
 
     def graph(
         self, graph: Graph, depth: int, max_nodes: int | None = None, labels: Labels | None = None
     ) -> Iterator[str]:
-        labels = Labels(self.symbols) if labels is None else labels
+        labels = Labels(self.symbols, self.written) if labels is None else labels
         pad = "  " * (depth + 1)
         nodes = graph.all_nodes()
         yield "graph {"
@@ -184,7 +194,7 @@ class _Printer:
         if isinstance(value, tuple):
             return f"[{', '.join(self.value(v, labels, depth) for v in value)}]"
         if isinstance(value, DimExpr):
-            return f"<{D.format_dim(value, labels.symbol)}>"
+            return f"<{labels.dim(value)}>"
         if isinstance(value, TensorType):
             return f"!{format_type(value, labels)}"
         if isinstance(value, Literal):
@@ -216,7 +226,7 @@ class _Printer:
 def format_type(type_: Any, labels: Labels) -> str:
     """Return the text of a type, or of a tuple of them, with the names that `labels` gives to sizes."""
     if isinstance(type_, TensorType):
-        shape = ", ".join(D.format_dim(d, labels.symbol) for d in type_.shape)
+        shape = ", ".join(map(labels.dim, type_.shape))
         return f"{type_.dtype.short}[{shape}]"
     return f"({', '.join(format_type(t, labels) for t in type_)})"
 

@@ -6,10 +6,21 @@ a guard then looks at the sizes of the call.
 
 from __future__ import annotations
 
+import weakref
+
 from symtensor.ir.polynomials import Atom, Dim, FloorDiv, Max, Shape, Symbol, from_atom, terms_of
+
+_bounds: weakref.WeakKeyDictionary[Atom, int | None] = weakref.WeakKeyDictionary()
+"""Lower bounds that were asked for: atoms are shared by dims, and one may hold another many times."""
 
 
 def _atom_lower_bound(atom: Atom) -> int | None:
+    if atom not in _bounds:
+        _bounds[atom] = _find_atom_lower_bound(atom)
+    return _bounds[atom]
+
+
+def _find_atom_lower_bound(atom: Atom) -> int | None:
     if isinstance(atom, Max):
         bounds = [b for b in (lower_bound(atom.left), lower_bound(atom.right)) if b is not None]
         return max(bounds) if bounds else None

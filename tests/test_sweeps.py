@@ -502,3 +502,17 @@ def test_a_fold_of_columns_is_no_row_of_theirs():
         truths = [a.max((1, 2)), a.sum(0, keepdims=True), [a.sum() * 2]]
         for found, truth in zip(f(a), truths, strict=True):
             np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [2, 8, 16, 17])
+def test_few_rows_are_not_folded_again_for_each(rows):
+    """Columns of few rows are folded inside of their loop: nothing joins that keeps rows outside."""
+    x = st.placeholder((rows, 2000), "float64")
+    scaled = x / (1 + st.sum(st.exp(x), 0))
+    f = compiled([x], [st.sum(st.square(scaled) * x), scaled])
+    lines = [line for kernel in f.kernels for line in kernel.text.splitlines() if "r0 <" in line]
+    assert lines and all(len(line) - len(line.lstrip()) <= 6 for line in lines)  # in one loop
+    a = values("float64", rows, 2000)
+    wanted = a / (1 + np.exp(a).sum(0))
+    for found, right in zip(f(a), ((wanted**2 * a).sum(), wanted), strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-11)

@@ -149,6 +149,8 @@ class _Sharing:
             return "that kernel writes pieces, or what needs the element before"
         if any(map(_turns, inside)):
             return "that kernel turns what it reads"
+        if any(map(self._wants_short_loops_inside, inside)):
+            return "that kernel takes its few rows inside of its columns"
         swept = self.swept.get(id(host), [])
         whole = self._loop_shape(host, folding)
         roots = [root.tensor_type.shape for root in host if root not in columns]
@@ -161,6 +163,12 @@ class _Sharing:
             return ""
         longest = max(map(len, roots))
         return self._why_not_swept(folding, longest, any(map(stage.is_reduction, inside)))
+
+    def _wants_short_loops_inside(self, node: Node) -> bool:
+        """Return True for a fold of a loop over rows that is the same for all of them: it is not computed
+        again for each only where that loop is the inner one (`symtensor.codegen.axes`)."""
+        uses = self.groups.uses[node] if stage.is_reduction(node) else ()
+        return any(set(use.axes) <= set(use.kernel) and not use.is_prefix for use in uses)
 
     def _loop_shape(self, host: list[Node], *foldings: Folding) -> Shape:
         """Return what the loops of a kernel go over, if they fold something else too."""

@@ -424,6 +424,58 @@ def test_what_is_padded_is_read_within_its_padding():
         np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-12)
 
 
+GROUPED = [
+    # groups, filters, settings of the convolution
+    (6, 6, {}),
+    (6, 12, {"strides": 2}),
+    (6, 6, {"dilation": 2}),
+    (2, 4, {"padding": "same"}),
+    (3, 6, {"strides": (2, 1), "padding": [(1, 0), (0, 2)]}),
+]
+
+
+def grouped_gradients(groups, filters, settings, batch=2):
+    """Return a convolution in groups, its gradients by both operands, and values for what they read."""
+    shapes = (2, 9, 8, 6), (3, 3, 6 // groups, filters)
+    x, kernel = (st.placeholder(s, "float64") for s in ((batch, *shapes[0][1:]), shapes[1]))
+    y = st.conv(x, kernel, groups=groups, **settings)
+    rng = np.random.default_rng(3)
+    arrays = [rng.standard_normal(shape) for shape in shapes]
+    return [x, kernel], st.gradients(st.sum(y * st.sin(y)), [x, kernel]), arrays
+
+
+def convolved_in_torch(torch, x, kernel, groups, strides=1, dilation=1, padding=0):
+    """Return the convolution of x, channels last, with a kernel as `conv` has it."""
+    sides = [(1, 1)] * 2 if padding == "same" else padding or [(0, 0)] * 2
+    x = torch.nn.functional.pad(x.permute(0, 3, 1, 2), (*sides[1], *sides[0]))
+    kernel = kernel.permute(3, 2, 0, 1)
+    y = torch.nn.functional.conv2d(x, kernel, None, strides, 0, dilation, groups)
+    return y.permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("batch", [2, None])
+@pytest.mark.parametrize(("groups", "filters", "settings"), GROUPED)
+def test_gradients_of_convolutions_in_groups(groups, filters, settings, batch):
+    torch = pytest.importorskip("torch")
+    inputs, outputs, arrays = grouped_gradients(groups, filters, settings, batch)
+    there = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y = convolved_in_torch(torch, *there, groups, **settings)
+    truth = torch.autograd.grad((y * torch.sin(y)).sum(), there)
+    for engine in ("numpy", "llvm"):
+        found = st.function(inputs, outputs, engine=engine)(*arrays)
+        for value, wanted in zip(found, truth, strict=True):
+            np.testing.assert_allclose(value, wanted.numpy(), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(("groups", "filters", "settings"), GROUPED)
+def test_gradients_of_convolutions_in_groups_lay_no_windows_out(groups, filters, settings):
+    """That by the input is a convolution; nothing is stored for each place of each window."""
+    inputs, outputs, _ = grouped_gradients(groups, filters, settings)
+    graph = Graph(tuple(t.node for t in inputs), tuple(t.node for t in outputs))
+    fired = pipeline.run_pipeline(graph, ["fold_windows"])[-1].fired
+    assert fired["convolve instead of overlapping"] == 1 and "add places" not in fired
+
+
 @pytest.mark.parametrize("read", [lambda y: y, lambda y: st.reshape(y, (-1,)), st.sort])
 def test_what_is_read_in_order_is_not_moved_into_its_padding(read):
     x = st.placeholder((None, 4))

@@ -85,10 +85,10 @@ def _as_given(x: Tensor, data_format: str) -> Tensor:
 
 
 def _surrounded(x: Tensor, pairs: Pairs, value: float) -> Tensor:
-    """Return `x` with its spatial axes padded."""
+    """Return `x` with its spatial axes, which follow that of the batch, padded."""
     if all(D.same(a, 0) and D.same(b, 0) for a, b in pairs):
         return x
-    whole = [(0, 0), *pairs, (0, 0)]
+    whole = [(0, 0), *pairs, *[(0, 0)] * (x.ndim - len(pairs) - 1)]
     starts = tuple(a for a, _ in whole)
     shape = tuple(size + a + b for size, (a, b) in zip(x.shape, whole, strict=True))
     return slicing.place(x, shape, starts, (1,) * x.ndim, value)
@@ -150,6 +150,8 @@ def conv(
     steps, gaps = per_axis(strides, n, "stride"), per_axis(dilation, n, "dilation")
     pairs = padding_pairs(padding, x.shape[1:-1], sizes, steps, gaps)
     x = _checked_channels(x, kernel, groups)
+    if groups > 1:  # before the windows: their gradient is then that of a product, nothing between
+        x = movement.reshape(x, (*x.shape[:-1], groups, kernel.shape[-2]))
     seen = windows(_surrounded(x, pairs, 0.0), sizes, range(1, n + 1), steps, gaps)
     return _as_given(_correlate(seen, kernel, n, groups), data_format)
 
@@ -175,17 +177,14 @@ def _with_last(x: Tensor, size: Dim) -> Tensor:
 
 
 def _correlate(seen: Tensor, kernel: Tensor, spatial: int, groups: int) -> Tensor:
-    """Contract windows (batch, positions…, channels, window…) with a kernel."""
+    """Contract windows (batch, positions…, [groups,] channels, window…) with a kernel."""
     at, inside = _labels(spatial)
     if groups == 1:
         return apply(CONTRACT, seen, kernel, spec=f"n{at}c{inside},{inside}cf->n{at}f")
-    channels, filters = kernel.shape[-2], kernel.shape[-1]
-    front, back = seen.shape[: spatial + 1], seen.shape[spatial + 2 :]
-    grouped = movement.reshape(seen, (*front, groups, channels, *back))
-    each = D.floordiv(filters, groups)
-    split = movement.reshape(kernel, (*kernel.shape[:-1], groups, each))
-    out = apply(CONTRACT, grouped, split, spec=f"n{at}gc{inside},{inside}cgf->n{at}gf")
-    return movement.reshape(out, (*front, filters))
+    filters = kernel.shape[-1]
+    split = movement.reshape(kernel, (*kernel.shape[:-1], groups, D.floordiv(filters, groups)))
+    out = apply(CONTRACT, seen, split, spec=f"n{at}gc{inside},{inside}cgf->n{at}gf")
+    return movement.reshape(out, (*out.shape[:-2], filters))
 
 
 def conv_transpose(

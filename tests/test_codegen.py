@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import symtensor as st
-from symtensor.codegen import jit, program, target
+from symtensor.codegen import driver, jit, program, target
 from symtensor.codegen.fusion import schedule
 from symtensor.codegen.kernel_printer import format_kernel
 from symtensor.codegen.memory import Lifetime, assign_offsets
@@ -644,3 +644,23 @@ def test_exponentials_know_no_more_of_their_argument_than_is_so(dtype):
             expected = np.exp(less.astype(np.longdouble)).astype(dtype)
             np.testing.assert_array_max_ulp(found, expected, 2)
             np.testing.assert_array_equal(np.isinf(found), np.isinf(expected))
+
+
+@pytest.mark.parametrize("section", [1, 2, 3])
+def test_long_drivers_are_cut(section, monkeypatch):
+    """Kernels, products, call-outs, loops and refusals of later sections; profiles read each clock."""
+    monkeypatch.setenv("SYMTENSOR_CACHE", "off")
+    monkeypatch.setattr(driver, "SECTION", section)
+    x, index = st.placeholder((4, 4), "float64"), st.placeholder((2,), "int64")
+    y = st.sort(x @ x, 1) @ x
+    states, _ = st.scan(lambda h: st.tanh(h @ x), initial=[y], n_steps=3)
+    picked = st.take(st.sort(states[-1], 1), index, 0)
+    f = st.function([x, index], [picked @ x, states], engine="llvm", passes=[])
+    reference = st.function([x, index], [picked @ x, states], engine="numpy")
+    assert f"@symtensor_driver_{section}(" in f.llvm_ir
+    a = np.random.default_rng(0).standard_normal((4, 4))
+    for found, wanted in zip(f(a, [3, 1]), reference(a, [3, 1]), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    with pytest.raises(st.IndexOutOfRange):
+        f(a, [3, 4])
+    assert f.profile(a, [3, 1]).kernels

@@ -10,7 +10,7 @@ too. The driver then returns the number of the step plus 1.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from symtensor.codegen.pool import PARALLEL
@@ -83,6 +83,9 @@ NAME = "symtensor_driver"
 TICK = "symtensor_tick"
 _STEP_BITS = 24
 _PARAMETERS = (("ptr", "table"), ("ptr", "sizes"), ("ptr", "callback"), ("i64", "context"))
+_ARGUMENTS = ", ".join(f"{kind} %{name}" for kind, name in _PARAMETERS)
+SECTION = 256
+"""Steps of one function: LLVM takes more than twice as long for one of twice the length."""
 
 
 def done(context: int, step: int) -> int:
@@ -96,22 +99,42 @@ def done(context: int, step: int) -> int:
 def emit_driver(calls: Sequence[Call], name: str = NAME, ticks: int | None = None) -> str:
     """Return the text of a driver: of a whole program, or of the body of a loop.
 
-    With `ticks`, it tells the clock (`symtensor.codegen.ticks`) when it begins, twice, and when each
-    step has ended, by numbers from `ticks` on.
+    Long ones are cut into functions, each of `SECTION` steps. With `ticks`, it tells the clock
+    (`symtensor.codegen.ticks`) when it begins, twice, and when each step has ended, by numbers from
+    `ticks` on.
     """
     f = FunctionText(name, _PARAMETERS, "i32", linkage="")
-    numbers = itertools.count(ticks or 0)
+    clock = None if ticks is None else itertools.count(ticks)
+    _tick(f, clock)
+    _tick(f, clock)
+    sections = []
+    if len(calls) <= SECTION:
+        _emit_steps(f, calls, 0, clock)
+    else:
+        for start in range(0, len(calls), SECTION):
+            section = FunctionText(f"{name}_{start}", _PARAMETERS, "i32")
+            _emit_steps(section, calls[start : start + SECTION], start, clock)
+            section.do("ret i32 0")
+            sections.append(section.text())
+            code = f.op(f"call i32 @{name}_{start}({_ARGUMENTS})")
+            f.return_if(f.op(f"icmp ne i32 {code}, 0"), f"i32 {code}")
+    f.do("ret i32 0")
+    return "\n\n".join([*sections, f.text()])
 
-    def tick() -> None:
-        if ticks is not None:
-            f.do(f"call void @{TICK}(ptr %table, i64 {next(numbers)})")
 
-    tick()
-    tick()
+def _tick(f: FunctionText, clock: Iterator[int] | None) -> None:
+    if clock is not None:
+        f.do(f"call void @{TICK}(ptr %table, i64 {next(clock)})")
+
+
+def _emit_steps(
+    f: FunctionText, calls: Sequence[Call], first: int, clock: Iterator[int] | None
+) -> None:
+    """Run steps, of which the first has the number `first`."""
     words = [len(_places(x)) for x in calls if isinstance(x, KernelCall) and x.shared]
     if words:
         f.do(f"%block = alloca i64, i64 {max(words)}, align 8")
-    for number, call in enumerate(calls):
+    for number, call in enumerate(calls, first):
         if isinstance(call, CallOut):
             result = f.op(f"call i64 %callback(i64 %context, i64 {call.step})")
             wanted = f.add(f.op(f"shl i64 %context, {_STEP_BITS}"), call.step)
@@ -119,12 +142,10 @@ def emit_driver(calls: Sequence[Call], name: str = NAME, ticks: int | None = Non
         elif isinstance(call, LoopCall):
             for packing in call.before:
                 _kernel_call(f, packing, number)
-            f.op(f"call i32 @{call.name}(ptr %table, ptr %sizes, ptr %callback, i64 %context)")
+            f.op(f"call i32 @{call.name}({_ARGUMENTS})")
         else:
             _kernel_call(f, call, number)
-        tick()
-    f.do("ret i32 0")
-    return f.text()
+        _tick(f, clock)
 
 
 def _places(call: KernelCall) -> list[tuple[str, str, int]]:

@@ -469,11 +469,12 @@ def test_gradients_of_convolutions_in_groups(groups, filters, settings, batch):
 
 @pytest.mark.parametrize(("groups", "filters", "settings"), GROUPED)
 def test_gradients_of_convolutions_in_groups_lay_no_windows_out(groups, filters, settings):
-    """That by the input is a convolution; nothing is stored for each place of each window."""
+    """That by the input is a convolution, that by a depthwise kernel sums for each of its places."""
     inputs, outputs, _ = grouped_gradients(groups, filters, settings)
     graph = Graph(tuple(t.node for t in inputs), tuple(t.node for t in outputs))
     fired = pipeline.run_pipeline(graph, ["fold_windows"])[-1].fired
     assert fired["convolve instead of overlapping"] == 1 and "add places" not in fired
+    assert ("sum products by place" in fired) == (groups == filters)
 
 
 @pytest.mark.parametrize("read", [lambda y: y, lambda y: st.reshape(y, (-1,)), st.sort])

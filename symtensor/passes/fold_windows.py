@@ -4,7 +4,8 @@ The gradient of a convolution by its input is an overlap_add of a product, as la
 It is a convolution itself: of the cotangent, surrounded by zeros, with the kernel turned around; one
 for each remainder of a position by the stride. What is left of overlap_add becomes reshapes (windows
 side by side, as in pooling) or a sum of placed slices. A contraction whose right operand adds no label
-(depthwise convolution, a dot per row) is a sum of products, which fuses with its neighbours.
+(depthwise convolution, a dot per row) is a sum of products, which fuses with its neighbours; where it
+keeps the places of windows (the gradient by a depthwise kernel) one sum for each, which share a loop.
 
     Before: %2 = contract %g, %k {spec = "nAf,Bcf->nAcB"}   %3 = overlap_add %2
     After:  %3 = contract windows(place(%g)), flip(%k) {spec = "nAfB,Bcf->nAc"}
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +30,9 @@ from symtensor.ops import elementwise, joining, movement, reduction, slicing
 from symtensor.ops.contraction import split_spec
 from symtensor.ops.windows import windows
 from symtensor.passes.rewrite import note
+
+PLACES = 64
+"""Places in a window that may each have a sum of their own."""
 
 
 def fold_windows(graph: Graph, fired: Counter[str]) -> Graph:
@@ -49,8 +54,9 @@ def fold_windows(graph: Graph, fired: Counter[str]) -> Graph:
             if node.op.name == "overlap_add":
                 return new if node in cropped else _overlap(new, fired)
             if node.op.name == "contract" and _is_thin(new):
-                made = _sum_of_products(new)
-                note(fired, "sum products", node, made)
+                by_place = _sums_by_place(new)
+                made = by_place or _sum_of_products(new)
+                note(fired, "sum products by place" if by_place else "sum products", node, made)
                 return made
         return new
 
@@ -294,3 +300,34 @@ def _sum_of_products(node: Node) -> Node:
     total = reduction.sum(product, summed) if summed else product
     kept = [label for label in labels if label in out]
     return movement.transpose(total, [kept.index(label) for label in out]).node
+
+
+def _sums_by_place(node: Node) -> Node | None:
+    """Return a thin contraction that sums over positions, and not over windows, as a sum for each place
+    in a window; None for others. Each reads a slice of what is under the windows."""
+    left, right, out = split_spec(node.attrs["spec"])
+    seen = node.inputs[0]
+    if seen.op.name != "windows":
+        return None
+    attrs, x, positions = seen.attrs, Tensor(seen.inputs[0]), seen.tensor_type.shape
+    under, inside, sizes = left[: x.ndim], left[x.ndim :], attrs["sizes"]
+    at = {under[axis] for axis in attrs["axes"]}
+    sums = at <= set(right) - set(out) and set(inside) <= set(out) - set(right)
+    if not sums or math.prod(sizes) > PLACES:
+        return None
+    rest = "".join(label for label in out if label not in inside)
+    parts = []
+    for place in itertools.product(*map(range, sizes)):
+        starts, steps = [0] * x.ndim, [1] * x.ndim
+        for number, axis in enumerate(attrs["axes"]):
+            starts[axis] = place[number] * attrs["dilations"][number]
+            steps[axis] = attrs["strides"][number]
+        read = slicing.slice_at(x, tuple(starts), tuple(steps), positions[: x.ndim])
+        spec = {"spec": f"{under},{right}->{rest}"}
+        parts.append(
+            Tensor(_sum_of_products(make_node(node.op, (read.node, node.inputs[1]), spec)))
+        )
+    stacked = joining.stack(parts, 0)
+    whole = movement.reshape(stacked, (*sizes, *stacked.shape[1:]))
+    labels = inside + rest
+    return movement.transpose(whole, [labels.index(label) for label in out]).node

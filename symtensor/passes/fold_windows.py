@@ -46,7 +46,7 @@ def fold_windows(graph: Graph, fired: Counter[str]) -> Graph:
             return new
         with location.at(node.loc):
             if is_crop and (product := _product_of(inputs[0])) is not None:
-                made = dataclasses.replace(product, crop=new).convolved(()).node
+                made = dataclasses.replace(product, crop=new).convolved().node
                 note(fired, "convolve instead of overlapping", node, made)
                 return made
             if is_crop:
@@ -96,7 +96,7 @@ def _crops(slice_: Node, overlap: Node) -> bool:
 def _overlap(node: Node, fired: Counter[str]) -> Node:
     product = _product_of(node)
     if product is not None:
-        rule, found = "convolve instead of overlapping", product.convolved(())
+        rule, found = "convolve instead of overlapping", product.convolved()
     elif _tiles(node):
         rule, found = "tile", _tiled(node)
     else:
@@ -124,21 +124,37 @@ class _Product:
     crop: Node | None = None
     """The slice of the result that is wanted; strides are 1 then."""
 
-    def convolved(self, phases: tuple[int, ...]) -> Tensor:
-        """Return the result for given remainders by the stride on the first axes, all others in
-        place."""
-        number = len(phases)
+    def convolved(self) -> Tensor:
+        """Return the result: a convolution for each remainder of a position by the strides, interleaved."""
+        attrs, shape = self.node.attrs, self.node.tensor_type.shape
+        if set(attrs["strides"]) == {1}:
+            return self._phase((0,) * len(self.at))
+        whole = list(shape)
+        for axis, stride in self._strided():
+            whole[axis] = D.ceildiv(shape[axis], stride) * stride
+        found = movement.reshape(self._interleaved(()), whole)
+        return slicing.slice_at(found, (0,) * found.ndim, (1,) * found.ndim, shape)
+
+    def _strided(self) -> list[tuple[int, int]]:
+        """Return the axes of the result with strides above 1, in order, with these."""
+        pairs = zip(self.node.attrs["axes"], self.node.attrs["strides"], strict=True)
+        return [(axis, stride) for axis, stride in sorted(pairs) if stride > 1]
+
+    def _interleaved(self, phases: tuple[int, ...]) -> Tensor:
+        """Return the results for some remainders along the first windowed axes and all along the others.
+
+        Each strided axis has another after it, for the remainders. One copy joins all of them.
+        """
+        number, strided = len(phases), [axis for axis, _ in self._strided()]
         if number == len(self.at):
-            return self._phase(phases)
-        stride = self.node.attrs["strides"][number]
-        parts = [self.convolved((*phases, p)) for p in range(stride)]
+            found = self._phase(phases)
+            sides = [(size, 1) if i in strided else (size,) for i, size in enumerate(found.shape)]
+            return movement.reshape(found, tuple(itertools.chain(*sides)))
+        axis, stride = (self.node.attrs[name][number] for name in ("axes", "strides"))
+        parts = [self._interleaved((*phases, phase)) for phase in range(stride)]
         if stride == 1:
             return parts[0]
-        axis, size = self.node.attrs["axes"][number], self.node.attrs["shape"][number]
-        stacked = joining.stack(parts, axis + 1)
-        shape = (*stacked.shape[:axis], stacked.shape[axis] * stride, *stacked.shape[axis + 2 :])
-        whole = movement.reshape(stacked, shape)
-        return slicing.slice_axis(whole, axis, 0, size)
+        return joining.concatenate(parts, axis + 1 + strided.index(axis))
 
     def _phase(self, phases: tuple[int, ...]) -> Tensor:
         """Return the convolution for positions ``stride * q + phase``."""
@@ -146,23 +162,26 @@ class _Product:
         left, right, out = self.labels
         axes, sizes, gaps = [], [], []
         before, whole = [0] * cotangent.ndim, list(cotangent.shape)
+        starts, lengths = [0] * cotangent.ndim, list(cotangent.shape)
         for number, phase in enumerate(phases):
             stride, gap = attrs["strides"][number], attrs["dilations"][number]
             place = right.index(self.inside[number])
-            size = -(-(_known(kernel.shape[place]) - phase) // stride)
+            most, size = (-(-(_known(kernel.shape[place]) - p) // stride) for p in (0, phase))
             kernel = _turned(kernel, place, phase, stride, size)
             axis = left.index(self.at[number])
-            reach = (size - 1) * gap
-            before[axis], count = reach, D.ceildiv(attrs["shape"][number], stride)
+            before[axis], count = (most - 1) * gap, D.ceildiv(attrs["shape"][number], stride)
             if self.crop is not None:
                 place = attrs["axes"][number]
                 before[axis] -= self.crop.attrs["starts"][place]
                 count = self.crop.attrs["lengths"][place]
-            whole[axis] = count + reach
+            whole[axis] = count + (most - 1) * gap
+            starts[axis], lengths[axis] = (most - size) * gap, count + (size - 1) * gap
             axes.append(axis)
             sizes.append(size)
             gaps.append(gap)
-        seen = windows(_surrounded(cotangent, before, whole), sizes, axes, 1, gaps)
+        padded = _surrounded(cotangent, before, whole)  # for all remainders
+        read = slicing.slice_at(padded, tuple(starts), (1,) * padded.ndim, tuple(lengths))
+        seen = windows(read, sizes, axes, 1, gaps)
         out = out[: len(out) - len(self.inside)]
         right, kernel = _stored_for(right, kernel, out)
         spec = f"{left}{self.inside},{right}->{out}"

@@ -477,6 +477,32 @@ def test_gradients_of_convolutions_in_groups_lay_no_windows_out(groups, filters,
     assert ("sum products by place" in fired) == (groups == filters)
 
 
+@pytest.mark.parametrize(
+    ("axes", "strides"), [((1, 2), (2, 2)), ((2, 1), (2, 3)), ((1, 2), (1, 2))]
+)
+def test_remainders_by_strides_share_their_padding(axes, strides):
+    """The cotangent is surrounded by zeros once, and one copy joins the convolutions of its windows."""
+    kernel = st.placeholder((3, 4, 2, 5), "float64")
+    x = st.placeholder((2, 11, 12, 2), "float64")
+    seen = st.windows(x, (3, 4), axes, strides)
+    y = st.einsum("nabcij,ijcf->nabf", seen, kernel)
+    g = st.placeholder(y.shape, "float64")
+    (found,) = st.gradients(st.sum(y * g), [x])
+    graph = Graph((kernel.node, g.node), (found.node,))
+    after = pipeline.run_pipeline(st.optimize(graph, "-fold_windows"), ["fold_windows"])[-1]
+    assert "convolve instead of overlapping" in after.fired
+    assert [n.op.name for n in after.graph.users()[g.node]] == ["place"]
+    rng = np.random.default_rng(5)
+    arrays = [rng.standard_normal(t.shape) for t in (kernel, g)]
+    wanted = np.zeros(x.shape)
+    down, across = axes.index(1), axes.index(2)
+    for p, q, *at in np.ndindex(*y.shape[1:3], 3, 4):
+        row, column = p * strides[down] + at[down], q * strides[across] + at[across]
+        wanted[:, row, column] += arrays[1][:, p, q] @ arrays[0][tuple(at)].T
+    native = st.function([kernel, g], found, engine="llvm")
+    np.testing.assert_allclose(native(*arrays), wanted, rtol=1e-11, atol=1e-12)
+
+
 @pytest.mark.parametrize("read", [lambda y: y, lambda y: st.reshape(y, (-1,)), st.sort])
 def test_what_is_read_in_order_is_not_moved_into_its_padding(read):
     x = st.placeholder((None, 4))

@@ -475,6 +475,7 @@ def test_gradients_of_convolutions_in_groups_lay_no_windows_out(groups, filters,
     fired = pipeline.run_pipeline(graph, ["fold_windows"])[-1].fired
     assert fired["convolve instead of overlapping"] == 1 and "add places" not in fired
     assert ("sum products by place" in fired) == (groups == filters)
+    assert fired.get("sum products by filter", 0) == (2 if filters > groups == 6 else 0)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ It is a convolution itself: of the cotangent, surrounded by zeros, with the kern
 for each remainder of a position by the stride. What is left of overlap_add becomes reshapes (windows
 side by side, as in pooling) or a sum of placed slices. A contraction whose right operand adds no label
 (depthwise convolution, a dot per row) is a sum of products, which fuses with its neighbours; where it
-keeps the places of windows (the gradient by a depthwise kernel) one sum for each, which share a loop.
+keeps the places of windows (the gradient by a depthwise kernel) one sum for each, which share a loop. A few
+filters for each channel are as many sums.
 
     Before: %2 = contract %g, %k {spec = "nAf,Bcf->nAcB"}   %3 = overlap_add %2
     After:  %3 = contract windows(place(%g)), flip(%k) {spec = "nAfB,Bcf->nAc"}
@@ -31,6 +32,8 @@ from symtensor.ops.contraction import split_spec
 from symtensor.ops.windows import windows
 from symtensor.passes.rewrite import note
 
+FILTERS = 4
+"""Filters for each channel that may each be a sum of products."""
 PLACES = 64
 """Places in a window that may each have a sum of their own."""
 
@@ -53,11 +56,8 @@ def fold_windows(graph: Graph, fired: Counter[str]) -> Graph:
                 return new.with_inputs([_overlap(inputs[0], fired)])
             if node.op.name == "overlap_add":
                 return new if node in cropped else _overlap(new, fired)
-            if node.op.name == "contract" and _is_thin(new):
-                by_place = _sums_by_place(new)
-                made = by_place or _sum_of_products(new)
-                note(fired, "sum products by place" if by_place else "sum products", node, made)
-                return made
+            if node.op.name == "contract":
+                return _summed(new, fired)
         return new
 
     return graph.map(rebuild)
@@ -293,15 +293,33 @@ def _sum_of_places(node: Node) -> Tensor:
 # --- thin contractions ---------------------------------------------------------------------------
 
 
+def _summed(node: Node, fired: Counter[str]) -> Node:
+    """Return a contraction as sums of products where it is thin, or a few thin ones side by side."""
+    if _is_thin(node):
+        made = _sums_by_place(node)
+        rule = "sum products by place" if made else "sum products"
+        made = made or _sum_of_products(node)
+    elif label := _filter_label(node):
+        rule, made = "sum products by filter", _sums_by_filter(node, label)
+    else:
+        return node
+    note(fired, rule, node, made)
+    return made
+
+
 def _is_thin(node: Node) -> bool:
     """Return True for a contraction whose right operand brings no label but ones of size 1."""
-    left, right, out = split_spec(node.attrs["spec"])
-    if node.tensor_type.dtype.name not in ("float32", "float64"):
-        return False  # narrow floats add up in float32 inside contractions
+    left, right, _ = split_spec(node.attrs["spec"])
     extra = [i for i, label in enumerate(right) if label not in left]
-    shared = set(left) & set(right) & set(out)
     one = all(D.same(node.inputs[1].tensor_type.shape[i], 1) for i in extra)
-    return bool(shared) and one
+    return one and _may_be_summed(node)
+
+
+def _may_be_summed(node: Node) -> bool:
+    """Return True for contractions along labels that all have; narrow floats add up in float32 there."""
+    left, right, out = split_spec(node.attrs["spec"])
+    shared = set(left) & set(right) & set(out)
+    return bool(shared) and node.tensor_type.dtype.name in ("float32", "float64")
 
 
 def _sum_of_products(node: Node) -> Node:
@@ -350,3 +368,28 @@ def _sums_by_place(node: Node) -> Node | None:
     whole = movement.reshape(stacked, (*sizes, *stacked.shape[1:]))
     labels = inside + rest
     return movement.transpose(whole, [labels.index(label) for label in out]).node
+
+
+def _filter_label(node: Node) -> str | None:
+    """Return the label of a few filters for each channel, in depthwise contractions of windows."""
+    left, right, out = split_spec(node.attrs["spec"])
+    seen, extra = node.inputs[0], [label for label in right if label not in left]
+    if seen.op.name != "windows" or len(extra) != 1 or not _may_be_summed(node):
+        return None
+    count = node.inputs[1].tensor_type.shape[right.index(extra[0])]
+    shape = seen.tensor_type.shape
+    ones = {label for label, size in zip(left, shape, strict=True) if D.same(size, 1)}
+    places = ones | set(left[seen.inputs[0].tensor_type.ndim :])
+    depthwise = any(set(left) - set(other) <= places for other in (out, right))
+    return extra[0] if depthwise and isinstance(count, int) and 0 < count <= FILTERS else None
+
+
+def _sums_by_filter(node: Node, label: str) -> Node:
+    """Return a contraction as thin ones, one for each element along a label of its right operand."""
+    _, right, out = split_spec(node.attrs["spec"])
+    axis, parts = right.index(label), []
+    for number in range(_known(node.inputs[1].tensor_type.shape[axis])):
+        one = slicing.slice_axis(Tensor(node.inputs[1]), axis, number, number + 1)
+        thin = node.with_inputs([node.inputs[0], one.node])
+        parts.append(Tensor(_sums_by_place(thin) or _sum_of_products(thin)))
+    return joining.concatenate(parts, out.index(label)).node

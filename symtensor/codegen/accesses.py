@@ -6,10 +6,12 @@ that lie side by side are moved as one vector, others one by one.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from symtensor.codegen.cross_lane import part
 from symtensor.codegen.kernel import Affine, Buffer, Indirect, Kernel, Value
 from symtensor.codegen.lane_scalars import LaneScalars
-from symtensor.codegen.lanes import Lanes, memory_type
+from symtensor.codegen.lanes import Lanes, memory_type, register_type
 from symtensor.codegen.loop_builder import LoopBuilder, Scope
 from symtensor.codegen.streaming import METADATA
 from symtensor.ir.dims import Dim
@@ -17,6 +19,22 @@ from symtensor.ir.dtypes import DType, bool_, int64
 
 REFUSED = "refused"
 """Label at which a kernel gives up over an index that is out of range."""
+
+
+class Rests:
+    """What the rows of a strip write under masks and read back: memory gives that much later, the stack soon.
+
+    A processor hands on what it has just stored, but not what it has stored under a mask.
+    """
+
+    def __init__(self, rows: int, buffers: Collection[Buffer]) -> None:
+        self.rows = rows
+        """Rows of a strip, at most."""
+        self.buffers = buffers
+        self.row = ""
+        """Which row of the strip is at work."""
+        self.arrays: dict[Buffer, str] = {}
+        """Buffers -> where a vector is kept for each row."""
 
 
 class AccessBuilder(LoopBuilder):
@@ -27,6 +45,8 @@ class AccessBuilder(LoopBuilder):
         self.pointers = {b: f"%b{i}" for i, b in enumerate(kernel.buffers)}
         self.past_caches = False
         """True while stores pass the caches; they are of whole, aligned vectors."""
+        self.rests: Rests | None = None
+        """Those of the strip that is open."""
         self.tiles: dict[tuple[Buffer, Affine], str] = {}
         """Transposed loads -> pointer to the row of their tile."""
 
@@ -112,6 +132,10 @@ class AccessBuilder(LoopBuilder):
     def load_raw(self, pointer: str, dtype: DType, width: int) -> str:
         kind = memory_type(dtype, width)
         load = f"load {kind}, ptr {pointer}, align {dtype.itemsize}"
+        if self.mask is not None and width > 1:
+            given = [("ptr", pointer), ("i32", str(dtype.itemsize)), self._lanes_taken(),
+                     (kind, "zeroinitializer")]  # fmt: skip
+            load = self.s.intrinsic(f"llvm.masked.load.{_in_memory(kind)}.p0", kind, given)
         return self.s.emit(load, dtype, width).text
 
     def load_element(self, array: str, number: str, dtype: DType, width: int) -> Lanes:
@@ -172,6 +196,28 @@ class AccessBuilder(LoopBuilder):
         s.out += [f"br i1 {outside.text}, label %{REFUSED}, label %{name}", f"{name}:"]
         return place
 
+    def reload(self, buffer: Buffer, at: Affine) -> Lanes:
+        """Return what the row at work has written there."""
+        array = self._kept_rests(buffer)
+        if array is None:
+            return self.load(buffer, at)
+        with self.unmasked():
+            return self.load_at(self._rest(buffer, array), buffer.dtype, self.width)
+
+    def _kept_rests(self, buffer: Buffer) -> str | None:
+        """Return where the rows of the strip keep what they write in the round that is open, if they do."""
+        if self.mask is None or self.rests is None or buffer not in self.rests.buffers:
+            return None
+        if buffer not in self.rests.arrays:
+            array = self.rests.arrays[buffer] = self.s.fresh("rests")
+            vector = memory_type(buffer.dtype, self.width)
+            self.scopes[0].hoisted.append(f"{array} = alloca [{self.rests.rows} x {vector}]")
+        return self.rests.arrays[buffer]
+
+    def _rest(self, buffer: Buffer, array: str) -> str:
+        assert self.rests is not None
+        return self.element(memory_type(buffer.dtype, self.width), array, self.rests.row)
+
     # --- stores -----------------------------------------------------------------------------------
 
     def store(self, buffer: Buffer, at: Affine, value: Lanes) -> None:
@@ -182,6 +228,10 @@ class AccessBuilder(LoopBuilder):
             whole = self.s.widen(value, self.width) if step else value
             kind, text = memory_type(dtype, whole.width), self.s.to_memory(whole)
             self.store_at(kind, text, self.pointer(buffer, at), dtype)
+            array = self._kept_rests(buffer)
+            if array is not None:
+                with self.unmasked():
+                    self.store_at(kind, text, self._rest(buffer, array), dtype)
         else:
             self._scatter(self.lane_pointers(buffer, at, step), value, dtype)
 
@@ -199,7 +249,28 @@ class AccessBuilder(LoopBuilder):
             aligned = f"align {self.width * dtype.itemsize}, !nontemporal !0"
             self.s.out.append(f"store {kind} {text}, ptr {pointer}, {aligned}")
             return
+        if self.mask is not None and kind.startswith("<"):
+            given = [
+                (kind, text),
+                ("ptr", pointer),
+                ("i32", str(dtype.itemsize)),
+                self._lanes_taken(),
+            ]
+            name = f"llvm.masked.store.{_in_memory(kind)}.p0"
+            self.s.out.append(self.s.intrinsic(name, "void", given))
+            return
         self.s.out.append(f"store {kind} {text}, ptr {pointer}, align {dtype.itemsize}")
+
+    def _lanes_taken(self) -> tuple[str, str]:
+        """Return the mask of the vector loop being emitted, with its type."""
+        assert self.mask is not None
+        return register_type(bool_, self.mask.width), self.mask.text
+
+
+def _in_memory(kind: str) -> str:
+    """Return how names of intrinsics spell ``<width x element>``."""
+    width, _, element = kind[1:-1].partition(" x ")
+    return f"v{width}{ {'half': 'f16', 'float': 'f32', 'double': 'f64'}.get(element, element) }"
 
 
 def _named(at: Affine) -> list[Value]:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from symtensor.codegen.accesses import REFUSED, AccessBuilder
 from symtensor.codegen.costs import time_of
 from symtensor.codegen.kernel import (
+    Affine,
     Axis,
+    Indirect,
     Kernel,
     Let,
     Loop,
@@ -130,7 +132,7 @@ class Emitter(AccessBuilder):
             elif isinstance(stmt, Update):
                 emit_update(self, stmt.result)
             elif isinstance(stmt, Reload):
-                self.define(stmt.value, self.load(stmt.buffer, stmt.at))
+                self.define(stmt.value, self.reload(stmt.buffer, stmt.at))
 
     def let(self, value: Value) -> None:
         """Compute a value and define it."""
@@ -177,7 +179,19 @@ class Emitter(AccessBuilder):
             start, end = end, self.main_end(last, width, end)
             with self.lanes(loop.axis, width):
                 self.counted(loop.axis, start, end, width, body)
+        if not takes_panels(loop) and self.takes_masks(loop):
+            with self.lanes(loop.axis, self.base):
+                self.rest_in_lanes(loop.axis, end, last, body)
+            return
         self.counted(loop.axis, end, last, 1, body)
+
+    def takes_masks(self, loop: Loop) -> bool:
+        """Return True where less than a vector of rounds is done as one, some lanes of it masked."""
+        if not self.s.target.has_masks or self.folding is not None or self.tiles:
+            return False
+        if loop is self.shared or not all(_is_maskable(stmt, loop.axis) for stmt in loop.body):
+            return False
+        return not any(_code(v, self.s.target).calls for v in values_in(loop.body))
 
     def widths(self, body: list[Stmt]) -> list[int]:
         """Return the lanes of the loops over plain statements, widest first.
@@ -221,6 +235,21 @@ def _is_less_its_largest(value: Value) -> bool:
     return (
         largest.kind == "reduce" and largest.data.combiner == "max" and largest.args[0] is element
     )
+
+
+def _is_maskable(stmt: Stmt, axis: Axis) -> bool:
+    """Return True for a statement whose lanes lie side by side, or are the same."""
+    if isinstance(stmt, Let) and stmt.value.kind == "load":
+        return _lies_flat(stmt.value.data[1], axis, (0, 1))
+    if isinstance(stmt, (Store, Reload)):
+        return _lies_flat(stmt.at, axis, (1,))
+    return isinstance(stmt, Update) or (isinstance(stmt, Let) and stmt.value.kind != "checked")
+
+
+def _lies_flat(at: Affine, axis: Axis, steps: tuple[int, ...]) -> bool:
+    along = at.coefficient(axis)
+    named = any(isinstance(term, Indirect) for term, _ in at.terms)
+    return isinstance(along, int) and along in steps and not named
 
 
 class _Code(NamedTuple):

@@ -66,6 +66,13 @@ class Fold:
         one = Lanes(literal(value, dtype), dtype, 1)
         return Lanes(splat_literal(one, width), dtype, width)
 
+    def taken(self, x: Lanes, mask: Lanes | None) -> Lanes:
+        """Return an element, in lanes that a mask leaves out what changes no state."""
+        if mask is None:
+            return x
+        combiner = {"argmax": "max", "argmin": "min"}.get(self.combiner, self.combiner)
+        return self.s.select(mask, x, self.s.const(neutral_element(combiner, self.dtype), x.dtype))
+
     def update(self, state: State, x: Lanes, index: Lanes | None) -> State:
         """Return the state after one more element per lane; `index` is where it stands."""
         return [self.combine(state[0], self.widened(x)), *state[1:]]

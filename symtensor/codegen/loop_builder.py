@@ -17,7 +17,7 @@ from symtensor.codegen.lane_scalars import LaneScalars
 from symtensor.codegen.lanes import Lanes, register_type, splat_literal
 from symtensor.codegen.lower import is_inline
 from symtensor.ir.dims import Dim
-from symtensor.ir.dtypes import DType, int64
+from symtensor.ir.dtypes import DType, int32, int64
 
 PAGE = 4096
 """Bytes of stack that are touched at a time."""
@@ -50,6 +50,8 @@ class LoopBuilder:
         self.width = base
         """Lanes of the vector loop being emitted."""
         self.vector_axis: Axis | None = None
+        self.mask: Lanes | None = None
+        """Which lanes of the vector loop being emitted hold elements, None where all do."""
         self.sizes = {dim: f"%s{i}" for i, dim in enumerate(sizes)}
         hoisted: list[Any] = []
         self.s.out = self._code = [hoisted]
@@ -190,6 +192,24 @@ class LoopBuilder:
         self.vector_axis, self.width = axis, width
         yield
         self.vector_axis, self.width = None, self.base
+
+    def rest_in_lanes(self, axis: Axis, start: str, end: str, body: Callable[[], None]) -> None:
+        """Emit `body` for the indices from `start` to `end`, less than a vector of them, in one round."""
+
+        def masked() -> None:
+            count = self.s.cast(self.i64(self.difference(end, self.scopes[-1].index)), int32)
+            self.mask = self.s.lt(self.lane_numbers(int32), count)
+            body()
+            self.mask = None
+
+        self.counted(axis, start, end, self.width, masked)
+
+    @contextlib.contextmanager
+    def unmasked(self) -> Iterator[None]:
+        """Move whole vectors meanwhile."""
+        around, self.mask = self.mask, None
+        yield
+        self.mask = around
 
     @property
     def open_width(self) -> int:

@@ -67,7 +67,9 @@ def _reduce_loop(e: Emitter, loop: Loop, first: str = "0", last: str = "") -> No
     end, before = first, 0
     for width in _widths(e, loop.body):
         start, end = end, e.main_end(last, width, first)
-        fold = partial(_fold_lanes, e, loop, start, end, width)
+        rest = last if width == e.base and e.takes_masks(loop) else end
+        fold = partial(_fold_lanes, e, loop, start, end, width, rest)
+        end = rest
         if before:  # less than a step of those is left, often nothing
             e.counted(Axis("rest", 0), start, end, before, fold)
         else:
@@ -76,13 +78,15 @@ def _reduce_loop(e: Emitter, loop: Loop, first: str = "0", last: str = "") -> No
     _blocks(e, loop, end, last, 1)
 
 
-def _fold_lanes(e: Emitter, loop: Loop, start: str, end: str, width: int) -> None:
-    """Fold whole vectors and join them with the scalar states."""
+def _fold_lanes(e: Emitter, loop: Loop, start: str, end: str, width: int, last: str) -> None:
+    """Fold whole vectors, then what is left up to `last`; join them with the scalar states."""
     scalar = e.states
     with e.lanes(loop.axis, width):
         folds = {result: _fold(e, result) for result in scalar}
         e.states = {result: fold.identity(width) for result, fold in folds.items()}
         _blocks(e, loop, start, end, width)
+        if last != end:
+            e.rest_in_lanes(Axis("rest", 0), end, last, lambda: _rest(e, loop, end))
     wide, e.states = e.states, {}
     for result, state in scalar.items():
         e.states[result] = folds[result].join(state, wide[result])
@@ -111,6 +115,11 @@ def _blocks(e: Emitter, loop: Loop, start: str, end: str, step: int) -> None:
     e.counted(Axis("block", 0), start, end, BLOCK * step, lambda: _one_block(e, loop, end, step))
 
 
+def _rest(e: Emitter, loop: Loop, start: str) -> None:
+    """Take one vector of which some lanes hold elements."""
+    e.states = fold_block(e, loop, e.states, e.scopes[-1].index, "", e.width)
+
+
 def _one_block(e: Emitter, loop: Loop, end: str, step: int) -> None:
     first = e.scopes[-1].index
     last = e.bounded(first, BLOCK * step, end)
@@ -132,7 +141,10 @@ def fold_block(
     for result in apart:
         e.states[result] = folds[result].block_identity(states[result][0].width)
     around, e.block_start = e.block_start, first  # the body of another block may hold this one
-    e.counted(loop.axis, first, last, step, lambda: e.block(loop.body))
+    if last:
+        e.counted(loop.axis, first, last, step, lambda: e.block(loop.body))
+    else:
+        e.round(loop.axis, first, lambda: e.block(loop.body))
     done, e.states = e.states, outer
     e.block_start = around
     for result in apart:
@@ -149,7 +161,7 @@ def emit_update(e: Emitter, result: Value) -> None:
     state = e.states[result]
     fold = _fold(e, result)
     index = _index(e, fold) if isinstance(fold, IndexFold) else None
-    e.states[result] = fold.update(state, e.value(result.args[0]), index)
+    e.states[result] = fold.update(state, fold.taken(e.value(result.args[0]), e.mask), index)
     if result.data.is_running:
         e.define(result, fold.finish(e.states[result]))
 

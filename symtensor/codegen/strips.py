@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from symtensor.codegen.accesses import Rests
 from symtensor.codegen.kernel import (
     Affine,
     Axis,
@@ -92,6 +93,7 @@ def emit_strips(e: Emitter, loop: Loop) -> None:
     steps = _steps(loop.body)
     kept = _kept(e, steps)
     count = _rows_of_a_strip(e, loop)
+    e.rests = Rests(ROWS, _read_back(loop))
 
     def strip() -> None:
         start = e.scopes[-1].index
@@ -100,11 +102,14 @@ def emit_strips(e: Emitter, loop: Loop) -> None:
             e.counted(loop.axis, start, end, 1, partial(_round, e, step, kept, start))
 
     e.counted(Axis("strip", 0), first, last, count, strip)
+    e.rests = None
 
 
 def _round(e: Emitter, step: Sequence[Stmt], kept: dict[Value, str], start: str) -> None:
     """Emit what one row does in a step."""
     row = e.offset_from(start)
+    assert e.rests is not None
+    e.rests.row = row
     for value in _awaited(step):
         if value in kept:
             e.define(value, e.load_element(kept[value], row, value.dtype, 1))
@@ -126,6 +131,12 @@ def _kept(e: Emitter, steps: Sequence[Sequence[Stmt]]) -> dict[Value, str]:
                 e.scopes[0].hoisted.append(f"{found[value]} = alloca {array}")
         made.update(_made(step))
     return found
+
+
+def _read_back(loop: Loop) -> set[Buffer]:
+    """Return the buffers that loops over a row read back."""
+    nests = filter(None, map(_nest, loop.body))
+    return {stmt.buffer for nest in nests for stmt in nest.body if isinstance(stmt, Reload)}
 
 
 def _made(step: Sequence[Stmt]) -> list[Value]:

@@ -50,6 +50,11 @@ class Target:
         """How many vector registers there are."""
         return 32 if self.vector_bits == 512 or self.triple.startswith(("aarch64", "arm64")) else 16
 
+    @property
+    def has_masks(self) -> bool:
+        """True when any lanes of a vector can be moved to and from memory alone, by one instruction."""
+        return self.vector_bits == 512
+
     def exponent_intrinsic(self, word: str, bits: int, width: int) -> str | None:
         """Return LLVM's name for ``scalef``, ``getexp`` or ``getmant`` on floats of some bits, if any."""
         if self.vector_bits != 512 or width * bits not in (128, 256, 512):

@@ -150,6 +150,38 @@ class LoopBuilder:
         outer += [f"br label %{name}.head", f"{name}.exit:"]
         self._leave(phis, carried, entry, name)
 
+    def _if_any(self, axis: Axis, start: str, end: str, body: Callable[[], None]) -> None:
+        """Emit ``if (start < end) body`` with the index `start`; open accumulators pass through it."""
+        some = self.s.emit(f"icmp slt i64 {start}, {end}", int64, 1).text
+        name = self.s.fresh("I")[1:]
+        self.s.out += [
+            f"br label %{name}.pre",
+            f"{name}.pre:",
+            f"br i1 {some}, label %{name}.body, label %{name}.exit",
+            f"{name}.body:",
+        ]
+        entry = dict(self.states)
+        self.round(axis, start, body)
+        self.s.out += [
+            f"br label %{name}.last",
+            f"{name}.last:",
+            f"br label %{name}.exit",
+            f"{name}.exit:",
+        ]
+        for result, state in self.states.items():
+            self.states[result] = [
+                self._either(name, x, y) for x, y in zip(entry[result], state, strict=True)
+            ]
+
+    def _either(self, name: str, before: Lanes, after: Lanes) -> Lanes:
+        """Return a number behind a branch that may have changed it."""
+        if before == after:
+            return before
+        kind = register_type(after.dtype, after.width)
+        old, new = (splat_literal(x, after.width) for x in (before, after))
+        phi = f"phi {kind} [ {old}, %{name}.pre ], [ {new}, %{name}.last ]"
+        return self.s.emit(phi, after.dtype, after.width)
+
     def round(self, axis: Axis, index: str, body: Callable[[], None]) -> Scope:
         """Emit one round of a loop that is written out; return its scope."""
         hoisted: list[Any] = []
@@ -197,12 +229,12 @@ class LoopBuilder:
         """Emit `body` for the indices from `start` to `end`, less than a vector of them, in one round."""
 
         def masked() -> None:
-            count = self.s.cast(self.i64(self.difference(end, self.scopes[-1].index)), int32)
+            count = self.s.cast(self.i64(self.difference(end, start)), int32)
             self.mask = self.s.lt(self.lane_numbers(int32), count)
             body()
             self.mask = None
 
-        self.counted(axis, start, end, self.width, masked)
+        self._if_any(axis, start, end, masked)
 
     @contextlib.contextmanager
     def unmasked(self) -> Iterator[None]:

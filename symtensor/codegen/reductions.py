@@ -86,7 +86,7 @@ def _fold_lanes(e: Emitter, loop: Loop, start: str, end: str, width: int, last: 
         e.states = {result: fold.identity(width) for result, fold in folds.items()}
         _blocks(e, loop, start, end, width)
         if last != end:
-            e.rest_in_lanes(Axis("rest", 0), end, last, lambda: _rest(e, loop, end))
+            e.rest_in_lanes(loop.axis, end, last, lambda: _rest(e, loop, end))
     wide, e.states = e.states, {}
     for result, state in scalar.items():
         e.states[result] = folds[result].join(state, wide[result])
@@ -117,7 +117,7 @@ def _blocks(e: Emitter, loop: Loop, start: str, end: str, step: int) -> None:
 
 def _rest(e: Emitter, loop: Loop, start: str) -> None:
     """Take one vector of which some lanes hold elements."""
-    e.states = fold_block(e, loop, e.states, e.scopes[-1].index, "", e.width)
+    e.states = fold_block(e, loop, e.states, start, "", e.width)
 
 
 def _one_block(e: Emitter, loop: Loop, end: str, step: int) -> None:

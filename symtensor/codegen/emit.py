@@ -4,9 +4,9 @@
 
 Which functions a kernel is, and what else they take, is up to `symtensor.codegen.phases`.
 
-A vector loop is emitted twice: steps of `width` lanes, then single elements for the rest, from the
-same tree and with the same instructions per element. The text depends on the structure of the kernel
-only, so equal kernels of different graphs are the same text.
+A vector loop is emitted twice: steps of `width` lanes, then single elements for the rest, or within rows
+one step of which lanes are masked; from the same tree and with the same instructions per element. The text
+depends on the structure of the kernel only, so equal kernels of different graphs are the same text.
 """
 
 from __future__ import annotations
@@ -186,7 +186,10 @@ class Emitter(AccessBuilder):
         self.counted(loop.axis, end, last, 1, body)
 
     def takes_masks(self, loop: Loop) -> bool:
-        """Return True where less than a vector of rounds is done as one, some lanes of it masked."""
+        """Return True for a loop over a row whose rest, less than a vector, is one round under a mask.
+
+        A loop that is shared has one rest for all its rows: there single elements cost little.
+        """
         if not self.s.target.has_masks or self.folding is not None or self.tiles:
             return False
         if loop is self.shared or not all(_is_maskable(stmt, loop.axis) for stmt in loop.body):

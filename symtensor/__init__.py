@@ -189,4 +189,5 @@ if not TYPE_CHECKING:  # type checkers shall report unknown names themselves
             return getattr(_import_module(f"symtensor.export.{_EXPORTS[name]}"), name)
         if _find_spec(f"symtensor.{name}") is not None:  # a subpackage, at its first use
             return _import_module(f"symtensor.{name}")
-        raise UnknownNameError(f"symtensor has no {name!r}{_suggestion(name, __all__)}")
+        inner = {"linalg": linalg.__all__, "random": random.__all__}
+        raise UnknownNameError(f"symtensor has no {name!r}{_suggestion(name, __all__, inner)}")

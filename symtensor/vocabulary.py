@@ -4,7 +4,7 @@ or no option."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from symtensor.errors import ArgumentError, AttributeValueError
@@ -45,11 +45,18 @@ OTHER_WORDS = {
 """Name in Theano, TensorFlow, Keras, NumPy, JAX or PyTorch -> the symtensor name."""
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean …?`` for an unknown name, or nothing."""
+def suggestion(
+    name: str, known: Iterable[str], inner: Mapping[str, Iterable[str]] | None = None
+) -> str:
+    """Return ``; did you mean …?`` for an unknown name, or nothing.
+
+    `inner` are the names that each of the modules within has.
+    """
     names = set(known)
-    if OTHER_WORDS.get(name) in names:
-        return f"; symtensor calls it {OTHER_WORDS[name]}"
+    ours = [OTHER_WORDS[name]] if OTHER_WORDS.get(name) in names else []
+    ours += [f"{module}.{name}" for module, held in (inner or {}).items() if name in held]
+    if ours:
+        return f"; symtensor calls it {' or '.join(ours)}"
     near = difflib.get_close_matches(name, sorted(names), n=3)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 

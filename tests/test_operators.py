@@ -263,6 +263,8 @@ def test_public_functions_are_documented():
     ("name", "answer"),
     [
         ("reduce_sum", "symtensor calls it sum"),
+        ("cholesky", "symtensor calls it linalg.cholesky"),
+        ("inv", "symtensor calls it reciprocal or linalg.inv"),
         ("switch", "symtensor calls it where"),
         ("shared", "symtensor calls it variable"),
         ("grad", "symtensor calls it gradients"),

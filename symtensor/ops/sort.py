@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from symtensor.errors import AttributeValueError, IndexOutOfRange, ShapeError
 from symtensor.ir import dims as D
 from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import int64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
-from symtensor.ops import indexing, movement, slicing
+from symtensor.ops import creation, indexing, movement, slicing
 from symtensor.ops.attributes import as_flag, as_int, normalize_dim
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axis
 from symtensor.ops.registry import define
@@ -35,9 +37,46 @@ def _infer_argsort(x: TensorType, *, axis: int, descending: bool) -> TensorType:
 def _argsort(xp: Any, x: Any, *, axis: int, descending: bool) -> Any:
     """Descending order is the reverse of the ascending order of the reverse: ties stay stable."""
     if not descending:
-        return xp.argsort(x, axis=axis, kind="stable")
-    backwards = xp.argsort(xp.flip(x, axis), axis=axis, kind="stable")
-    return x.shape[axis] - 1 - xp.flip(backwards, axis)
+        return _order(x, axis)
+    backwards = _order(np.flip(x, axis), axis)
+    return x.shape[axis] - 1 - np.flip(backwards, axis)
+
+
+def _order(x: Any, axis: int) -> Any:
+    """Return the stable order by sorts that need not be stable, which are done in vectors.
+
+    Numbers of 32 bits are sorted with their places below them, so none are equal; of doubles it is tried
+    whether any are. NumPy has no such sorts of shorter numbers.
+    """
+    ranks = _ranks(x) if 0 < x.shape[axis] < 1 << 31 else None
+    if ranks is not None:
+        places = np.arange(x.shape[axis]).reshape(-1, *[1] * (x.ndim - 1 - axis))
+        return np.sort(ranks << 32 | places, axis=axis) & 0xFFFF_FFFF
+    if x.dtype == np.float64:
+        order = np.argsort(x, axis=axis)
+        found = np.moveaxis(np.take_along_axis(x, order, axis), axis, -1)
+        if (found[..., 1:] > found[..., :-1]).all():
+            return order
+    return np.argsort(x, axis=axis, kind="stable")
+
+
+def _ranks(x: Any) -> Any:
+    """Return int64 numbers of 32 bits that are in the order of the elements, NaN last; None: too many."""
+    if x.dtype == np.float32:
+        bits = (np.where(np.isnan(x), np.float32(np.nan), x) + np.float32(0)).view(np.int32)
+        return (bits ^ (bits >> 31 & 0x7FFF_FFFF)).astype(np.int64)  # of one NaN and one zero
+    if x.dtype.kind not in "iu" or x.dtype.itemsize < 4 or x.size == 0:
+        return None
+    middle = int(x.min()) // 2 + int(x.max()) // 2
+    if int(x.max()) - int(x.min()) >= (1 << 32) - 2:
+        return None
+    return (x - x.dtype.type(middle)).astype(np.int64)
+
+
+def _sorted(xp: Any, x: Any, *, axis: int) -> Any:
+    """Equal numbers can't be told apart, but for zeros: where -0 is about, their order is kept."""
+    negative_zeros = x.dtype.kind in "fV" and bool(np.any((x == 0) & np.signbit(x)))
+    return np.sort(x, axis=axis, kind="stable" if negative_zeros else None)
 
 
 ARGSORT = define(
@@ -54,14 +93,14 @@ def _infer_sort(x: TensorType, *, axis: int) -> TensorType:
 
 
 def _vjp_sort(g: Tensor, y: Tensor, x: Tensor, *, axis: int) -> tuple[Tensor]:
-    order = argsort(x, axis)
-    return (indexing.take_along_axis(g, argsort(order, axis), axis),)
+    none = creation.zeros_like(g)
+    return (indexing.put_along_axis(none, argsort(x, axis), g, axis),)
 
 
 SORT = define(
     "sort",
     infer=_infer_sort,
-    evaluate=lambda xp, x, *, axis: xp.sort(x, axis=axis, kind="stable"),
+    evaluate=_sorted,
     vjp=_vjp_sort,
     doc="Elements in rising order along an axis.",
 )

@@ -98,3 +98,34 @@ def test_what_can_not_be_counted_is_named():
         st.bincount(st.placeholder((2, 2), "int64"))
     with pytest.raises(st.AttributeValueError, match="left or right"):
         st.searchsorted(x, x, "middle")
+
+
+@settings(max_examples=200, deadline=None)
+@given(hn.arrays(np.float64, (2, 24), elements=floats), hs.integers(0, 6), hs.booleans())
+def test_the_largest_of_long_rows_are_the_head_of_falling_order(v, k, single):
+    v = v.astype("f4") if single else v
+    _, places = run(lambda x: st.top_k(x, k), v)
+    _, whole = run(lambda x: (x, st.argsort(x, descending=True)), v)
+    assert places.tolist() == whole[:, :k].tolist()
+
+
+@pytest.mark.parametrize("dtype", ["bool", "i1", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"])
+@pytest.mark.parametrize("most", [3, 1 << 40])
+def test_sorts_are_stable_for_every_dtype_and_any_range(dtype, most):
+    rng = np.random.default_rng(3)
+    v = rng.integers(0, min(most, 2000) if dtype == "f2" else most, (5, 60, 2))
+    if dtype[0] in "iu":
+        info = np.iinfo(dtype)
+        v = v.astype(dtype)
+        v[0, 7], v[0, 20] = info.min, info.max
+    elif dtype[0] == "f":
+        v = (v - 1).astype(dtype) * -1  # of both zeros
+        v[1, 3:7], v[2, 9], v[3, 3] = np.nan, -np.nan, -np.inf
+    v = v.astype(dtype)
+    order, values = run(lambda x: (st.argsort(x, 1), st.sort(x, 1)), v)
+    np.testing.assert_array_equal(order, np.argsort(v, axis=1, kind="stable"))
+    wanted = np.sort(v, axis=1, kind="stable")
+    np.testing.assert_array_equal(values, wanted)
+    if dtype[0] == "f":
+        known = ~np.isnan(wanted)
+        np.testing.assert_array_equal(np.signbit(values)[known], np.signbit(wanted)[known])

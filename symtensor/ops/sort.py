@@ -5,6 +5,7 @@ NaN sorts last, equal elements keep their order, gradients follow the permutatio
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from symtensor.ir.dims import Dim
 from symtensor.ir.dtypes import int64
 from symtensor.ir.tensor import Tensor
 from symtensor.ir.types import TensorType
-from symtensor.ops import creation, indexing, movement, slicing
+from symtensor.ops import creation, indexing, movement
 from symtensor.ops.attributes import as_flag, as_int, normalize_dim
 from symtensor.ops.build import TensorLike, apply, as_tensor, normalize_axis
 from symtensor.ops.registry import define
@@ -84,6 +85,50 @@ ARGSORT = define(
     infer=_infer_argsort,
     evaluate=_argsort,
     doc="The stable permutation that sorts along an axis.",
+)
+
+
+def _infer_top_places(x: TensorType, *, axis: int, count: int) -> TensorType:
+    _check_axis(x, axis)
+    size = x.shape[axis]
+    found = size - D.maximum(size - count, 0)
+    return TensorType(int64, (*x.shape[:axis], found, *x.shape[axis + 1 :]))
+
+
+def _top_places(xp: Any, x: Any, *, axis: int, count: int) -> Any:
+    rows = np.moveaxis(x, axis, -1)
+    *outer, size = rows.shape
+    places = _places_in_rows(rows.reshape(math.prod(outer), size), count)
+    return np.moveaxis(places.reshape(*outer, places.shape[1]), -1, axis)
+
+
+def _places_in_rows(rows: Any, count: int) -> Any:
+    """Return where the largest of each row are; rows are sorted where the last of those has equals."""
+    size = rows.shape[1]
+    if not 0 < count <= size // 4 or rows.dtype.itemsize < 4 or len(rows) == 0:
+        return _argsort(np, rows, axis=1, descending=True)[:, :count]
+    least = np.partition(rows, size - count, axis=1)[:, size - count, None]
+    taken = ~(rows < least)  # NaN is among the largest
+    plain = np.count_nonzero(taken, axis=1) == count
+    places = np.empty((len(rows), count), np.int64)
+    some = np.flatnonzero(taken[plain] if not plain.all() else taken) % size
+    places[plain] = _falling(rows[plain], some.reshape(-1, count))
+    if not plain.all():
+        places[~plain] = _argsort(np, rows[~plain], axis=1, descending=True)[:, :count]
+    return places
+
+
+def _falling(rows: Any, places: Any) -> Any:
+    """Return rising places in rows in the order of what is there, the largest first."""
+    order = _argsort(np, np.take_along_axis(rows, places, 1), axis=1, descending=True)
+    return np.take_along_axis(places, order, 1)
+
+
+TOP_PLACES = define(
+    "top_places",
+    infer=_infer_top_places,
+    evaluate=_top_places,
+    doc="The places of the largest along an axis, in falling order; all where there are fewer.",
 )
 
 
@@ -177,7 +222,7 @@ def top_k(x: TensorLike, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
     k = as_int(k, "top_k: k", 0)
     if D.provably_different(D.maximum(x.shape[axis], k), x.shape[axis]):
         raise AttributeValueError(f"top_k: k = {k} exceeds the size {x.shape[axis]} of the axis")
-    indices = slicing.slice_axis(argsort(x, axis, descending=True), axis, 0, k)
+    indices = apply(TOP_PLACES, x, axis=axis, count=k)
     indices = movement.specify_shape(indices, [k if a == axis else None for a in range(x.ndim)])
     return indexing.take_along_axis(x, indices, axis), indices
 

@@ -21,7 +21,7 @@ from symtensor.ops.indexing import GATHER, SCATTER
 from symtensor.ops.random import RANDOM_BITS
 from symtensor.ops.reduction import ARGMAX, ARGMIN
 from symtensor.ops.slicing import PLACE, UPDATE_SLICE, check_positions, check_widths, strided_slices
-from symtensor.ops.sort import ARGSORT, BINCOUNT, SEARCHSORTED, SORT
+from symtensor.ops.sort import ARGSORT, BINCOUNT, SEARCHSORTED, SORT, TOP_PLACES
 from symtensor.ops.windows import OVERLAP_ADD, WINDOWS, window_count
 
 Ints = tuple[int, ...]
@@ -192,6 +192,12 @@ def _argsort(trace: Trace, x: Any, *, axis: int, descending: bool) -> Any:
         return jnp.argsort(x, axis=axis, stable=True)
     backwards = jnp.argsort(jnp.flip(x, axis), axis=axis, stable=True)
     return x.shape[axis] - 1 - jnp.flip(backwards, axis)
+
+
+@native(TOP_PLACES)
+def _top_places(trace: Trace, x: Any, *, axis: int, count: int) -> Any:
+    order = _argsort(trace, x, axis=axis, descending=True)
+    return lax.slice_in_dim(order, 0, min(count, x.shape[axis]), axis=axis)
 
 
 @native(SEARCHSORTED)

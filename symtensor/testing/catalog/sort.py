@@ -75,10 +75,26 @@ def _sorts() -> Iterator[Sample]:
                  lambda v: np.max(v, 0, keepdims=True), resize=((x.T,),), note="top_k axis 0")  # fmt: skip
     yield Sample("gather", lambda v: sort.top_k(v, 2), (np.array([1.0, NAN, 3.0]),),
                  lambda v: (np.array([NAN, 3.0]), np.array([1, 2])), wrt=(), note="top_k NaN")  # fmt: skip
-    yield Sample("argsort", lambda v: sort.top_k(v, -1), (x,), raises=ValueError, note="top_k -1")
-    yield Sample("argsort", lambda v: sort.top_k(v, 3)[1], (ties,),
+    long = (np.arange(120.0).reshape(3, 40) * 7) % 41
+    for kind in ("f4", "f8", "i4", "u8", "i1"):
+        yield Sample("top_places", lambda v: sort.top_k(v, 3)[1], (long.astype(kind),),
+                     lambda v: np.argsort(-v.astype(float), 1, kind="stable")[:, :3], wrt=(),
+                     note=kind)  # fmt: skip
+        yield Sample("top_places", lambda v: sort.top_k(v, 3, 0)[1], (long.astype(kind).T,),
+                     lambda v: np.argsort(-v.astype(float), 0, kind="stable")[:3], wrt=(),
+                     note=f"{kind} axis 0")  # fmt: skip
+    yield Sample("top_places", lambda v: sort.top_k(v, 3)[1], (np.floor(long / 9),),
+                 lambda v: np.argsort(-v, 1, kind="stable")[:, :3], wrt=(), note="ties")  # fmt: skip
+    yield Sample("top_places", lambda v: sort.top_k(v, 0)[1], (long,),
+                 lambda v: np.zeros((3, 0), int), wrt=(), note="none")  # fmt: skip
+    yield Sample(
+        "top_places", lambda v: sort.top_k(v, -1), (x,), raises=ValueError, note="top_k -1"
+    )
+    yield Sample("top_places", lambda v: sort.top_k(v, 3)[1], (ties,),
                  lambda v: np.array([0, 2, 4]), note="top_k indices")  # fmt: skip
-    yield Sample("argsort", lambda v: sort.top_k(v, 9), (ties,), raises=ValueError, note="top_k 9")
+    yield Sample(
+        "top_places", lambda v: sort.top_k(v, 9), (ties,), raises=ValueError, note="top_k 9"
+    )
 
 
 SAMPLES = [*_counts(), *_sorts()]

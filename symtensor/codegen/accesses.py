@@ -198,25 +198,20 @@ class AccessBuilder(LoopBuilder):
 
     def reload(self, buffer: Buffer, at: Affine) -> Lanes:
         """Return what the row at work has written there."""
-        array = self._kept_rests(buffer)
-        if array is None:
+        kept = self.mask is not None and self.rests is not None and buffer in self.rests.arrays
+        if not kept:  # a rest that went element by element is read from memory, too
             return self.load(buffer, at)
         with self.unmasked():
-            return self.load_at(self._rest(buffer, array), buffer.dtype, self.width)
+            return self.load_at(self._rest(buffer), buffer.dtype, self.width)
 
-    def _kept_rests(self, buffer: Buffer) -> str | None:
-        """Return where the rows of the strip keep what they write in the round that is open, if they do."""
-        if self.mask is None or self.rests is None or buffer not in self.rests.buffers:
-            return None
+    def _rest(self, buffer: Buffer) -> str:
+        """Return where the row at work keeps what it writes in the round that is open."""
+        assert self.rests is not None
+        vector = memory_type(buffer.dtype, self.width)
         if buffer not in self.rests.arrays:
             array = self.rests.arrays[buffer] = self.s.fresh("rests")
-            vector = memory_type(buffer.dtype, self.width)
             self.scopes[0].hoisted.append(f"{array} = alloca [{self.rests.rows} x {vector}]")
-        return self.rests.arrays[buffer]
-
-    def _rest(self, buffer: Buffer, array: str) -> str:
-        assert self.rests is not None
-        return self.element(memory_type(buffer.dtype, self.width), array, self.rests.row)
+        return self.element(vector, self.rests.arrays[buffer], self.rests.row)
 
     # --- stores -----------------------------------------------------------------------------------
 
@@ -228,10 +223,9 @@ class AccessBuilder(LoopBuilder):
             whole = self.s.widen(value, self.width) if step else value
             kind, text = memory_type(dtype, whole.width), self.s.to_memory(whole)
             self.store_at(kind, text, self.pointer(buffer, at), dtype)
-            array = self._kept_rests(buffer)
-            if array is not None:
+            if self.mask is not None and self.rests is not None and buffer in self.rests.buffers:
                 with self.unmasked():
-                    self.store_at(kind, text, self._rest(buffer, array), dtype)
+                    self.store_at(kind, text, self._rest(buffer), dtype)
         else:
             self._scatter(self.lane_pointers(buffer, at, step), value, dtype)
 

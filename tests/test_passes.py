@@ -510,3 +510,61 @@ def test_what_is_read_in_order_is_not_moved_into_its_padding(read):
     y = st.exp(x)
     graph = Graph((x.node,), (st.pad(y, 1).node, read(y).node))
     assert pipeline.run_pipeline(graph, ["share_padding"])[-1].graph is graph
+
+
+# --- folds around a kept axis --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fold", [st.sum, st.max, st.min, st.prod])
+@pytest.mark.parametrize("dtype", ["float64", "int32"])
+def test_folds_around_a_kept_axis_go_in_two(fold, dtype):
+    x = st.placeholder((None, 5, None, 3, 4), dtype, name="x")
+    y = fold(x, axis=(0, 1, 3, 4))
+    found = pipeline.run_pipeline(Graph((x.node,), (y.node,)), ["split_folds"])[-1].graph
+    folded = [n.attrs["axes"] for n in found.nodes() if n.op is y.node.op]
+    assert folded == [(0, 1), (1, 2)]
+    data = np.arange(2 * 5 * 7 * 3 * 4).reshape(2, 5, 7, 3, 4) % 13 - 5
+    data = data.astype(dtype)
+    wanted = getattr(np, fold.__name__)(data, axis=(0, 1, 3, 4))
+    for engine in ("llvm", "numpy"):
+        np.testing.assert_array_equal(st.function([x], y, engine=engine)(data), wanted)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "dtype"),
+    [
+        ((4, 5, 6), (1, 2), "float32"),  # nothing kept between
+        ((4, 5, 6), (0, 1), "float32"),  # the last axis is kept
+        ((4, 5, 6), (2,), "float32"),
+        ((4, 5, 600), (0, 2), "float32"),  # rows long enough
+        ((4, 5, None), (0, 2), "float32"),
+        ((4, 5, 6), (0, 2), "float16"),  # would be rounded between
+    ],
+)
+def test_other_folds_stay_whole(shape, axes, dtype):
+    x = st.placeholder(shape, dtype, name="x")
+    graph = Graph((x.node,), (st.sum(x, axis=axes).node,))
+    assert pipeline.run_pipeline(graph, ["split_folds"])[-1].graph is graph
+
+
+def test_no_kernel_folds_columns_and_then_their_rows():
+    x = st.placeholder((8, None, 4, 4), "float32", name="x")
+    f = st.function([x], st.sum(x, axis=(1, 3)), engine="llvm")
+    assert len(f.kernels) == 2
+    data = np.random.default_rng(5).standard_normal((8, 99, 4, 4)).astype("f4")
+    np.testing.assert_allclose(f(data), data.astype("f8").sum((1, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_statistics_of_groups_and_their_gradients():
+    x = st.placeholder((None, 6, 3, 4), "float64", name="x")
+    centred = x - st.mean(x, axis=(1, 3), keepdims=True)
+    y = centred / st.sqrt(st.mean(centred * centred, axis=(1, 3), keepdims=True) + 1e-3)
+    dx = st.gradients(st.sum(y**3), x)
+    data = np.random.default_rng(6).standard_normal((2, 6, 3, 4))
+    f = st.function([x], [st.sum(y**3), dx], engine="llvm")
+    _, found = f(data)
+    for place in [(0, 0, 0, 0), (1, 5, 2, 3), (0, 3, 1, 2)]:
+        step = np.zeros_like(data)
+        step[place] = 1e-6
+        slope = (f(data + step)[0] - f(data - step)[0]) / 2e-6
+        np.testing.assert_allclose(found[place], slope, rtol=1e-5, atol=1e-7)

@@ -13,6 +13,7 @@ consumers' kernel or gets a buffer (becomes a *root*). A node gets a buffer when
 - it is a sum that a matrix product computes (`symtensor.codegen.addends`);
 - it is a reduction whose result is not constant along the inner loops of its consumer, and these are not
   short ones that may go further inside;
+- it folds columns, over which a fold goes that reads it: it would take them one by one;
 - the kernel would grow beyond `MAX_COST`.
 
 A reduction that a kernel computes for each of its rows, and that others read too, is stored by that
@@ -198,6 +199,9 @@ class _Fusion:
     def _decide(self, node: Node) -> None:
         uses, roots = self.groups.read_by(node)
         self.groups.reads[node] = uses
+        if stage.folds_columns(node) and any(set(use.axes) - set(use.kernel) for use in uses):
+            self.groups.store(node, "a fold over its columns would take them one by one")
+            return
         if node in self.required:
             why = "a product, a call-out, a loop or the caller reads it"
             self._store(node, why if self.users[node] else "", roots)

@@ -151,6 +151,8 @@ class _Sharing:
             return "that kernel turns what it reads"
         if any(map(self._wants_short_loops_inside, inside)):
             return "that kernel takes its few rows inside of its columns"
+        if any(stage.folds_columns(root) for root in host if root not in columns):
+            return "that kernel folds columns side by side, and would take them one by one"
         swept = self.swept.get(id(host), [])
         whole = self._loop_shape(host, folding)
         roots = [root.tensor_type.shape for root in host if root not in columns]

@@ -117,6 +117,11 @@ def is_reduction(node: Node) -> bool:
     return isinstance(family, ReductionFamily) and family.combiner in NATIVE_COMBINERS
 
 
+def folds_columns(node: Node) -> bool:
+    """Return True for a reduction that keeps the last axis of what it folds."""
+    return is_reduction(node) and node.inputs[0].tensor_type.ndim - 1 not in node.attrs["axes"]
+
+
 def outer_folds(roots: Iterable[Node], is_inline: Callable[[Node], bool]) -> list[Node]:
     """Return the reductions that a kernel computes its roots from, but not those that they fold."""
     found: dict[Node, None] = {}

@@ -36,6 +36,7 @@ from symtensor.passes.share_padding import share_padding
 from symtensor.passes.simplify_shapes import simplify_shapes
 from symtensor.passes.sizes import has_late_sizes, sizes_are_decided
 from symtensor.passes.specialize import specialize
+from symtensor.passes.split_folds import split_folds
 from symtensor.passes.split_loops import split_loops
 from symtensor.passes.stabilize import stabilize
 from symtensor.passes.widen_products import widen_products
@@ -97,6 +98,7 @@ PIPELINE = [
     Pass("share_padding", share_padding, "after the pass that pads for products"),
     Pass("select_scattered", select_scattered, "the passes above make no scatters"),
     Pass("widen_products", widen_products, "after the passes that make products"),
+    Pass("split_folds", split_folds, "the rules above know folds as users wrote them"),
     Pass(
         "late_broadcasts", late_broadcasts, "the rules above know operands of the shape users wrote"
     ),

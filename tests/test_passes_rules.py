@@ -220,7 +220,7 @@ def bits(array):
     return array.dtype, array.shape, array.tobytes()
 
 
-EXACT = "-stabilize,-split_loops,-fold_windows"
+EXACT = "-stabilize,-split_loops,-fold_windows,-split_folds"
 """The passes that neither restate a formula nor add up in another order."""
 
 
